@@ -1,0 +1,4 @@
+//! The graph machine: what a graph means, what a value becomes, what runs next. Pure: no async, no I/O, no clock.
+
+pub mod block;
+pub mod types;

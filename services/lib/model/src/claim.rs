@@ -1,0 +1,56 @@
+//! Claiming runs and keeping them: the executor's side of the lease (design §6.2–6.3).
+
+use serde::{Deserialize, Serialize};
+
+use crate::execution::Outputs;
+use crate::{ExecutionContext, ExecutionStatus, GraphExecId, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, StoredStats, Timestamp, UserId};
+
+/// A run that now belongs to the claiming executor, with everything needed to go on with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimedRun {
+    pub graph_exec_id: GraphExecId,
+    pub user_id: UserId,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    /// Fencing token: every write carries it.
+    pub epoch: i64,
+    /// Position that the next journal entry has.
+    pub next_seq: i64,
+    pub status: ExecutionStatus,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub inputs: Map,
+    /// Compiled masks: credential references already put on every node that needs them.
+    pub nodes_input_masks: NodeInputMasks,
+    pub context: ExecutionContext,
+    pub stats: StoredStats,
+    pub cancel_requested: bool,
+    /// All node executions so far in the order in which they were added.
+    pub node_executions: Vec<NodeExecutionRecord>,
+}
+
+/// One stored node execution, enough to rebuild the run in memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeExecutionRecord {
+    pub node_exec_id: NodeExecId,
+    pub node_id: NodeId,
+    pub status: ExecutionStatus,
+    /// Values received so far by raw pin name.
+    pub inputs: Map,
+    /// The resolved input, present from QUEUED on.
+    pub execution_data: Option<Map>,
+    pub outputs: Outputs,
+    pub add_time: Timestamp,
+    pub queue_time: Option<Timestamp>,
+    pub start_time: Option<Timestamp>,
+    pub end_time: Option<Timestamp>,
+}
+
+/// Answer to the renewal of an executor's lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewOutcome {
+    /// False when the lease row was gone or taken: everything claimed under it is lost.
+    pub alive: bool,
+    /// Runs of this owner whose cancel flag is set.
+    pub cancelled: Vec<GraphExecId>,
+}

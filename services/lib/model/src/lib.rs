@@ -1,0 +1,36 @@
+//! The words of the contract as types: ids, statuses, graphs, executions, messages and events.
+//!
+//! Everything that crosses a process boundary is declared here once. The crate knows serde and nothing
+//! else: no I/O, no clock, no database.
+
+pub mod claim;
+pub mod credentials;
+pub mod event;
+pub mod execution;
+pub mod graph;
+pub mod ids;
+pub mod journal;
+pub mod message;
+pub mod notification;
+pub mod progress;
+pub mod schedule;
+pub mod status;
+pub mod time;
+pub mod user;
+
+pub use claim::{ClaimedRun, NodeExecutionRecord, RenewOutcome};
+pub use credentials::CredentialsMetaInput;
+pub use event::ExecutionEvent;
+pub use execution::{
+    ExecutionContext, ExecutionStats, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, NodeExecutionResult, NodeInputMasks, NodeStats,
+    StoredStats,
+};
+pub use graph::{Graph, GraphModel, Link, Node, NodeModel};
+pub use ids::{BlockId, GraphExecId, GraphId, LinkId, NodeExecId, NodeId, UserId};
+pub use journal::{AppendOutcome, JournalBatch, JournalEntry};
+pub use message::{CancelMessage, RunMessage};
+pub use status::ExecutionStatus;
+pub use time::Timestamp;
+
+/// A JSON object in insertion order: pin values, inputs, metadata.
+pub type Map = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,91 @@
+//! Notifications: what is put on the queues and which queue it takes (internals §5).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Map, Timestamp, UserId};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NotificationType {
+    AgentRun,
+    ZeroBalance,
+    LowBalance,
+    BlockExecutionFailed,
+    ContinuousAgentError,
+    DailySummary,
+    WeeklySummary,
+    MonthlySummary,
+    RefundRequest,
+    RefundProcessed,
+    AgentApproved,
+    AgentRejected,
+}
+
+/// How a notification is delivered; the middle word of its routing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    Immediate,
+    Batch,
+    Summary,
+    Admin,
+    /// The contract has no queue for it: such a message is dropped.
+    Backoff,
+}
+
+impl NotificationType {
+    pub fn strategy(self) -> Strategy {
+        match self {
+            Self::AgentRun => Strategy::Batch,
+            Self::ZeroBalance | Self::LowBalance | Self::AgentApproved | Self::AgentRejected => Strategy::Immediate,
+            Self::BlockExecutionFailed | Self::ContinuousAgentError => Strategy::Backoff,
+            Self::DailySummary | Self::WeeklySummary | Self::MonthlySummary => Strategy::Summary,
+            Self::RefundRequest | Self::RefundProcessed => Strategy::Admin,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AgentRun => "AGENT_RUN",
+            Self::ZeroBalance => "ZERO_BALANCE",
+            Self::LowBalance => "LOW_BALANCE",
+            Self::BlockExecutionFailed => "BLOCK_EXECUTION_FAILED",
+            Self::ContinuousAgentError => "CONTINUOUS_AGENT_ERROR",
+            Self::DailySummary => "DAILY_SUMMARY",
+            Self::WeeklySummary => "WEEKLY_SUMMARY",
+            Self::MonthlySummary => "MONTHLY_SUMMARY",
+            Self::RefundRequest => "REFUND_REQUEST",
+            Self::RefundProcessed => "REFUND_PROCESSED",
+            Self::AgentApproved => "AGENT_APPROVED",
+            Self::AgentRejected => "AGENT_REJECTED",
+        }
+    }
+
+    /// `notification.{strategy}.{TYPE}` (internals §5.1).
+    pub fn routing_key(self) -> String {
+        format!("notification.{}.{}", self.strategy().as_str(), self.as_str())
+    }
+}
+
+impl Strategy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "immediate",
+            Self::Batch => "batch",
+            Self::Summary => "summary",
+            Self::Admin => "admin",
+            Self::Backoff => "backoff",
+        }
+    }
+}
+
+/// The message on a notification queue. `data` depends on the type (internals §5.2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotificationEvent {
+    #[serde(rename = "type")]
+    pub kind: NotificationType,
+    pub user_id: UserId,
+    pub created_at: Timestamp,
+    #[serde(default)]
+    pub id: Option<String>,
+    pub data: Map,
+}

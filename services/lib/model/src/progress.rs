@@ -1,0 +1,73 @@
+//! Submission and progress as the operator sees them (design §5): our own RPC beside the contract's.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::execution::Outputs;
+use crate::{CredentialsMetaInput, ExecutionStats, ExecutionStatus, Graph, GraphExecId, GraphId, Map, Timestamp, UserId};
+
+/// Which graph a submission means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum GraphSource {
+    /// A stored graph; the newest version when none is given.
+    Stored { id: GraphId, version: Option<i32> },
+    /// Stored once per content under an id derived from platform, owner and content (design §4).
+    Inline { graph: Box<Graph> },
+}
+
+/// A run to start. The same `idempotency_key` always answers with the same execution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubmitRequest {
+    pub idempotency_key: String,
+    /// UID of the AutoGPTPlatform object: the namespace of inline graph ids.
+    pub platform_uid: String,
+    /// The platform's service user when absent.
+    pub owner: Option<UserId>,
+    pub graph: GraphSource,
+    #[serde(default)]
+    pub inputs: Map,
+    /// Inputs kept in the row of this REST schedule instead of in the object.
+    #[serde(default)]
+    pub inputs_from_schedule: Option<uuid::Uuid>,
+    #[serde(default)]
+    pub credentials: IndexMap<String, CredentialsMetaInput>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    pub graph_exec_id: GraphExecId,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub status: ExecutionStatus,
+    /// False when the key had been used before.
+    pub created: bool,
+}
+
+/// Where a reader of the progress stream stands; opaque to it. The default is the beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProgressCursor(pub String);
+
+/// The present state of one run that was submitted with an idempotency key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunProgress {
+    pub graph_exec_id: GraphExecId,
+    pub idempotency_key: String,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub status: ExecutionStatus,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub stats: Option<ExecutionStats>,
+    /// Node executions by status.
+    pub node_counts: IndexMap<String, i64>,
+    /// Present when the run is terminal.
+    pub outputs: Option<Outputs>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProgressPage {
+    pub cursor: ProgressCursor,
+    pub runs: Vec<RunProgress>,
+}
