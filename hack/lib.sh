@@ -1,0 +1,74 @@
+# shellcheck shell=bash disable=SC2034
+# What every script here shares: where things live, which instance is meant, how progress and failures look.
+# Sourced, never run. Two instances may stand side by side: INSTANCE=autogpt (make up) and INSTANCE=test (make test).
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+HACK=$ROOT/hack
+CACHE=${AUTOGPT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/autogpt-kubernetes}
+
+KUBERNETES_VERSION=1.36.3
+COREDNS_VERSION=1.15.0
+HELM_VERSION=4.3.1
+KIND_VERSION=0.33.0
+BIN=$CACHE/tools/bin-kubernetes-$KUBERNETES_VERSION-coredns-$COREDNS_VERSION-helm-$HELM_VERSION
+
+say() { printf '==> %s\n' "$*"; }
+
+# die WHAT [WHAT_TO_DO]
+die() {
+  printf 'error: %s\n' "$1" >&2
+  if [[ $# -gt 1 ]]; then printf '  what to do: %s\n' "$2" >&2; fi
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# retry SECONDS COMMAND...: until it succeeds or the time is over
+retry() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || return 1
+    sleep 0.2
+  done
+}
+
+# The name serves as cluster, node, network namespace and cgroup; the addresses of two instances never overlap.
+INSTANCE=${INSTANCE:-autogpt}
+case $INSTANCE in
+  autogpt) NAME=autogpt STATE=$ROOT/.cluster NET=10.89.0 PODS=10.244 SERVICES=10.96 REST_PORT=8006 WS_PORT=8001 ;;
+  test) NAME=autogpt-test STATE=$ROOT/.cluster-test NET=10.90.0 PODS=10.245 SERVICES=10.97 REST_PORT=18006 WS_PORT=18001 ;;
+  *) die "unknown INSTANCE '$INSTANCE'" "leave it out, or use INSTANCE=test" ;;
+esac
+HOST_IP=$NET.1
+NODE_IP=$NET.2
+# Not below the clone: a unix socket's path has 108 bytes at most, and `git clean` must not orphan a running cluster.
+RUNS=/run/autogpt-kubernetes
+RUN=$RUNS/$INSTANCE
+SOCKET=$RUN/containerd.sock
+KUBECONFIG=$STATE/kubeconfig
+NAMESPACE=autogpt
+export INSTANCE
+
+# kind where a Docker engine answers, otherwise the local cluster; CLUSTER=local or CLUSTER=kind decides it by hand.
+provider() {
+  if [[ -n ${CLUSTER:-} ]]; then
+    printf '%s\n' "$CLUSTER"
+  elif have docker && timeout 10 docker info >/dev/null 2>&1; then
+    printf 'kind\n'
+  else
+    printf 'local\n'
+  fi
+}
+
+kubectl() {
+  local binary=$BIN/kubectl
+  [[ -x $binary ]] || binary=$(type -P kubectl) || die "there is no kubectl" "run hack/tools.sh, or install kubectl"
+  "$binary" --kubeconfig "$KUBECONFIG" "$@"
+}
+
+helm() {
+  local binary=$BIN/helm
+  [[ -x $binary ]] || binary=$(type -P helm) || die "there is no helm" "run hack/tools.sh, or install Helm"
+  "$binary" --kubeconfig "$KUBECONFIG" "$@"
+}
