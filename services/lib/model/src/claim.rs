@@ -53,4 +53,8 @@ pub struct RenewOutcome {
     pub alive: bool,
     /// Runs of this owner whose cancel flag is set.
     pub cancelled: Vec<GraphExecId>,
+    /// Every run that this owner holds. One that the executor does not know was claimed by a call whose reply was lost:
+    /// it is released.
+    #[serde(default)]
+    pub owned: Vec<GraphExecId>,
 }
