@@ -104,7 +104,7 @@ TOML
 
   mkdir -p "$STATE/cni/net.d"
   cat >"$STATE/cni/net.d/10-pods.conflist" <<JSON
-{"cniVersion": "0.4.0", "name": "pods", "plugins": [
+{"cniVersion": "0.4.0", "name": "$NAME-pods", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": "$STATE/cni/ipam",
             "ranges": [[{"subnet": "$PODS.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},

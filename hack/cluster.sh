@@ -162,7 +162,8 @@ start_controllers() {
     --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \
     --requestheader-client-ca-file="$PKI/front-proxy-ca.crt" \
     --allocate-node-cidrs=true --cluster-cidr="$PODS.0.0/16" --node-cidr-mask-size=24 \
-    --service-cluster-ip-range="$SERVICES.0.0/16" --kube-api-qps=200 --kube-api-burst=400
+    --service-cluster-ip-range="$SERVICES.0.0/16" --kube-api-qps=200 --kube-api-burst=400 \
+    --flex-volume-plugin-dir="$STATE/volume-plugins"
   conf=$STATE/scheduler.conf
   start kube-scheduler "$BIN/kube-scheduler" \
     --kubeconfig="$conf" --authentication-kubeconfig="$conf" --authorization-kubeconfig="$conf" \
@@ -267,7 +268,7 @@ unmount_below() {
 }
 
 clear_all() {
-  local component at link
+  local component at link sandbox
   for component in volumes kubelet kube-proxy kube-scheduler kube-controller-manager kube-apiserver etcd; do stop "$component"; done
   kill_pods
   stop containerd
@@ -285,6 +286,10 @@ clear_all() {
   done
   for link in /var/log/containers/*; do
     [[ $(readlink "$link") != "$STATE"/* ]] || rm -f "$link"
+  done
+  for at in /var/lib/cni/results/"$NAME"-pods-*-eth0; do
+    sandbox=${at##*-pods-}
+    rm -f "$at" "/var/lib/cni/results/cni-loopback-${sandbox%-eth0}-lo"
   done
   rm -rf --one-file-system "$RUN" "$STATE"
   restore_machine

@@ -32,6 +32,10 @@ build() {
   shift 3
   local store=(--storage-driver vfs --root "$TMP/store" --runroot "$TMP/run")
   printf '{"default": [{"type": "insecureAcceptAnything"}]}\n' >"$TMP/policy.json"
+  printf '[network]\nnetwork_config_dir = "%s/cni"\n' "$TMP" >"$TMP/containers.conf"
+  export CONTAINERS_CONF=$TMP/containers.conf
+  local caches=/var/lib/containers
+  [[ ! -e $caches ]] || caches=$TMP/none
   {
     buildah "${store[@]}" bud --isolation chroot --signature-policy "$TMP/policy.json" --tag "$reference" "$@" "$context" &&
       buildah "${store[@]}" push --signature-policy "$TMP/policy.json" "$reference" "docker-archive:$TMP/image.tar:$reference"
@@ -39,6 +43,7 @@ build() {
     tail -n 20 "$TMP/buildah.log" >&2
     die "building $reference failed" "read the lines above; hack/packages.sh images installs what is needed"
   }
+  rm -rf "$caches"
   rm -f "${target%-*}"-*.tar
   mv "$TMP/image.tar" "$target"
 }
@@ -199,10 +204,10 @@ ctr_() { ctr -a "$SOCKET" -n k8s.io "$@" 2>>"$STATE/log/ctr.log"; }
 
 # import REFERENCE KEY: pinned, because an image that is collected cannot be pulled again
 import() {
-  [[ -z $(ctr_ images ls -q "name==$1") ]] || return 0
+  [[ -z $(ctr_ images ls -q "name==$1,labels.\"autogpt.dev/key\"==$2") ]] || return 0
   ctr_ images import --snapshotter overlayfs "$(archive "$1" "$2")" >/dev/null ||
     die "importing $1 failed" "read $STATE/log/ctr.log"
-  ctr_ images label "$1" io.cri-containerd.pinned=pinned >/dev/null
+  ctr_ images label "$1" io.cri-containerd.pinned=pinned "autogpt.dev/key=$2" >/dev/null
 }
 
 load_system() {

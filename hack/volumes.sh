@@ -8,13 +8,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 KUBECONFIG=$1
 directory=$2
 
+# An event may be old news: only a volume that still is Released may be emptied.
 reclaim() {
-  local volume=$1
+  local volume=$1 phase
+  phase=$(kubectl get pv "$volume" -o jsonpath='{.status.phase}')
+  [[ $phase == Released ]] || return 0
   say "$(date -u +%FT%TZ) emptying the released volume $volume"
-  find "$directory/$volume" -xdev -mindepth 1 -delete
-  # fsGroup has left its group and its set-gid bit on the directory
-  chown root:root "$directory/$volume"
-  chmod 755 "$directory/$volume"
+  rm -rf --one-file-system "${directory:?}/$volume"
+  mkdir -m 755 "$directory/$volume"
   kubectl patch pv "$volume" --type=json -p '[{"op": "remove", "path": "/spec/claimRef"}]'
 }
 

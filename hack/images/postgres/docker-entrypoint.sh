@@ -25,11 +25,12 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     exit 1
   fi
   find "$PGDATA" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +
+  echo "initializing the database $database"
   new=$PGDATA/new
   password=$(mktemp)
   printf '%s\n' "${POSTGRES_PASSWORD:-unused}" >"$password"
   # shellcheck disable=SC2086 # several arguments
-  initdb --pgdata="$new" --username="$user" --pwfile="$password" --encoding=UTF8 --auth=trust ${POSTGRES_INITDB_ARGS:-}
+  initdb --pgdata="$new" --username="$user" --pwfile="$password" --encoding=UTF8 --auth=trust ${POSTGRES_INITDB_ARGS:-} >/dev/null
   rm -f "$password"
   if [ "$database" != postgres ]; then
     printf 'CREATE DATABASE "%s";\n' "$(printf '%s' "$database" | sed 's/"/""/g')" |
