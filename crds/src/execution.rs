@@ -1,0 +1,172 @@
+//! GraphExecution: one run of one graph.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::common::{GraphSource, InputsRef, PlatformRef, UUID, condition_list, inputs};
+
+/// One run of one graph. Everything but `cancel` and `ttlSecondsAfterFinished` is fixed at creation.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "autogpt.dev",
+    version = "v1alpha1",
+    kind = "GraphExecution",
+    plural = "graphexecutions",
+    singular = "graphexecution",
+    shortname = "gexec",
+    category = "autogpt",
+    namespaced,
+    status = "GraphExecutionStatus",
+    derive = "PartialEq",
+    doc = "One run of one graph on an AutoGPTPlatform.",
+    validation = Rule::new("size(self.metadata.name) <= 63").message("the name may have at most 63 characters: it is used in labels"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Succeeded", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].status"),
+    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total"),
+    printcolumn(name = "Started", type_ = "date", json_path = ".status.startTime"),
+    printcolumn(name = "Finished", type_ = "date", json_path = ".status.completionTime"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Execution", type_ = "string", json_path = ".status.executionId", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.platformRef == oldSelf.platformRef").message("platformRef cannot change: make a new GraphExecution").field_path(".platformRef"))]
+#[x_kube(validation = Rule::new("self.graph == oldSelf.graph").message("graph cannot change: make a new GraphExecution").field_path(".graph"))]
+#[x_kube(validation = Rule::new("has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)").message("owner cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)").message("inputs cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.inputsRef) == has(oldSelf.inputsRef) && (!has(self.inputsRef) || self.inputsRef == oldSelf.inputsRef)").message("inputsRef cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.scheduledFor) == has(oldSelf.scheduledFor) && (!has(self.scheduledFor) || self.scheduledFor == oldSelf.scheduledFor)").message("scheduledFor cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("self.ignoreNodeErrors == oldSelf.ignoreNodeErrors").message("ignoreNodeErrors cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("self.cancel || !oldSelf.cancel").message("a cancelled run cannot be resumed: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("!(has(self.inputs) && has(self.inputsRef))").message("give inputs or inputsRef, not both"))]
+pub struct GraphExecutionSpec {
+    /// The platform that runs it.
+    pub platform_ref: PlatformRef,
+    /// The graph to run.
+    pub graph: GraphSource,
+    /// Id of the platform user in whose name it runs; the platform's service user when absent. Others must be allowed by `spec.access.owners` of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 36, max = 36), regex(pattern = UUID))]
+    pub owner: Option<String>,
+    /// Values of the graph's input blocks, by the name of the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "inputs")]
+    pub inputs: Option<Map<String, Value>>,
+    /// Inputs that the platform keeps, for schedules made through the REST API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs_ref: Option<InputsRef>,
+    /// Stops the run. Cannot be taken back.
+    #[serde(default)]
+    pub cancel: bool,
+    /// Counts a run that completed although some of its nodes failed as succeeded.
+    #[serde(default)]
+    pub ignore_node_errors: bool,
+    /// Deletes this object so many seconds after the run is over; kept when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<i32>,
+    /// The slot of the schedule that this run stands for. Set by the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_for: Option<Time>,
+}
+
+/// The run as last seen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphExecutionStatus {
+    /// Generation of the specification that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+    /// The platform's word for the state of the run; Pending until the platform has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Id of the execution at the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub execution_id: Option<String>,
+    /// Id of the graph that runs, also for inline graphs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub graph_id: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub graph_version: Option<i32>,
+    /// SHA-256 of an inline graph or one from a ConfigMap as it was when it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub graph_hash: Option<String>,
+    /// When the run started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// Node executions by state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodeCounts>,
+    /// What the output blocks received, by the name of the output; present when the run is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "inputs")]
+    pub outputs: Option<Map<String, Value>>,
+    /// True when `outputs` is not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_truncated: Option<bool>,
+    /// What happened, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32_768))]
+    pub message: Option<String>,
+    /// Accepted, SpecValid, Succeeded, Failed.
+    #[serde(default)]
+    #[schemars(schema_with = "condition_list")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The contract's status words, and Pending for a run that the platform does not have yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    Pending,
+    #[serde(rename = "INCOMPLETE")]
+    Incomplete,
+    #[serde(rename = "QUEUED")]
+    Queued,
+    #[serde(rename = "RUNNING")]
+    Running,
+    #[serde(rename = "REVIEW")]
+    Review,
+    #[serde(rename = "COMPLETED")]
+    Completed,
+    #[serde(rename = "TERMINATED")]
+    Terminated,
+    #[serde(rename = "FAILED")]
+    Failed,
+}
+
+impl Phase {
+    /// A run in this phase never changes again.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Terminated | Self::Failed)
+    }
+}
+
+/// Node executions by state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCounts {
+    /// All of them.
+    #[schemars(range(min = 0))]
+    pub total: i64,
+    /// Waiting or running.
+    #[schemars(range(min = 0))]
+    pub active: i64,
+    /// Ended well.
+    #[schemars(range(min = 0))]
+    pub completed: i64,
+    /// Ended badly.
+    #[schemars(range(min = 0))]
+    pub failed: i64,
+}
