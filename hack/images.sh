@@ -2,7 +2,8 @@
 # Container images without a registry. With a Docker engine docker builds them, otherwise buildah.
 #   images.sh system          pause and CoreDNS, which the local cluster itself needs
 #   images.sh data            Postgres, Redis and RabbitMQ from Debian's packages, for the local cluster
-#   images.sh platform        one image for each binary in BIN_DIR; writes the common tag to <state>/image-tag
+#   images.sh binaries        builds the binaries (PROFILE=dev or release)
+#   images.sh platform        one image for each binary (of BIN_DIR, else built now); leaves the tag in <state>/image-tag
 #   images.sh load-system     imports the system images into the instance's containerd
 #   images.sh load            imports the others into the instance's cluster
 set -euo pipefail
@@ -167,10 +168,21 @@ data() {
   done
 }
 
+binaries() {
+  have cargo || die "cargo is not installed" "install Rust (https://rustup.rs) and run this again"
+  say "building the binaries (6 to 8 minutes the first time, seconds when little changed)"
+  (cd "$ROOT" && CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target} \
+    cargo build --quiet --workspace --bins --profile "${PROFILE:-dev}") ||
+    die "the build failed" "read the compiler's message above"
+}
+
 # Each image carries the hash of its own binary, so that an unchanged one is not built again; all seven also carry
 # one common tag made from all hashes, so that a changed binary is really rolled out.
 platform() {
-  [[ -n ${BIN_DIR:-} ]] || die "BIN_DIR is not set" "set it to the directory that cargo build filled"
+  if [[ -z ${BIN_DIR:-} ]]; then
+    binaries
+    BIN_DIR=$("$HACK/bin-dir.sh")
+  fi
   local name hash hashes=() tag with
   with=$(provider)
   temporary
@@ -243,8 +255,9 @@ load() {
 case ${1:-} in
   system) system ;;
   data) data ;;
+  binaries) binaries ;;
   platform) platform ;;
   load-system) load_system ;;
   load) load ;;
-  *) die "unknown argument '${1:-}'" "use: images.sh system|data|platform|load-system|load" ;;
+  *) die "unknown argument '${1:-}'" "use: images.sh system|data|binaries|platform|load-system|load" ;;
 esac

@@ -12,6 +12,8 @@ HELM_VERSION=4.3.1
 KIND_VERSION=0.33.0
 BIN=$CACHE/tools/bin-kubernetes-$KUBERNETES_VERSION-coredns-$COREDNS_VERSION-helm-$HELM_VERSION
 
+KIND_BIN=$CACHE/tools/kind-$KIND_VERSION
+
 say() { printf '==> %s\n' "$*"; }
 
 # die WHAT [WHAT_TO_DO]
@@ -21,7 +23,8 @@ die() {
   exit 1
 }
 
-have() { command -v "$1" >/dev/null 2>&1; }
+# Not `command -v`, which would find the functions below.
+have() { type -P "$1" >/dev/null; }
 
 # retry SECONDS COMMAND...: until it succeeds or the time is over
 retry() {
@@ -50,9 +53,14 @@ KUBECONFIG=$STATE/kubeconfig
 NAMESPACE=autogpt
 export INSTANCE
 
-# kind where a Docker engine answers, otherwise the local cluster; CLUSTER=local or CLUSTER=kind decides it by hand.
+# kind where a Docker engine answers, otherwise the local cluster; CLUSTER=local or CLUSTER=kind decides it by hand,
+# and what runs already stays what it is.
 provider() {
-  if [[ -n ${CLUSTER:-} ]]; then
+  if [[ -e $STATE/kind ]]; then
+    printf 'kind\n'
+  elif [[ -e $RUN/owner ]]; then
+    printf 'local\n'
+  elif [[ -n ${CLUSTER:-} ]]; then
     printf '%s\n' "$CLUSTER"
   elif have docker && timeout 10 docker info >/dev/null 2>&1; then
     printf 'kind\n'

