@@ -1,0 +1,319 @@
+//! Does what `make up` does on a cluster of its own, looks at everything a newcomer is promised, then breaks it.
+//!
+//! One test, because the cluster is made once; each step is a function that says what it shows.
+#![allow(clippy::print_stdout)]
+
+use std::time::Duration;
+
+use e2e_tests::cluster::{Cluster, condition, condition_message};
+use e2e_tests::platform::{User, greeting_graph};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(60);
+const A_WHILE: Duration = Duration::from_secs(180);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_gets_a_platform_that_runs_agents_and_survives_breakage() {
+    let cluster = Cluster::up();
+    the_platform_is_ready(&cluster);
+    the_example_ran_and_shows_its_outputs(&cluster);
+    the_schedule_fired_into_a_finished_child(&cluster);
+
+    let user = User::new(cluster.token("newcomer@example.com"));
+    an_agent_runs_over_http_with_live_events(&user).await;
+    what_makes_no_sense_is_refused_at_its_door(&cluster);
+    a_run_can_be_cancelled(&cluster);
+    nothing_accepted_is_lost_when_pods_die(&cluster, &user).await;
+    a_broken_image_is_reported_and_the_old_version_serves_on(&cluster, &user).await;
+    external_data_services_work_too(&cluster);
+    deleting_the_platform_removes_it_all(&cluster);
+}
+
+fn step(text: &str) {
+    println!("--- {text}");
+}
+
+fn the_platform_is_ready(cluster: &Cluster) {
+    step("the platform is ready, with six Deployments and Services");
+    let platform = cluster.get("agp", "autogpt");
+    for kind in ["Ready", "MigrationsApplied", "DependenciesReady"] {
+        assert_eq!(condition(&platform, kind), "True", "{kind}: {}", condition_message(&platform, kind));
+    }
+    assert_eq!(platform["status"]["observedGeneration"], platform["metadata"]["generation"]);
+    for (service, port) in [
+        ("rest", 8006),
+        ("websocket", 8001),
+        ("database-manager", 8005),
+        ("scheduler", 8003),
+        ("executor", 8002),
+        ("notification", 8007),
+    ] {
+        let name = format!("autogpt-{service}");
+        assert_eq!(cluster.get("service", &name)["spec"]["ports"][0]["port"], port, "{name}");
+        assert!(
+            cluster.get("deployment", &name)["status"]["availableReplicas"].as_i64().unwrap_or(0) >= 1,
+            "{name} is available"
+        );
+    }
+}
+
+fn the_example_ran_and_shows_its_outputs(cluster: &Cluster) {
+    step("the example execution is COMPLETED and its outputs stand in status.outputs");
+    let run = cluster.get("gexec", "hello");
+    assert_eq!(run["status"]["phase"], "COMPLETED", "{run}");
+    assert_eq!(condition(&run, "Succeeded"), "True");
+    assert!(
+        run["status"]["outputs"].as_object().is_some_and(|outputs| outputs.len() >= 2),
+        "{}",
+        run["status"]
+    );
+    assert!(run["status"]["executionId"].is_string() && run["status"]["startTime"].is_string() && run["status"]["completionTime"].is_string());
+}
+
+fn the_schedule_fired_into_a_finished_child(cluster: &Cluster) {
+    step("the schedule fired; its child finished; the next fire time is shown");
+    let schedule = cluster.get("gsch", "every-minute");
+    assert_eq!(
+        schedule["status"]["nextFireTimes"].as_array().map(Vec::len),
+        Some(5),
+        "{}",
+        schedule["status"]
+    );
+    assert!(schedule["status"]["lastFireTime"].is_string());
+    let children = cluster.list("gexec", "autogpt.dev/schedule=every-minute");
+    assert!(children.iter().any(|child| child["status"]["phase"] == "COMPLETED"), "{children:?}");
+    for child in &children {
+        assert_eq!(child["metadata"]["ownerReferences"][0]["uid"], schedule["metadata"]["uid"]);
+    }
+}
+
+async fn an_agent_runs_over_http_with_live_events(user: &User) {
+    step("an agent made over REST runs, with live events on the WebSocket");
+    user.post("/api/auth/user", json!({})).await;
+    let graph = user.post("/api/graphs", json!({"graph": greeting_graph()})).await;
+    let id = graph["id"].as_str().expect("an id").to_owned();
+    let frames = user
+        .watch_graph(&id, async || {
+            user.post(&format!("/api/graphs/{id}/execute/1"), json!({"inputs": {"a": "Hello", "b": "world"}}))
+                .await;
+        })
+        .await;
+    let last = frames.last().expect("frames");
+    assert_eq!(last["method"], "graph_execution_event");
+    assert_eq!(last["data"]["outputs"], json!({"text": ["Hello, world!"]}));
+    let execution = last["data"]["id"].as_str().expect("an id");
+    let run = user.get(&format!("/api/graphs/{id}/executions/{execution}")).await;
+    assert_eq!(run["outputs"], json!({"text": ["Hello, world!"]}));
+    assert_eq!(run["node_executions"].as_array().map(Vec::len), Some(4));
+}
+
+fn what_makes_no_sense_is_refused_at_its_door(cluster: &Cluster) {
+    step("malformed resources are refused; what only the controller can judge becomes a condition with a remedy");
+    let nonsense = execution(
+        "nonsense",
+        json!({"inline": {"name": "x", "description": "", "nodes": []}, "id": "12345678-1234-1234-1234-123456789012"}),
+    );
+    let refusal = cluster
+        .try_apply(&nonsense.to_string())
+        .expect_err("exactly one source of a graph is allowed");
+    assert!(refusal.contains("exactly one"), "{refusal}");
+
+    let unknown_block =
+        json!({"inline": {"name": "x", "description": "", "nodes": [{"id": "1", "block_id": "00000000-0000-4000-8000-000000000000"}], "links": []}});
+    cluster.apply(&execution("unknown-block", unknown_block).to_string());
+    let refused = cluster.eventually("a graph with an unknown block fails", SOON, || {
+        Some(cluster.get("gexec", "unknown-block")).filter(|run| condition(run, "Failed") == "True")
+    });
+    assert!(
+        condition_message(&refused, "Failed").contains("00000000-0000-4000-8000-000000000000"),
+        "{refused}"
+    );
+
+    let mut schedule = json!({
+        "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "nowhere", "namespace": "autogpt"},
+        "spec": {"platformRef": {"name": "autogpt"}, "schedules": ["0 9 * * *"], "timeZone": "Mars/Olympus", "graph": {"inline": greeting_graph()}}
+    });
+    cluster.apply(&schedule.to_string());
+    let invalid = cluster.eventually("an unknown time zone is reported", SOON, || {
+        Some(cluster.get("gsch", "nowhere")).filter(|schedule| condition(schedule, "SpecValid") == "False")
+    });
+    assert!(condition_message(&invalid, "SpecValid").contains("Mars/Olympus"), "{invalid}");
+    schedule["spec"]["timeZone"] = json!("Europe/Berlin");
+    cluster.apply(&schedule.to_string());
+    cluster.eventually("and mended", SOON, || {
+        Some(()).filter(|()| condition(&cluster.get("gsch", "nowhere"), "SpecValid") == "True")
+    });
+    cluster.kubectl(&["delete", "gsch", "nowhere", "--timeout=60s"]);
+    cluster.kubectl(&["delete", "gexec", "unknown-block", "--timeout=60s"]);
+}
+
+fn a_run_can_be_cancelled(cluster: &Cluster) {
+    step("cancel: true ends a run");
+    let mut endless = execution("endless", json!({"inline": endless_graph()}));
+    cluster.apply(&endless.to_string());
+    cluster.eventually("the run is RUNNING", SOON, || {
+        Some(()).filter(|()| cluster.get("gexec", "endless")["status"]["phase"] == "RUNNING")
+    });
+    endless["spec"]["cancel"] = json!(true);
+    cluster.apply(&endless.to_string());
+    let run = cluster.eventually("the run is TERMINATED", SOON, || {
+        Some(cluster.get("gexec", "endless")).filter(|run| run["status"]["phase"] == "TERMINATED")
+    });
+    assert_eq!(condition(&run, "Succeeded"), "False");
+    cluster.kubectl(&["delete", "gexec", "endless", "--timeout=60s"]);
+}
+
+async fn nothing_accepted_is_lost_when_pods_die(cluster: &Cluster, user: &User) {
+    step("executor, RabbitMQ, Redis and PostgreSQL die; every accepted run completes");
+    let graph = user.post("/api/graphs", json!({"graph": greeting_graph()})).await;
+    let id = graph["id"].as_str().expect("an id").to_owned();
+    for victim in ["executor", "rabbitmq", "redis", "postgres"] {
+        let mut runs = Vec::new();
+        for number in 0..20 {
+            let run = user
+                .post(
+                    &format!("/api/graphs/{id}/execute/1"),
+                    json!({"inputs": {"a": victim, "b": number.to_string()}}),
+                )
+                .await;
+            runs.push(run["id"].as_str().expect("an id").to_owned());
+            if number == 9 {
+                let component = format!("app.kubernetes.io/component={victim}");
+                let pods = cluster.list("pods", &component);
+                assert!(!pods.is_empty(), "there are pods with {component}");
+                cluster.kubectl(&["delete", "pods", "-l", &component, "--grace-period=0", "--force", "--wait=false"]);
+                if victim == "postgres" {
+                    break;
+                }
+            }
+        }
+        if victim == "postgres" {
+            cluster.kubectl(&["rollout", "status", "statefulset/autogpt-postgres", "--timeout=120s"]);
+            cluster.eventually("REST is ready again", A_WHILE, || {
+                Some(()).filter(|()| {
+                    cluster.get("deployment", "autogpt-rest")["status"]["availableReplicas"]
+                        .as_i64()
+                        .unwrap_or(0)
+                        >= 1
+                })
+            });
+        }
+        for run in &runs {
+            let done = user.run_reaches(&id, run, &["COMPLETED", "FAILED", "TERMINATED"], A_WHILE).await;
+            assert_eq!(done["status"], "COMPLETED", "{victim}: {done}");
+            assert_eq!(done["outputs"]["text"].as_array().map(Vec::len), Some(1), "{victim}: {done}");
+        }
+        println!("  {victim}: {} runs completed", runs.len());
+    }
+}
+
+async fn a_broken_image_is_reported_and_the_old_version_serves_on(cluster: &Cluster, user: &User) {
+    step("an image that cannot be pulled becomes a condition with a remedy; the old version serves on");
+    let before = cluster.get("agp", "autogpt");
+    let set_tag = |tag: &Value| {
+        let patch = json!({"spec": {"image": {"tag": tag}}}).to_string();
+        cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", &patch]);
+    };
+    set_tag(&json!("no-such-tag"));
+    let degraded = cluster.eventually("the platform says so", A_WHILE, || {
+        Some(cluster.get("agp", "autogpt")).filter(|platform| condition(platform, "Degraded") == "True")
+    });
+    assert!(condition_message(&degraded, "Degraded").contains("image"), "{}", degraded["status"]);
+    user.get("/api/graphs").await;
+    set_tag(&before["spec"]["image"]["tag"]);
+    cluster.eventually("the platform is Ready again", A_WHILE, || {
+        Some(()).filter(|()| {
+            let platform = cluster.get("agp", "autogpt");
+            condition(&platform, "Ready") == "True" && platform["status"]["observedGeneration"] == platform["metadata"]["generation"]
+        })
+    });
+}
+
+fn external_data_services_work_too(cluster: &Cluster) {
+    step("a second platform with external{secretRef} for all three, first without its Secret");
+    let password = |secret: &str, key: &str| {
+        let text = cluster.kubectl(&["get", "secret", secret, "-o", &format!("jsonpath={{.data.{key}}}")]);
+        assert!(!text.is_empty(), "{secret} has {key}");
+        text
+    };
+    cluster.kubectl(&[
+        "exec",
+        "autogpt-postgres-0",
+        "--",
+        "sh",
+        "-c",
+        "PGPASSWORD=\"$POSTGRES_PASSWORD\" psql -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\" -c 'CREATE DATABASE second'",
+    ]);
+    cluster.apply(include_str!("second-platform.yaml"));
+    let waiting = cluster.eventually("the missing Secret is named", SOON, || {
+        Some(cluster.get("agp", "second")).filter(|platform| condition_message(platform, "DependenciesReady").contains("second-postgres"))
+    });
+    assert_eq!(condition(&waiting, "Ready"), "False");
+    for (secret, url) in external_urls(&password) {
+        cluster.kubectl(&["create", "secret", "generic", &secret, &format!("--from-literal=url={url}")]);
+    }
+    cluster.kubectl(&["wait", "--for=condition=Ready", "agp/second", "--timeout=180s"]);
+    let mut run = execution("elsewhere", json!({"inline": greeting_graph()}));
+    run["spec"]["platformRef"]["name"] = json!("second");
+    run["spec"]["inputs"] = json!({"a": "Hello", "b": "elsewhere"});
+    cluster.apply(&run.to_string());
+    cluster.kubectl(&["wait", "--for=jsonpath={.status.phase}=COMPLETED", "gexec/elsewhere", "--timeout=60s"]);
+    cluster.kubectl(&["delete", "agp", "second", "--timeout=120s"]);
+}
+
+fn external_urls(secret: &dyn Fn(&str, &str) -> String) -> [(String, String); 3] {
+    let decode = |name: &str| {
+        let text = secret(name, "url");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s '{text}' | base64 -d")])
+            .output()
+            .expect("base64 runs");
+        String::from_utf8(output.stdout).expect("a URL")
+    };
+    let postgres = decode("autogpt-postgres");
+    let (base, _) = postgres.rsplit_once('/').expect("a database in the URL");
+    [
+        ("second-postgres".to_owned(), format!("{base}/second")),
+        ("second-redis".to_owned(), decode("autogpt-redis")),
+        ("second-rabbitmq".to_owned(), decode("autogpt-rabbitmq")),
+    ]
+}
+
+fn deleting_the_platform_removes_it_all(cluster: &Cluster) {
+    step("deleting the platform removes its workloads");
+    cluster.kubectl(&["delete", "gsch,gexec", "--all", "--timeout=120s"]);
+    cluster.kubectl(&["delete", "agp", "autogpt", "--timeout=120s"]);
+    cluster.eventually("nothing of it is left", A_WHILE, || {
+        Some(()).filter(|()| {
+            cluster
+                .list("deployments,statefulsets,services,jobs,pods", "app.kubernetes.io/instance=autogpt")
+                .is_empty()
+        })
+    });
+}
+
+fn execution(name: &str, graph: Value) -> Value {
+    json!({
+        "apiVersion": "autogpt.dev/v1alpha1",
+        "kind": "GraphExecution",
+        "metadata": {"name": name, "namespace": "autogpt"},
+        "spec": {"platformRef": {"name": "autogpt"}, "graph": graph}
+    })
+}
+
+/// A value that goes round for ever: a condition that feeds itself.
+fn endless_graph() -> Value {
+    const CONDITION: &str = "715696a0-e1da-45c8-b209-c2fa9c3b0be6";
+    json!({
+        "name": "endless",
+        "description": "a loop",
+        "nodes": [
+            {"id": "1", "block_id": e2e_tests::platform::AGENT_INPUT, "input_default": {"name": "n", "value": 1}},
+            {"id": "2", "block_id": CONDITION, "input_default": {"operator": "==", "value2": 1, "yes_value": 1}}
+        ],
+        "links": [
+            {"source_id": "1", "sink_id": "2", "source_name": "result", "sink_name": "value1"},
+            {"source_id": "2", "sink_id": "2", "source_name": "yes_output", "sink_name": "value1"}
+        ]
+    })
+}
