@@ -106,3 +106,11 @@ pub struct GraphModel {
     pub trigger_setup_info: Option<Value>,
     pub credentials_input_schema: Value,
 }
+
+/// What a user has set for one agent in the library (internals §1.5, method 22).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GraphSettings {
+    /// Absent means on.
+    pub human_in_the_loop_safe_mode: Option<bool>,
+}

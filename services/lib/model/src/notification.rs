@@ -1,5 +1,6 @@
 //! Notifications: what is put on the queues and which queue it takes (internals §5).
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Map, Timestamp, UserId};
@@ -88,4 +89,56 @@ pub struct NotificationEvent {
     #[serde(default)]
     pub id: Option<String>,
     pub data: Map,
+}
+
+/// Which mails a user wants (internals §5.4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotificationPreference {
+    pub user_id: UserId,
+    pub email: String,
+    /// A type that is absent counts as wanted.
+    #[serde(default)]
+    pub preferences: IndexMap<NotificationType, bool>,
+    #[serde(default)]
+    pub daily_limit: i32,
+    #[serde(default)]
+    pub emails_sent_today: i32,
+    #[serde(default = "Timestamp::now")]
+    pub last_reset_date: Timestamp,
+}
+
+/// One event waiting in a user's batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserNotificationEvent {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: NotificationType,
+    pub data: Map,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Events of one type that wait to be sent to a user together, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserNotificationBatch {
+    pub user_id: UserId,
+    #[serde(rename = "type")]
+    pub kind: NotificationType,
+    pub notifications: Vec<UserNotificationEvent>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// What a user's runs amounted to in a window of time (internals §1.5, method 47). Times in seconds, costs in cents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UserExecutionSummary {
+    pub total_credits_used: f64,
+    pub total_executions: i64,
+    pub successful_runs: i64,
+    pub failed_runs: i64,
+    pub most_used_agent: String,
+    pub total_execution_time: f64,
+    pub average_execution_time: f64,
+    pub cost_breakdown: IndexMap<String, f64>,
 }

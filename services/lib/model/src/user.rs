@@ -29,3 +29,17 @@ pub struct User {
     /// An IANA zone or `not-set`.
     pub timezone: String,
 }
+
+/// What a charge was for (internals §1.5, method 23).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UsageTransactionMetadata {
+    pub graph_exec_id: Option<String>,
+    pub graph_id: Option<String>,
+    pub node_exec_id: Option<String>,
+    pub node_id: Option<String>,
+    pub block_id: Option<String>,
+    pub block: Option<String>,
+    pub input: Option<Map>,
+    pub reason: Option<String>,
+}

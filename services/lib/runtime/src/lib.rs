@@ -1,1 +1,19 @@
-//! runtime
+//! What every binary starts with: settings, telemetry, health, shutdown, retries.
+//!
+//! A service is `pub async fn run(settings, listener, shutdown) -> Result<(), Error>` in its library; its `main.rs`
+//! only hands that to [`main`].
+
+pub mod health;
+mod launch;
+pub mod metrics;
+pub mod retry;
+pub mod serve;
+pub mod settings;
+mod shutdown;
+mod telemetry;
+
+pub use health::Health;
+pub use launch::{BoxError, install_tls_provider, main};
+pub use metrics::Metrics;
+pub use settings::{ConfigError, Secret, Service, Settings};
+pub use shutdown::Shutdown;

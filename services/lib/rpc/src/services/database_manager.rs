@@ -1,0 +1,197 @@
+//! The database manager (internals §1.5): the only way to the database for executor, scheduler and notification.
+
+use indexmap::IndexMap;
+use model::graph::GraphSettings;
+use model::notification::{
+    NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
+};
+use model::user::{UsageTransactionMetadata, User};
+use model::{
+    AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionStatus, Graph, GraphExecId, GraphExecution, GraphExecutionMeta,
+    GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel,
+    NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+crate::service! {
+    /// Reads and writes of the contract, and the executor's claims, leases and journal.
+    ///
+    /// The contract's writing methods refuse with a ValueError while the run has a live lease.
+    pub service DatabaseManager => DatabaseManagerClient, router database_manager_router, at DatabaseManager {
+        // Executions.
+
+        /// Not deleted, by parent.
+        async fn get_child_graph_executions(parent_exec_id: GraphExecId) -> Vec<GraphExecutionMeta>, idempotent;
+
+        /// Newest first.
+        async fn get_graph_executions(
+            graph_exec_id: Option<GraphExecId>,
+            graph_id: Option<GraphId>,
+            graph_version: Option<i32>,
+            user_id: Option<UserId>,
+            statuses: Option<Vec<ExecutionStatus>>,
+            created_time_gte: Option<Timestamp>,
+            created_time_lte: Option<Timestamp>,
+            limit: Option<i64>,
+        ) -> Vec<GraphExecutionMeta>, idempotent;
+
+        async fn get_graph_executions_count(
+            user_id: Option<UserId>,
+            graph_id: Option<GraphId>,
+            statuses: Option<Vec<ExecutionStatus>>,
+            created_time_gte: Option<Timestamp>,
+            created_time_lte: Option<Timestamp>,
+        ) -> i64, idempotent;
+
+        async fn get_graph_execution_meta(user_id: UserId, execution_id: GraphExecId) -> Option<GraphExecutionMeta>, idempotent;
+
+        /// With its node executions; of any user when none is given.
+        async fn get_graph_execution(user_id: Option<UserId>, execution_id: GraphExecId) -> Option<GraphExecutionWithNodes>, idempotent;
+
+        /// `starting_nodes_input`: pairs of node and its input, each of which becomes a QUEUED node execution.
+        async fn create_graph_execution(
+            graph_id: GraphId,
+            graph_version: i32,
+            starting_nodes_input: Vec<(NodeId, Map)>,
+            inputs: Map,
+            user_id: UserId,
+            preset_id: Option<String>,
+            credential_inputs: Option<IndexMap<String, CredentialsMetaInput>>,
+            nodes_input_masks: Option<NodeInputMasks>,
+            parent_graph_exec_id: Option<GraphExecId>,
+        ) -> GraphExecutionWithNodes;
+
+        async fn get_node_execution(node_exec_id: NodeExecId) -> Option<NodeExecutionResult>, idempotent;
+
+        async fn get_node_executions(
+            graph_exec_id: Option<GraphExecId>,
+            node_id: Option<NodeId>,
+            block_ids: Option<Vec<BlockId>>,
+            statuses: Option<Vec<ExecutionStatus>>,
+            limit: Option<i64>,
+            created_time_gte: Option<Timestamp>,
+            created_time_lte: Option<Timestamp>,
+            include_exec_data: bool = true,
+        ) -> Vec<NodeExecutionResult>, idempotent;
+
+        async fn get_latest_node_execution(node_id: NodeId, graph_eid: GraphExecId) -> Option<NodeExecutionResult>, idempotent;
+
+        /// A transition that the table of internals §2.11 forbids changes nothing and returns the unchanged record.
+        async fn update_node_execution_status(
+            node_exec_id: NodeExecId,
+            status: ExecutionStatus,
+            execution_data: Option<Map>,
+            stats: Option<NodeStats>,
+        ) -> NodeExecutionResult;
+
+        /// Number of rows changed.
+        async fn update_node_execution_status_batch(node_exec_ids: Vec<NodeExecId>, status: ExecutionStatus, stats: Option<NodeStats>) -> i64;
+
+        /// Sets RUNNING and the start time.
+        async fn update_graph_execution_start_time(graph_exec_id: GraphExecId) -> Option<GraphExecution>;
+
+        /// At least one of `status` and `stats`.
+        async fn update_graph_execution_stats(graph_exec_id: GraphExecId, status: Option<ExecutionStatus>, stats: Option<StoredStats>) -> Option<GraphExecution>;
+
+        /// Adds the value to the oldest INCOMPLETE execution of the node that lacks it, or to a new one; returns all inputs so far.
+        async fn upsert_execution_input(
+            node_id: NodeId,
+            graph_exec_id: GraphExecId,
+            input_name: String,
+            input_data: Value,
+            node_exec_id: Option<NodeExecId>,
+        ) -> (NodeExecutionResult, Map);
+
+        async fn upsert_execution_output(node_exec_id: NodeExecId, output_name: String, output_data: Option<Value>) -> ();
+
+        async fn get_execution_kv_data(user_id: UserId, key: String) -> Option<Value>, idempotent;
+
+        async fn set_execution_kv_data(user_id: UserId, node_exec_id: NodeExecId, key: String, data: Option<Value>) -> Option<Value>, idempotent;
+
+        // Claims, leases, journal: ours (design §6).
+
+        /// Up to `free_slots` QUEUED runs, now leased to `owner`, with their state.
+        async fn claim(owner: Uuid, owner_name: String, free_slots: u32) -> Vec<ClaimedRun>;
+
+        /// One outcome per batch, in order. Safe to repeat: a range that is already there answers Applied.
+        async fn append_journal(owner: Uuid, batches: Vec<JournalBatch>) -> Vec<AppendOutcome>, idempotent;
+
+        async fn renew_lease(owner: Uuid) -> RenewOutcome, idempotent;
+
+        /// Puts runs back to QUEUED without a lease; returns how many.
+        async fn release_runs(owner: Uuid, graph_exec_ids: Vec<GraphExecId>) -> u64, idempotent;
+
+        /// Gives up the lease itself, at the end of the executor.
+        async fn release_lease(owner: Uuid) -> (), idempotent;
+
+        /// What a subscriber to a run's events begins with.
+        async fn get_execution_snapshot(user_id: UserId, graph_exec_id: GraphExecId) -> Option<GraphExecutionWithNodes>, idempotent;
+
+        // Graphs.
+
+        async fn get_node(node_id: NodeId) -> NodeModel, idempotent;
+
+        /// The newest version that the user may see when none is given.
+        async fn get_graph(
+            graph_id: GraphId,
+            version: Option<i32>,
+            user_id: Option<UserId>,
+            for_export: bool = false,
+            include_subgraphs: bool = false,
+            skip_access_check: bool = false,
+        ) -> Option<GraphModel>, idempotent;
+
+        async fn get_connected_output_nodes(node_id: NodeId) -> Vec<(Link, NodeModel)>, idempotent;
+
+        async fn get_graph_metadata(graph_id: GraphId, version: Option<i32>) -> Option<Graph>, idempotent;
+
+        async fn get_graph_settings(user_id: UserId, graph_id: GraphId) -> GraphSettings, idempotent;
+
+        /// GraphNotAccessibleError or GraphNotInLibraryError when the user may not run it.
+        async fn validate_graph_execution_permissions(user_id: UserId, graph_id: GraphId, graph_version: i32, is_sub_graph: bool = false) -> (), idempotent;
+
+        // Credits, in cents.
+
+        /// The new balance; InsufficientBalanceError when there is not enough.
+        async fn spend_credits(user_id: UserId, cost: i64, metadata: UsageTransactionMetadata) -> i64;
+
+        async fn get_credits(user_id: UserId) -> i64, idempotent;
+
+        // Users.
+
+        /// Users with executions in the window.
+        async fn get_active_user_ids_in_timerange(start_time: Timestamp, end_time: Timestamp) -> Vec<UserId>, idempotent;
+
+        async fn get_user_by_id(user_id: UserId) -> User, idempotent;
+
+        async fn get_user_email_by_id(user_id: UserId) -> Option<String>, idempotent;
+
+        async fn get_user_email_verification(user_id: UserId) -> bool, idempotent;
+
+        async fn get_user_notification_preference(user_id: UserId) -> NotificationPreference, idempotent;
+
+        async fn get_user_execution_summary_data(user_id: UserId, start_time: Timestamp, end_time: Timestamp) -> UserExecutionSummary, idempotent;
+
+        // Notification batches.
+
+        async fn clear_all_user_notification_batches(user_id: UserId) -> (), idempotent;
+
+        async fn create_or_add_to_user_notification_batch(
+            user_id: UserId,
+            notification_type: NotificationType,
+            notification_data: NotificationEvent,
+        ) -> UserNotificationBatch;
+
+        async fn empty_user_notification_batch(user_id: UserId, notification_type: NotificationType) -> (), idempotent;
+
+        /// Deletes the batch with its last event.
+        async fn remove_notifications_from_batch(user_id: UserId, notification_type: NotificationType, notification_ids: Vec<String>) -> (), idempotent;
+
+        async fn get_all_batches_by_type(notification_type: NotificationType) -> Vec<UserNotificationBatch>, idempotent;
+
+        async fn get_user_notification_batch(user_id: UserId, notification_type: NotificationType) -> Option<UserNotificationBatch>, idempotent;
+
+        async fn get_user_notification_oldest_message_in_batch(user_id: UserId, notification_type: NotificationType) -> Option<UserNotificationEvent>, idempotent;
+    }
+}

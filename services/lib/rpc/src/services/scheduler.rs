@@ -1,0 +1,38 @@
+//! The scheduler service (internals §1.6), and what the operator needs of it (design §5).
+
+use indexmap::IndexMap;
+use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
+use model::schedule::GraphExecutionJobInfo;
+use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
+
+crate::service! {
+    /// User schedules, submission of runs, and the progress of submitted runs.
+    pub service Scheduler => SchedulerClient, router scheduler_router, at Scheduler {
+        /// Validates like a run, then creates the schedule. `cron` is in the contract's dialect (0 = Monday).
+        async fn add_graph_execution_schedule(
+            user_id: UserId,
+            graph_id: GraphId,
+            graph_version: i32,
+            cron: String,
+            input_data: Map,
+            input_credentials: IndexMap<String, CredentialsMetaInput>,
+            name: Option<String>,
+            user_timezone: Option<String>,
+        ) -> GraphExecutionJobInfo;
+
+        /// NotFoundError for an unknown id, NotAuthorizedError for another user's schedule.
+        async fn delete_graph_execution_schedule(schedule_id: String, user_id: UserId) -> GraphExecutionJobInfo;
+
+        /// All schedules that will fire again, of one graph and one user where given.
+        async fn get_graph_execution_schedules(graph_id: Option<GraphId>, user_id: Option<UserId>) -> Vec<GraphExecutionJobInfo>, idempotent;
+
+        /// Starts a run; the same key always answers with the same run.
+        async fn submit_graph_execution(request: SubmitRequest) -> Submitted, idempotent;
+
+        /// Asks the run to stop and returns its present status; repeat until it is terminal.
+        async fn stop_graph_execution(graph_exec_id: GraphExecId) -> ExecutionStatus, idempotent;
+
+        /// Long poll: answers at once when a run changed after `cursor`, otherwise after `wait_ms` with an empty page.
+        async fn get_execution_progress(cursor: Option<ProgressCursor>, wait_ms: u64 = 0, limit: u32 = 100) -> ProgressPage, idempotent;
+    }
+}
