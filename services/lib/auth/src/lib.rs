@@ -1,1 +1,15 @@
-//! auth
+//! Who is calling: user tokens and the axum extractors built on them (rest.md §3.1).
+//!
+//! A [`Verifier`] is made once from the settings and put into the service's state; the extractors
+//! [`AuthenticatedUser`] and [`AdminUser`] take it from there. The WebSocket service, whose token comes in the
+//! query string, calls [`Verifier::verify`] itself.
+
+pub mod cors;
+mod extract;
+mod token;
+
+pub use extract::{AdminUser, AuthenticatedUser, IMPERSONATION_HEADER, Rejection};
+pub use token::{Claims, KeyError, TokenError, Verifier};
+
+/// The user of every connection while `ENABLE_AUTH=false`; only the WebSocket service honours that (rest.md §3.1).
+pub const DEFAULT_USER_ID: uuid::Uuid = uuid::uuid!("3e53486c-cf57-477e-ba2a-cb02dc828e1a");
