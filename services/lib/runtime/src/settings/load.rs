@@ -41,7 +41,7 @@ fn did_you_mean(suggestion: &Option<String>) -> String {
 const SERVICE_LINK_HINT: &str = ": it looks like a variable that Kubernetes injects for a Service of that name; \
      set `enableServiceLinks: false` in the pod or set the variable yourself";
 
-pub(super) fn from_process() -> Result<Values, ConfigError> {
+pub(super) fn from_process<Name: Into<String>, Value: Into<String>>(overlay: impl IntoIterator<Item = (Name, Value)>) -> Result<Values, ConfigError> {
     let file = match std::env::var(FILE_VARIABLE) {
         Ok(path) if !path.is_empty() => {
             let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::Unreadable {
@@ -52,11 +52,11 @@ pub(super) fn from_process() -> Result<Values, ConfigError> {
         }
         _ => None,
     };
-    let variables = ENVIRONMENT
+    let environment = ENVIRONMENT
         .iter()
-        .filter_map(|(name, _)| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)))
-        .collect();
-    layered(file, &variables)
+        .filter_map(|(name, _)| std::env::var(name).ok().map(|value| ((*name).to_owned(), value)));
+    let overlay = overlay.into_iter().map(|(name, value)| (name.into(), value.into()));
+    layered(file, &environment.chain(overlay).collect())
 }
 
 pub(super) fn from_pairs<Name: Into<String>, Value: Into<String>>(pairs: impl IntoIterator<Item = (Name, Value)>) -> Result<Values, ConfigError> {

@@ -24,7 +24,12 @@ pub struct Settings(Arc<Values>);
 impl Settings {
     /// Defaults, then the file named in `AUTOGPT_CONFIG`, then the environment.
     pub fn load() -> Result<Self, ConfigError> {
-        load::from_process().map(Self::from)
+        Self::load_with(std::iter::empty::<(&str, &str)>())
+    }
+
+    /// The same, with variables that win over the environment.
+    pub fn load_with<Name: Into<String>, Value: Into<String>>(pairs: impl IntoIterator<Item = (Name, Value)>) -> Result<Self, ConfigError> {
+        load::from_process(pairs).map(Self::from)
     }
 
     /// Defaults and nothing else, not even the environment.
@@ -232,6 +237,8 @@ pub struct ExecutorSettings {
     pub max_concurrent_graph_executions_per_user: u32,
     pub max_concurrent_nodes_per_run: u32,
     pub max_concurrent_nodes: u32,
+    /// Seconds.
+    pub node_timeout_seconds: u64,
     /// Seconds.
     pub drain_seconds: u64,
     /// Seconds.

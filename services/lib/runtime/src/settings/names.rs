@@ -62,6 +62,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     ("MAX_CONCURRENT_NODES_PER_RUN", "executor.max_concurrent_nodes_per_run"),
     ("MAX_CONCURRENT_NODES", "executor.max_concurrent_nodes"),
+    ("NODE_TIMEOUT_SECONDS", "executor.node_timeout_seconds"),
     ("DRAIN_SECONDS", "executor.drain_seconds"),
     ("LEASE_SECONDS", "executor.lease_seconds"),
     ("ENABLE_CREDIT", "credits.enable_credit"),
