@@ -23,6 +23,9 @@ temporary() { [[ -n $TMP ]] || { mkdir -p "$ARCHIVES" && TMP=$(mktemp -d "$ARCHI
 
 short_hash() { sha256sum | cut -c1-12; }
 
+# built REFERENCE KEY: whether the archive exists; one that is in use stays young
+built() { touch -c "$(archive "$1" "$2")" && [[ -e $(archive "$1" "$2") ]]; }
+
 # archive REFERENCE KEY: where an image of this content lies
 archive() { printf '%s/%s-%s.tar\n' "$ARCHIVES" "$(basename "${1%%:*}")" "$2"; }
 
@@ -45,7 +48,8 @@ build() {
     die "building $reference failed" "read the lines above; hack/packages.sh images installs what is needed"
   }
   rm -rf "$caches"
-  rm -f "${target%-*}"-*.tar
+  # An hour's grace: another clone may be about to load what it has just found here.
+  find "$ARCHIVES" -name "$(basename "${target%-*}")-*.tar" -mmin +60 -delete
   mv "$TMP/image.tar" "$target"
 }
 
@@ -117,7 +121,7 @@ tree_rabbitmq() {
 system() {
   local key context
   key=$(cat "$HACK/images/pause/Dockerfile" "$HACK/images.sh" | short_hash)
-  if [[ ! -e $(archive "$PAUSE" "$key") ]]; then
+  if ! built "$PAUSE" "$key"; then
     say "building the image $PAUSE"
     "$HACK/packages.sh" images
     temporary
@@ -127,7 +131,7 @@ system() {
     install -m 755 "$(PATH=$PATH:/bin type -P busybox)" "$context/rootfs/usr/bin/busybox"
     build "$PAUSE" "$key" "$context"
   fi
-  if [[ ! -e $(archive "$COREDNS" "$COREDNS_VERSION") ]]; then
+  if ! built "$COREDNS" "$COREDNS_VERSION"; then
     say "building the image $COREDNS"
     "$HACK/packages.sh" images
     temporary
@@ -140,7 +144,11 @@ system() {
 service_context() {
   mkdir -p "$TMP/$2"
   install -m 755 "$1" "$TMP/$2/$2"
-  cp /etc/ssl/certs/ca-certificates.crt "$TMP/$2/"
+  local bundle
+  for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+    [[ ! -e $bundle ]] || { cp -L "$bundle" "$TMP/$2/ca-certificates.crt" && return; }
+  done
+  die "this machine has no CA certificates" "install its package ca-certificates"
 }
 
 data_key() {
@@ -155,7 +163,7 @@ data() {
   for reference in "${DATA[@]}"; do
     name=$(basename "${reference%%:*}")
     key=$(data_key "$name")
-    [[ ! -e $(archive "$reference" "$key") ]] || continue
+    ! built "$reference" "$key" || continue
     say "building the image $reference from Debian's packages (about 10 seconds)"
     "$HACK/packages.sh" images
     key=$(data_key "$name")
@@ -193,7 +201,7 @@ platform() {
     hashes+=("$hash")
     if [[ $with == kind ]]; then
       docker image inspect "localhost/autogpt/$name:$hash" >/dev/null 2>&1 && continue
-    elif [[ -e $(archive "$name" "$hash") ]]; then
+    elif built "$name" "$hash"; then
       continue
     fi
     say "building the image localhost/autogpt/$name:$hash"
