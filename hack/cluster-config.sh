@@ -148,6 +148,9 @@ nodeStatusUpdateFrequency: 5s
 maxPods: 110
 YAML
 
+  # Without br_netfilter an answer between two pods of one bridge never meets the address translation again.
+  local masquerade=false
+  [[ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]] || masquerade=true
   # nf_conntrack_max is not writable outside the first network namespace: leave all of conntrack alone
   cat >"$STATE/kube-proxy.yaml" <<YAML
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -162,7 +165,8 @@ metricsBindAddress: 127.0.0.1:10249
 nodePortAddresses: [$NET.0/24]
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s, udpTimeout: 0s, udpStreamTimeout: 0s}
 linux: {oomScoreAdj: 0}
-nftables: {minSyncPeriod: 100ms, syncPeriod: 30s}
+nftables: {minSyncPeriod: 100ms, syncPeriod: 30s, masqueradeAll: $masquerade}
+iptables: {masqueradeAll: $masquerade}
 YAML
 }
 

@@ -88,7 +88,7 @@ look_at() {
   printf -- '--- the last warnings\n' >&2
   k get events --field-selector type=Warning --sort-by=.lastTimestamp 2>/dev/null | tail -n 8 >&2 || true
   printf -- "--- the operator's last lines\n" >&2
-  k logs -l app.kubernetes.io/name=autogpt-operator --tail=10 >&2 || k logs deployment/autogpt-operator --tail=10 >&2 || true
+  k logs deployment/autogpt-operator --tail=10 >&2 || true
   die "$1" "look further with: $STATE/kubectl describe agp autogpt; $STATE/kubectl logs deployment/NAME; $STATE/kubectl get events"
 }
 
