@@ -2,6 +2,8 @@
 //!
 //! Reading walks from an output into the value that a link names; writing puts flattened inputs together again.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use model::Map;
 use serde_json::Value;
@@ -11,6 +13,9 @@ use crate::value::MAX_DEPTH;
 
 /// A list is not padded with nulls beyond this many elements.
 pub const MAX_LIST: usize = 10_000;
+
+/// Nulls that one merge may add in all lists together.
+const MAX_PADDING: usize = 10 * MAX_LIST;
 
 const TOOLS: &str = "tools";
 const TOOL_PREFIX: &str = "tools_^_";
@@ -91,6 +96,8 @@ pub enum PinError {
     NotAnInteger(String),
     #[error("list index {0} is beyond the {MAX_LIST} elements to which a list is padded")]
     TooLong(String),
+    #[error("the list indices pad lists with more than {MAX_PADDING} nulls")]
+    TooMuchPadding,
     #[error("a list index or a key of {0:?} meets an object made of attributes")]
     Mixed(String),
     #[error("{0:?} reaches more than {MAX_DEPTH} levels deep")]
@@ -154,51 +161,35 @@ fn read<'v>(value: &'v Value, access: Access, identifier: &str) -> Result<Option
     }
 }
 
-/// A container under construction. Objects made of attributes are told apart from maps: keys and indices do not fit them (finding 7).
-#[derive(Debug)]
-enum Slot {
-    Given(Value),
-    List(Vec<Slot>),
-    Dict(IndexMap<String, Slot>),
-    Object(IndexMap<String, Slot>),
-}
-
-impl Slot {
-    fn null() -> Self {
-        Self::Given(Value::Null)
-    }
-
-    fn into_value(self) -> Value {
-        match self {
-            Self::Given(value) => value,
-            Self::List(items) => Value::Array(items.into_iter().map(Self::into_value).collect()),
-            Self::Dict(entries) | Self::Object(entries) => {
-                Value::Object(entries.into_iter().map(|(key, slot)| (key, slot.into_value())).collect())
-            }
-        }
-    }
-}
-
 /// Rebuilds what flattened names describe. Flattened keys stay, merged bases stand beside them; a plain key that comes
 /// after a flattened one of the same base wins (finding 8).
 pub fn merge_inputs(mut data: Map) -> Result<Map, PinError> {
-    let mut merged: IndexMap<String, Slot> = IndexMap::new();
-    if !data.keys().any(|name| split(name).is_some()) {
+    let bases: HashSet<&str> = data.keys().filter_map(|name| split(name)).map(|(base, _)| base).collect();
+    if bases.is_empty() {
         return Ok(data);
     }
-    let bases: Vec<String> = data.keys().filter_map(|name| split(name)).map(|(base, _)| base.to_owned()).collect();
+    let mut merge = Merge::default();
+    let mut merged: IndexMap<String, Slot> = IndexMap::new();
     for (name, value) in &data {
-        let Some((base, path)) = split(name) else {
-            if bases.iter().any(|base| base == name) {
-                merged.insert(name.clone(), Slot::Given(value.clone()));
+        match split(name) {
+            Some((base, path)) => {
+                let slot = merged.entry(base.to_owned()).or_insert_with(Slot::null);
+                merge.write(slot, &path, Flattened { name, value })?;
             }
-            continue;
-        };
-        if path.len() > MAX_DEPTH {
-            return Err(PinError::TooDeep(base.to_owned()));
+            None if bases.contains(name.as_str()) => {
+                let plain = Slot::Given(value.clone(), None);
+                if let Some(replaced) = merged.insert(name.clone(), plain) {
+                    merge.remember(&replaced);
+                }
+            }
+            None => {}
         }
-        let slot = merged.entry(base.to_owned()).or_insert_with(Slot::null);
-        write(slot, &path, value, name)?;
+    }
+    for slot in merged.values() {
+        merge.remember(slot);
+    }
+    for (name, value) in merge.grown {
+        data.insert(name, value);
     }
     for (base, slot) in merged {
         data.insert(base, slot.into_value());
@@ -206,74 +197,156 @@ pub fn merge_inputs(mut data: Map) -> Result<Map, PinError> {
     Ok(data)
 }
 
-fn write(slot: &mut Slot, path: &[Step<'_>], value: &Value, name: &str) -> Result<(), PinError> {
-    let Some(((access, identifier), rest)) = path.split_first() else {
-        *slot = Slot::Given(value.clone());
-        return Ok(());
-    };
-    let inner = match access {
-        Access::List => list_element(slot, identifier, name)?,
-        Access::Dict => dict_entry(slot, identifier, name)?,
-        Access::Object => object_attribute(slot, identifier),
-    };
-    write(inner, rest, value, name)
+/// A container under construction. Objects made of attributes are told apart from maps: keys and indices do not fit them (finding 7).
+///
+/// A container that a flattened input brought is shared with that input: what is written into it later shows there too. The second
+/// field names that input.
+#[derive(Debug)]
+enum Slot {
+    Given(Value, Option<String>),
+    List(Vec<Slot>, Option<String>),
+    Dict(IndexMap<String, Slot>, Option<String>),
+    Object(IndexMap<String, Slot>),
 }
 
-fn list_element<'s>(slot: &'s mut Slot, identifier: &str, name: &str) -> Result<&'s mut Slot, PinError> {
-    let index = parse_index(identifier).ok_or_else(|| PinError::NotAnInteger(identifier.to_owned()))?;
-    let items = as_list(slot, name)?;
-    let out_of_range = || PinError::OutOfRange(identifier.to_owned());
-    let position = match index {
-        Index::FromStart(position) if position >= MAX_LIST && position >= items.len() => return Err(PinError::TooLong(identifier.to_owned())),
-        Index::FromStart(position) => position,
-        Index::FromEnd(distance) => items.len().checked_sub(distance).ok_or_else(out_of_range)?,
-    };
-    if items.len() <= position {
-        items.resize_with(position + 1, Slot::null);
+impl Slot {
+    fn null() -> Self {
+        Self::Given(Value::Null, None)
     }
-    items.get_mut(position).ok_or_else(out_of_range)
-}
 
-/// The slot as a list: a map gives its keys, text its characters, anything else begins anew.
-fn as_list<'s>(slot: &'s mut Slot, name: &str) -> Result<&'s mut Vec<Slot>, PinError> {
-    let text = |content: String| Slot::Given(Value::String(content));
-    let items = match std::mem::replace(slot, Slot::null()) {
-        Slot::List(items) => items,
-        Slot::Dict(entries) => entries.into_keys().map(text).collect(),
-        Slot::Object(_) => return Err(PinError::Mixed(name.to_owned())),
-        Slot::Given(Value::Array(items)) => items.into_iter().map(Slot::Given).collect(),
-        Slot::Given(Value::Object(entries)) => entries.into_iter().map(|(key, _)| text(key)).collect(),
-        Slot::Given(Value::String(content)) => content.chars().map(|c| text(c.to_string())).collect(),
-        Slot::Given(_) => Vec::new(),
-    };
-    *slot = Slot::List(items);
-    match slot {
-        Slot::List(items) => Ok(items),
-        _ => Err(PinError::Mixed(name.to_owned())),
+    fn given(value: Value) -> Self {
+        Self::Given(value, None)
+    }
+
+    fn into_value(self) -> Value {
+        match self {
+            Self::Given(value, _) => value,
+            Self::List(items, _) => Value::Array(items.into_iter().map(Self::into_value).collect()),
+            Self::Dict(entries, _) | Self::Object(entries) => Value::Object(entries.into_iter().map(|(key, slot)| (key, slot.into_value())).collect()),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Given(value, _) => value.clone(),
+            Self::List(items, _) => Value::Array(items.iter().map(Self::to_value).collect()),
+            Self::Dict(entries, _) | Self::Object(entries) => Value::Object(entries.iter().map(|(key, slot)| (key.clone(), slot.to_value())).collect()),
+        }
     }
 }
 
-fn dict_entry<'s>(slot: &'s mut Slot, identifier: &str, name: &str) -> Result<&'s mut Slot, PinError> {
-    let entries = match std::mem::replace(slot, Slot::null()) {
-        Slot::Dict(entries) => entries,
-        Slot::Object(_) => return Err(PinError::Mixed(name.to_owned())),
-        Slot::Given(Value::Object(entries)) => entries.into_iter().map(|(key, value)| (key, Slot::Given(value))).collect(),
-        _ => IndexMap::new(),
-    };
-    *slot = Slot::Dict(entries);
-    match slot {
-        Slot::Dict(entries) => Ok(entries.entry(identifier.to_owned()).or_insert_with(Slot::null)),
-        _ => Err(PinError::Mixed(name.to_owned())),
-    }
+#[derive(Clone, Copy)]
+struct Flattened<'a> {
+    name: &'a str,
+    value: &'a Value,
 }
 
-fn object_attribute<'s>(slot: &'s mut Slot, identifier: &str) -> &'s mut Slot {
-    if !matches!(slot, Slot::Object(_)) {
-        *slot = Slot::Object(IndexMap::new());
+#[derive(Default)]
+struct Merge {
+    /// Flattened inputs whose own container was written into, with what it became.
+    grown: Vec<(String, Value)>,
+    padding: usize,
+}
+
+impl Merge {
+    fn write(&mut self, slot: &mut Slot, path: &[Step<'_>], input: Flattened<'_>) -> Result<(), PinError> {
+        if path.len() > MAX_DEPTH {
+            return Err(PinError::TooDeep(base_name(input.name).to_owned()));
+        }
+        let mut target = slot;
+        for (access, identifier) in path {
+            target = match access {
+                Access::List => self.list_element(target, identifier, input.name)?,
+                Access::Dict => self.dict_entry(target, identifier, input.name)?,
+                Access::Object => self.object_attribute(target, identifier),
+            };
+        }
+        let replaced = std::mem::replace(target, Slot::Given(input.value.clone(), Some(input.name.to_owned())));
+        self.remember(&replaced);
+        Ok(())
     }
-    match slot {
-        Slot::Object(entries) => entries.entry(identifier.to_owned()).or_insert_with(Slot::null),
-        other => other,
+
+    /// Keeps what shared containers of a slot have become; called before the slot goes.
+    fn remember(&mut self, slot: &Slot) {
+        if let Slot::List(_, Some(name)) | Slot::Dict(_, Some(name)) = slot {
+            self.grown.push((name.clone(), slot.to_value()));
+        }
+        match slot {
+            Slot::Given(..) => {}
+            Slot::List(items, _) => items.iter().for_each(|item| self.remember(item)),
+            Slot::Dict(entries, _) | Slot::Object(entries) => entries.values().for_each(|entry| self.remember(entry)),
+        }
+    }
+
+    fn list_element<'s>(&mut self, slot: &'s mut Slot, identifier: &str, name: &str) -> Result<&'s mut Slot, PinError> {
+        let index = parse_index(identifier).ok_or_else(|| PinError::NotAnInteger(identifier.to_owned()))?;
+        let items = self.as_list(slot, name)?;
+        let out_of_range = || PinError::OutOfRange(identifier.to_owned());
+        let position = match index {
+            Index::FromStart(position) if position >= MAX_LIST.max(items.len()) => return Err(PinError::TooLong(identifier.to_owned())),
+            Index::FromStart(position) => position,
+            Index::FromEnd(distance) => items.len().checked_sub(distance).ok_or_else(out_of_range)?,
+        };
+        if items.len() <= position {
+            self.padding += position - items.len();
+            if self.padding > MAX_PADDING {
+                return Err(PinError::TooMuchPadding);
+            }
+            items.resize_with(position + 1, Slot::null);
+        }
+        items.get_mut(position).ok_or_else(out_of_range)
+    }
+
+    /// The slot as a list: a map gives its keys, text its characters, anything else begins anew.
+    fn as_list<'s>(&mut self, slot: &'s mut Slot, name: &str) -> Result<&'s mut Vec<Slot>, PinError> {
+        let text = |content: String| Slot::given(Value::String(content));
+        let replaced = std::mem::replace(slot, Slot::null());
+        if !matches!(replaced, Slot::List(..)) {
+            self.remember(&replaced);
+        }
+        *slot = match replaced {
+            Slot::List(items, origin) => Slot::List(items, origin),
+            Slot::Given(Value::Array(items), origin) => Slot::List(items.into_iter().map(Slot::given).collect(), origin),
+            Slot::Dict(entries, _) => Slot::List(entries.into_keys().map(text).collect(), None),
+            Slot::Given(Value::Object(entries), _) => Slot::List(entries.into_iter().map(|(key, _)| text(key)).collect(), None),
+            Slot::Given(Value::String(content), _) => Slot::List(content.chars().map(|c| text(c.to_string())).collect(), None),
+            Slot::Given(..) => Slot::List(Vec::new(), None),
+            Slot::Object(_) => return Err(PinError::Mixed(name.to_owned())),
+        };
+        match slot {
+            Slot::List(items, _) => Ok(items),
+            _ => Err(PinError::Mixed(name.to_owned())),
+        }
+    }
+
+    fn dict_entry<'s>(&mut self, slot: &'s mut Slot, identifier: &str, name: &str) -> Result<&'s mut Slot, PinError> {
+        let replaced = std::mem::replace(slot, Slot::null());
+        if !matches!(replaced, Slot::Dict(..)) {
+            self.remember(&replaced);
+        }
+        *slot = match replaced {
+            Slot::Dict(entries, origin) => Slot::Dict(entries, origin),
+            Slot::Given(Value::Object(entries), origin) => {
+                Slot::Dict(entries.into_iter().map(|(key, value)| (key, Slot::given(value))).collect(), origin)
+            }
+            Slot::Object(_) => return Err(PinError::Mixed(name.to_owned())),
+            _ => Slot::Dict(IndexMap::new(), None),
+        };
+        match slot {
+            Slot::Dict(entries, _) => Ok(entries.entry(identifier.to_owned()).or_insert_with(Slot::null)),
+            _ => Err(PinError::Mixed(name.to_owned())),
+        }
+    }
+
+    fn object_attribute<'s>(&mut self, slot: &'s mut Slot, identifier: &str) -> &'s mut Slot {
+        if !matches!(slot, Slot::Object(_)) {
+            let replaced = std::mem::replace(slot, Slot::Object(IndexMap::new()));
+            self.remember(&replaced);
+        }
+        match slot {
+            Slot::Object(entries) => entries.entry(identifier.to_owned()).or_insert_with(Slot::null),
+            other => other,
+        }
     }
 }
 
@@ -354,5 +427,8 @@ mod tests {
         let name = format!("v{}", "_#_k".repeat(5_000));
         let data = json!({name: 1}).as_object().unwrap().clone();
         assert!(matches!(merge_inputs(data), Err(PinError::TooDeep(_))));
+        let name = format!("v{}", "_$_9999".repeat(50));
+        let data = json!({name: 1}).as_object().unwrap().clone();
+        assert_eq!(merge_inputs(data), Err(PinError::TooMuchPadding));
     }
 }
