@@ -11,13 +11,16 @@ pub mod block;
 pub mod check;
 pub mod convert;
 pub mod error;
+pub mod graph;
 pub mod input;
 pub mod pins;
 pub mod plan;
 pub mod run;
+pub mod schema;
 pub mod start;
 pub mod text;
 pub mod types;
+pub mod validate;
 pub mod value;
 
 #[cfg(test)]
