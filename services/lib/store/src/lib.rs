@@ -1,1 +1,51 @@
-//! store
+//! SQL. The only crate that knows the database; everything it returns are types of the contract.
+//!
+//! One module an aggregate, all of them methods of [`Store`]. Whether something happened is decided by one row here and
+//! nowhere else (design §1), so every rule that must hold under concurrency is a constraint, a row lock or a guarded update
+//! in this crate, and not a check in a caller.
+
+mod claims;
+mod connect;
+mod contract_writes;
+mod control;
+mod credits;
+mod error;
+mod execution_rows;
+mod executions;
+mod graphs;
+mod journal;
+mod journal_plan;
+mod kv;
+mod library;
+mod listen;
+mod migrate;
+mod node_executions;
+mod notifications;
+mod outbox;
+mod progress;
+mod retention;
+mod schedules;
+mod storable;
+mod submissions;
+mod summary;
+mod sweep;
+mod users;
+
+pub use claims::ClaimLimits;
+pub use connect::Store;
+pub use contract_writes::NodeExecutionUpdate;
+pub use control::CancelRequest;
+pub use error::{Error, Result};
+pub use executions::{ExecutionFilter, ExecutionPage, IoBlocks};
+pub use library::Access;
+pub use listen::{OutboxListener, OutboxNotifier};
+pub use migrate::SchemaState;
+pub use node_executions::NodeExecutionFilter;
+pub use outbox::OutboxBatch;
+pub use schedules::{Decision, NewSchedule, Schedule, SlotDecision};
+pub use storable::make_storable;
+pub use submissions::{Accepted, NewRun, StartingNode};
+pub use sweep::Swept;
+
+/// How long an executor's lease lasts without renewal, in database time (design §6.3).
+pub const LEASE: std::time::Duration = std::time::Duration::from_secs(15);

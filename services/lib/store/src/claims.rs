@@ -1,0 +1,268 @@
+//! Claiming runs: fair over users, limited per user and graph, fenced by an epoch (design §6.2–6.3).
+//!
+//! Lock order: lease row, admission rows in key order, then run rows with SKIP LOCKED. Nothing that holds a run row waits for one of
+//! the former, so no cycle can close.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use model::claim::{ClaimedRun, RenewOutcome};
+use model::{ExecutionContext, GraphExecId, GraphId, UserId};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::execution_rows::{instant, json, map, status, time};
+use crate::node_executions::read_records;
+use crate::{LEASE, Result, Store};
+
+/// Bounds of one claim.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimLimits {
+    /// Runs that the executor can take now.
+    pub free_slots: u32,
+    /// Leased runs of one user's graph, over all executors.
+    pub per_user_and_graph: u32,
+}
+
+/// A user's graph that has runs waiting.
+#[derive(Debug)]
+struct Candidate {
+    user_id: UserId,
+    graph_id: GraphId,
+    last_claimed_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Takes up to `free_slots` waiting runs for `owner` and returns them with their whole state. Renews the owner's lease.
+    pub async fn claim(&self, owner: Uuid, owner_name: &str, limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        hold_lease(&mut tx, owner, owner_name).await?;
+        let mut runs = Vec::new();
+        if limits.free_slots > 0 {
+            let order = fair_order(candidates(&mut tx, limits.per_user_and_graph).await?, limits.free_slots);
+            if !order.is_empty() {
+                lock_admission(&mut tx, &order).await?;
+                runs = take(&mut tx, owner, &order, limits).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(runs)
+    }
+
+    /// Prolongs the owner's lease, also one that has run out but was not yet taken away.
+    pub async fn renew_lease(&self, owner: Uuid) -> Result<RenewOutcome> {
+        let done = sqlx::query("UPDATE executor_leases SET expires_at = clock_timestamp() + make_interval(secs => $2) WHERE owner = $1")
+            .bind(owner)
+            .bind(LEASE.as_secs_f64())
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        let held = sqlx::query("SELECT id, cancel_requested FROM graph_executions WHERE lease_owner = $1 ORDER BY id")
+            .bind(owner)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut outcome = RenewOutcome {
+            alive: done.rows_affected() == 1,
+            cancelled: Vec::new(),
+            owned: Vec::with_capacity(held.len()),
+        };
+        for row in &held {
+            let id: GraphExecId = row.try_get("id")?;
+            outcome.owned.push(id);
+            if row.try_get("cancel_requested")? {
+                outcome.cancelled.push(id);
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO executor_leases (owner, name, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+         ON CONFLICT (owner) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at",
+    )
+    .bind(owner)
+    .bind(name)
+    .bind(LEASE.as_secs_f64())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The users' graphs that have a run waiting and room for it. Hops from pair to pair through the index: a user's backlog of any
+/// length costs one step. The room is looked at without a lock here and decided under it in [`take`].
+async fn candidates(connection: &mut PgConnection, limit: u32) -> Result<Vec<Candidate>> {
+    let rows = sqlx::query(
+        "WITH RECURSIVE pair AS (
+             (SELECT user_id, graph_id FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL ORDER BY user_id, graph_id LIMIT 1)
+             UNION ALL
+             SELECT next.user_id, next.graph_id FROM pair CROSS JOIN LATERAL (
+                 SELECT g.user_id, g.graph_id FROM graph_executions g
+                 WHERE g.status = 'QUEUED' AND g.lease_owner IS NULL AND (g.user_id, g.graph_id) > (pair.user_id, pair.graph_id)
+                 ORDER BY g.user_id, g.graph_id LIMIT 1) next
+         )
+         SELECT pair.user_id, pair.graph_id, a.last_claimed_at FROM pair LEFT JOIN run_admission a USING (user_id, graph_id)
+         WHERE (SELECT count(*) FROM graph_executions l
+                WHERE l.user_id = pair.user_id AND l.graph_id = pair.graph_id AND l.lease_owner IS NOT NULL) < $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Candidate {
+                user_id: row.try_get("user_id")?,
+                graph_id: row.try_get("graph_id")?,
+                last_claimed_at: row.try_get("last_claimed_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Whose turn it is: users by how long ago they were last served, and each user's graphs likewise. As each pair has at least one
+/// run waiting, no more pairs than slots are needed, taken in rounds over the users.
+fn fair_order(candidates: Vec<Candidate>, free_slots: u32) -> Vec<(Candidate, i32)> {
+    let mut served: HashMap<UserId, Option<DateTime<Utc>>> = HashMap::new();
+    let mut graphs: HashMap<UserId, Vec<Candidate>> = HashMap::new();
+    for candidate in candidates {
+        let last = served.entry(candidate.user_id).or_default();
+        *last = (*last).max(candidate.last_claimed_at);
+        graphs.entry(candidate.user_id).or_default().push(candidate);
+    }
+    let mut users: Vec<(Option<DateTime<Utc>>, UserId)> = served.into_iter().map(|(user_id, last)| (last, user_id)).collect();
+    users.sort_unstable();
+    let mut in_rounds = Vec::new();
+    for (turn, (_, user_id)) in (0_i32..).zip(users) {
+        let mut of_user = graphs.remove(&user_id).unwrap_or_default();
+        of_user.sort_by_key(|candidate| (candidate.last_claimed_at, candidate.graph_id));
+        in_rounds.extend(of_user.into_iter().enumerate().map(|(round, candidate)| (round, turn, candidate)));
+    }
+    in_rounds.sort_by_key(|(round, turn, _)| (*round, *turn));
+    let slots = usize::try_from(free_slots).unwrap_or(usize::MAX);
+    in_rounds.into_iter().take(slots).map(|(_, turn, candidate)| (candidate, turn)).collect()
+}
+
+/// From here to the commit nobody else claims runs of these pairs.
+async fn lock_admission(connection: &mut PgConnection, order: &[(Candidate, i32)]) -> Result<()> {
+    let users: Vec<UserId> = order.iter().map(|(candidate, _)| candidate.user_id).collect();
+    let graphs: Vec<GraphId> = order.iter().map(|(candidate, _)| candidate.graph_id).collect();
+    sqlx::query(
+        "INSERT INTO run_admission (user_id, graph_id)
+         SELECT p.user_id, p.graph_id FROM unnest($1::uuid[], $2::uuid[]) AS p(user_id, graph_id) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+    )
+    .bind(&users)
+    .bind(&graphs)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "SELECT FROM run_admission WHERE (user_id, graph_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY user_id, graph_id FOR UPDATE",
+    )
+    .bind(&users)
+    .bind(&graphs)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Counts and takes under the locks of [`lock_admission`], in a statement of its own so that it sees what their former holders did.
+async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i32)], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
+    let rows = sqlx::query(
+        "WITH room AS (
+             SELECT p.user_id, p.graph_id, p.turn, $5 - (SELECT count(*) FROM graph_executions l
+                 WHERE l.user_id = p.user_id AND l.graph_id = p.graph_id AND l.lease_owner IS NOT NULL) AS free
+             FROM unnest($2::uuid[], $3::uuid[], $4::int[]) AS p(user_id, graph_id, turn)
+         ), oldest AS (
+             SELECT w.id, w.created_at, room.user_id, room.turn FROM room CROSS JOIN LATERAL (
+                 SELECT g.id, g.created_at FROM graph_executions g
+                 WHERE g.user_id = room.user_id AND g.graph_id = room.graph_id AND g.status = 'QUEUED' AND g.lease_owner IS NULL
+                 ORDER BY g.created_at, g.id LIMIT least(greatest(room.free, 0), $6)) w
+         ), rounds AS (
+             SELECT id, created_at, turn, row_number() OVER (PARTITION BY user_id ORDER BY created_at, id) AS round FROM oldest
+         ), chosen AS (
+             SELECT id FROM rounds ORDER BY round, turn LIMIT $6
+         ), free AS (
+             SELECT g.id FROM graph_executions g WHERE g.id IN (SELECT id FROM chosen) AND g.status = 'QUEUED' AND g.lease_owner IS NULL
+             FOR NO KEY UPDATE SKIP LOCKED
+         ), served AS (
+             UPDATE run_admission a SET last_claimed_at = clock_timestamp()
+             FROM (SELECT DISTINCT g.user_id, g.graph_id FROM graph_executions g JOIN free USING (id)) f
+             WHERE a.user_id = f.user_id AND a.graph_id = f.graph_id
+         )
+         UPDATE graph_executions g SET lease_owner = $1, lease_epoch = g.lease_epoch + 1, claimed_at = clock_timestamp()
+         FROM free WHERE g.id = free.id
+         RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
+             g.compiled_masks, g.context, g.stats, g.cancel_requested",
+    )
+    .bind(owner)
+    .bind(order.iter().map(|(candidate, _)| candidate.user_id).collect::<Vec<_>>())
+    .bind(order.iter().map(|(candidate, _)| candidate.graph_id).collect::<Vec<_>>())
+    .bind(order.iter().map(|(_, turn)| *turn).collect::<Vec<_>>())
+    .bind(i64::from(limits.per_user_and_graph))
+    .bind(i64::from(limits.free_slots))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut runs = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
+    let ids: Vec<GraphExecId> = runs.iter().map(|run| run.graph_exec_id).collect();
+    let mut records = read_records(connection, &ids).await?;
+    for run in &mut runs {
+        run.node_executions = records.remove(&run.graph_exec_id).unwrap_or_default();
+    }
+    runs.sort_by_key(|run| (run.created_at, run.graph_exec_id));
+    Ok(runs)
+}
+
+fn claimed(row: &PgRow) -> Result<ClaimedRun> {
+    Ok(ClaimedRun {
+        graph_exec_id: row.try_get("id")?,
+        user_id: row.try_get("user_id")?,
+        graph_id: row.try_get("graph_id")?,
+        graph_version: row.try_get("graph_version")?,
+        epoch: row.try_get("lease_epoch")?,
+        next_seq: row.try_get::<i64, _>("journal_seq")? + 1,
+        status: status(row)?,
+        created_at: instant(row, "created_at")?,
+        started_at: time(row, "started_at")?,
+        inputs: map(row, "inputs")?,
+        nodes_input_masks: json(row, "compiled_masks")?.unwrap_or_default(),
+        context: json::<ExecutionContext>(row, "context")?.unwrap_or_default(),
+        stats: json(row, "stats")?.unwrap_or_default(),
+        cancel_requested: row.try_get("cancel_requested")?,
+        node_executions: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(user: u128, graph: u128, served_minute: Option<i64>) -> Candidate {
+        Candidate {
+            user_id: Uuid::from_u128(user),
+            graph_id: Uuid::from_u128(graph),
+            last_claimed_at: served_minute.and_then(|minute| DateTime::from_timestamp(minute * 60, 0)),
+        }
+    }
+
+    fn order(candidates: Vec<Candidate>, slots: u32) -> Vec<(u128, u128)> {
+        fair_order(candidates, slots)
+            .iter()
+            .map(|(candidate, _)| (candidate.user_id.as_u128(), candidate.graph_id.as_u128()))
+            .collect()
+    }
+
+    #[test]
+    fn users_take_turns_and_who_waited_longest_is_first() {
+        let all = || {
+            vec![
+                candidate(1, 10, Some(5)),
+                candidate(1, 11, None),
+                candidate(2, 20, Some(3)),
+                candidate(3, 30, None),
+            ]
+        };
+        assert_eq!(order(all(), 10), [(3, 30), (2, 20), (1, 11), (1, 10)]);
+        assert_eq!(order(all(), 2), [(3, 30), (2, 20)]);
+    }
+}

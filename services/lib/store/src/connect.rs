@@ -1,0 +1,124 @@
+//! The pool. Connecting is lazy: a service starts without PostgreSQL and waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Executor};
+use url::Url;
+
+use crate::{Error, Result};
+
+/// How long a caller waits for a connection before it is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The platform's database. Clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) pool: PgPool,
+    pub(crate) options: PgConnectOptions,
+    /// The schema named in the URL (`?schema=platform`, as the reference spells it), else the server's default.
+    pub(crate) schema: Option<Arc<str>>,
+    /// Host, port and database for messages; never the password.
+    target: Arc<str>,
+}
+
+impl Store {
+    /// Fails only when the URL is none: whether a server answers shows with the first query.
+    pub fn connect(url: &str, max_connections: u32) -> Result<Self> {
+        let (url, schema) = without_foreign_parameters(url)?;
+        let options: PgConnectOptions = url.as_str().parse().map_err(|error: sqlx::Error| Error::Url(error.to_string()))?;
+        let options = options.disable_statement_logging();
+        let target = format!(
+            "{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or("postgres")
+        );
+        let session = session_settings(schema.as_deref());
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(session)).await.map(drop) })
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self {
+            pool,
+            options,
+            schema,
+            target: target.into(),
+        })
+    }
+
+    /// Answers when the database does.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(|error| self.explain(error))?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Names the server in errors that are about reaching it.
+    pub(crate) fn explain(&self, error: sqlx::Error) -> Error {
+        Error::at(error, &self.target)
+    }
+}
+
+/// A transaction that a dead process left open must not hold the progress horizon and row locks for ever.
+fn session_settings(schema: Option<&str>) -> String {
+    let mut settings = "SET idle_in_transaction_session_timeout = '30s'".to_owned();
+    if let Some(schema) = schema {
+        settings.push_str(&format!("; SET search_path = {}", quoted(schema)));
+    }
+    settings
+}
+
+pub(crate) fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// Takes the parameters out that only the reference's ORM knows.
+fn without_foreign_parameters(url: &str) -> Result<(Url, Option<Arc<str>>)> {
+    let mut url = Url::parse(url).map_err(|error| Error::Url(error.to_string()))?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(Error::Url(format!("its scheme is {:?}", url.scheme())));
+    }
+    let mut schema = None;
+    let mut kept = Vec::new();
+    for (key, value) in url.query_pairs() {
+        match &*key {
+            "schema" => schema = Some(Arc::from(&*value)),
+            "connect_timeout" | "connection_limit" | "pool_timeout" | "pgbouncer" => {}
+            _ => kept.push((key.into_owned(), value.into_owned())),
+        }
+    }
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+    Ok((url, schema))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_absent_server_is_no_error_until_it_is_asked() {
+        let store = Store::connect("postgresql://me:secret@127.0.0.1:1/nowhere?schema=platform&connect_timeout=60", 1).unwrap();
+        let error = store.ping().await.unwrap_err();
+        let text = error.to_string();
+        assert!(error.is_unavailable(), "{text}");
+        assert!(text.contains("127.0.0.1:1/nowhere") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_url_of_another_kind_is_refused_with_an_example() {
+        let error = Store::connect("mysql://localhost/x", 1).err().unwrap();
+        assert!(error.to_string().contains("postgresql://user:password@host"), "{error}");
+    }
+}

@@ -1,0 +1,112 @@
+//! Ending runs from outside their executor: cancellation, and the clean end of a run that nobody may work on any more.
+
+use model::{ExecutionStatus, GraphExecId, UserId};
+use sqlx::{PgConnection, Row};
+
+use crate::execution_rows::{status, words};
+use crate::{Error, Result, Store};
+
+/// What became of a request to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelRequest {
+    pub graph_exec_id: GraphExecId,
+    /// The status after the request.
+    pub status: ExecutionStatus,
+    /// An executor holds the run and must be told.
+    pub held: bool,
+}
+
+impl Store {
+    /// Asks for the end of a run and of all runs below it. What nobody holds is TERMINATED at once; for the rest the flag is set, which
+    /// its executor sees with its next write or renewal at the latest. The first element is the run itself; an unknown run is an error.
+    /// With a user, a run of somebody else is unknown.
+    pub async fn request_cancel(&self, user_id: Option<UserId>, graph_exec_id: GraphExecId) -> Result<Vec<CancelRequest>> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let tree: Vec<GraphExecId> = sqlx::query_scalar(
+            "WITH RECURSIVE tree AS (
+                 SELECT id FROM graph_executions WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2)
+                 UNION
+                 SELECT child.id FROM graph_executions child JOIN tree ON child.parent_graph_exec_id = tree.id
+             ) SELECT id FROM tree",
+        )
+        .bind(graph_exec_id)
+        .bind(user_id)
+        .fetch_all(&mut *tx)
+        .await?;
+        if tree.is_empty() {
+            return Err(Error::no_execution(graph_exec_id));
+        }
+        let rows =
+            sqlx::query("SELECT id, status, lease_owner IS NOT NULL AS held FROM graph_executions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE")
+                .bind(&tree)
+                .fetch_all(&mut *tx)
+                .await?;
+        let mut requests = Vec::with_capacity(rows.len());
+        for row in &rows {
+            requests.push(CancelRequest {
+                graph_exec_id: row.try_get("id")?,
+                status: status(row)?,
+                held: row.try_get("held")?,
+            });
+        }
+        let open = |request: &&mut CancelRequest| !request.status.is_terminal();
+        let ids: Vec<GraphExecId> = requests.iter_mut().filter(open).map(|request| request.graph_exec_id).collect();
+        sqlx::query("UPDATE graph_executions SET cancel_requested = true WHERE id = ANY($1)")
+            .bind(&ids)
+            .execute(&mut *tx)
+            .await?;
+        let mut unheld = Vec::new();
+        for request in requests.iter_mut().filter(open).filter(|request| !request.held) {
+            request.status = ExecutionStatus::Terminated;
+            unheld.push(request.graph_exec_id);
+        }
+        finish(&mut tx, &unheld, ExecutionStatus::Terminated, None).await?;
+        tx.commit().await?;
+        requests.sort_by_key(|request| request.graph_exec_id != graph_exec_id);
+        Ok(requests)
+    }
+}
+
+/// Ends runs whose rows the caller has locked: nodes that were queued or under way get the same status, the lease goes, parents are
+/// woken. Runs that are over already stay as they are.
+pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], to: ExecutionStatus, error: Option<&str>) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ended: Vec<GraphExecId> = sqlx::query_scalar(
+        "UPDATE graph_executions SET status = $2, lease_owner = NULL, claimed_at = NULL, ended_at = now(), updated_at = now(),
+             progress_xid = pg_current_xact_id(),
+             stats = CASE WHEN $3::text IS NULL THEN stats ELSE coalesce(stats, '{}') || jsonb_build_object('error', $3::text) END
+         WHERE id = ANY($1) AND status = ANY($4) RETURNING id",
+    )
+    .bind(ids)
+    .bind(to.as_str())
+    .bind(error)
+    .bind(words(to.allowed_from()))
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE node_executions SET status = $2, ended_at = now() WHERE graph_exec_id = ANY($1) AND status IN ('QUEUED', 'RUNNING', 'REVIEW')",
+    )
+    .bind(&ended)
+    .bind(to.as_str())
+    .execute(&mut *connection)
+    .await?;
+    wake_parents(connection, &ended).await
+}
+
+/// The end of a run is news for the run that started it (design §6.7).
+pub(crate) async fn wake_parents(connection: &mut PgConnection, ended: &[GraphExecId]) -> Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO outbox (graph_exec_id)
+         SELECT DISTINCT parent.id FROM graph_executions child JOIN graph_executions parent ON parent.id = child.parent_graph_exec_id
+         WHERE child.id = ANY($1) AND parent.ended_at IS NULL",
+    )
+    .bind(ended)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

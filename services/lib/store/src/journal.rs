@@ -1,0 +1,256 @@
+//! Appending to journals: many runs in one transaction, each fenced by its epoch and its position (design §6.5).
+
+use std::collections::HashMap;
+
+use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry};
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::control;
+use crate::execution_rows::status;
+use crate::journal_plan::{JournalPlan, NodeChange, RunRow, ValueRow};
+use crate::{Error, Result, Store, storable};
+
+impl Store {
+    /// Applies what is next in line of each run; the answers are in the order of `batches`. Safe to repeat after any error.
+    ///
+    /// When the database refuses something in the common transaction, the runs are tried one by one and the offending one becomes FAILED
+    /// with the reason; the others do not notice.
+    pub async fn append_journal(&self, owner: Uuid, mut batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>> {
+        batches.iter_mut().for_each(make_batch_storable);
+        let all: Vec<&JournalBatch> = batches.iter().collect();
+        match self.append_together(owner, &all).await {
+            Ok(outcomes) => Ok(outcomes),
+            Err(error) if !error.is_about_the_data() => Err(error),
+            Err(_) => self.append_singly(owner, &batches).await,
+        }
+    }
+
+    async fn append_singly(&self, owner: Uuid, batches: &[JournalBatch]) -> Result<Vec<AppendOutcome>> {
+        let mut runs: HashMap<GraphExecId, Vec<usize>> = HashMap::new();
+        for (index, batch) in batches.iter().enumerate() {
+            runs.entry(batch.graph_exec_id).or_default().push(index);
+        }
+        let mut answers = vec![AppendOutcome::Stale; batches.len()];
+        for (graph_exec_id, indexes) in runs {
+            let of_run: Vec<&JournalBatch> = indexes.iter().filter_map(|index| batches.get(*index)).collect();
+            let outcomes = match self.append_together(owner, &of_run).await {
+                Ok(outcomes) => outcomes,
+                Err(error) if !error.is_about_the_data() => return Err(error),
+                Err(error) => {
+                    let reason = format!("The state of the run could not be saved: {error}");
+                    tracing::error!(%graph_exec_id, %reason, "run failed: its journal was refused");
+                    let epoch = of_run.first().map_or(0, |batch| batch.epoch);
+                    self.fail_held_run(owner, graph_exec_id, epoch, &reason).await?;
+                    vec![AppendOutcome::Rejected { reason }; of_run.len()]
+                }
+            };
+            for (index, outcome) in indexes.into_iter().zip(outcomes) {
+                if let Some(answer) = answers.get_mut(index) {
+                    *answer = outcome;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn append_together(&self, owner: Uuid, batches: &[&JournalBatch]) -> Result<Vec<AppendOutcome>> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let mut rows = lock_runs(&mut tx, batches).await?;
+        let mut plan = JournalPlan::default();
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            outcomes.push(plan.add(owner, rows.get_mut(&batch.graph_exec_id), batch)?);
+        }
+        if !plan.runs.is_empty() {
+            write(&mut tx, &plan).await?;
+            tx.commit().await?;
+        }
+        Ok(outcomes)
+    }
+
+    async fn fail_held_run(&self, owner: Uuid, graph_exec_id: GraphExecId, epoch: i64, reason: &str) -> Result<()> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let held: Option<GraphExecId> =
+            sqlx::query_scalar("SELECT id FROM graph_executions WHERE id = $1 AND lease_owner = $2 AND lease_epoch = $3 FOR NO KEY UPDATE")
+                .bind(graph_exec_id)
+                .bind(owner)
+                .bind(epoch)
+                .fetch_optional(&mut *tx)
+                .await?;
+        control::finish(&mut tx, held.as_slice(), ExecutionStatus::Failed, Some(reason)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// In id order, as everything that locks several runs does.
+async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> Result<HashMap<GraphExecId, RunRow>> {
+    let ids: Vec<GraphExecId> = batches.iter().map(|batch| batch.graph_exec_id).collect();
+    let rows = sqlx::query(
+        "SELECT id, status, lease_owner, lease_epoch, journal_seq, cancel_requested FROM graph_executions WHERE id = ANY($1)
+         ORDER BY id FOR NO KEY UPDATE",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let run = RunRow {
+                id: row.try_get("id")?,
+                status: status(row)?,
+                owner: row.try_get("lease_owner")?,
+                epoch: row.try_get("lease_epoch")?,
+                journal_seq: row.try_get("journal_seq")?,
+                cancel_requested: row.try_get("cancel_requested")?,
+            };
+            Ok((run.id, run))
+        })
+        .collect()
+}
+
+/// One statement a table, whatever the number of runs.
+async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
+    insert_nodes(connection, plan).await?;
+    update_nodes(connection, plan).await?;
+    if !plan.inputs.is_empty() {
+        insert_values(connection, "node_inputs", &plan.inputs).await?;
+    }
+    if !plan.outputs.is_empty() {
+        insert_values(connection, "node_outputs", &plan.outputs).await?;
+    }
+    update_runs(connection, plan).await?;
+    let ended: Vec<GraphExecId> = plan
+        .runs
+        .iter()
+        .filter(|(_, change)| change.ended_at.is_some())
+        .map(|(id, _)| *id)
+        .collect();
+    control::wake_parents(connection, &ended).await
+}
+
+async fn insert_nodes(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
+    let created: Vec<_> = plan.nodes.iter().filter_map(|(id, change)| Some((id, change, change.created?))).collect();
+    if created.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO node_executions (id, graph_exec_id, node_id, status, added_seq, execution_data, stats, added_at, queued_at, started_at, ended_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[],
+             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])",
+    )
+    .bind(created.iter().map(|(id, ..)| **id).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.graph_exec_id).collect::<Vec<_>>())
+    .bind(created.iter().map(|(.., created)| created.node_id).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.status.as_str()).collect::<Vec<_>>())
+    .bind(created.iter().map(|(.., created)| created.seq).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.execution_data.map(Json)).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.stats.map(Json)).collect::<Vec<_>>())
+    .bind(created.iter().map(|(.., created)| created.at).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.queued_at).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.started_at).collect::<Vec<_>>())
+    .bind(created.iter().map(|(_, change, _)| change.ended_at).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn update_nodes(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
+    let changed: Vec<(&Uuid, &NodeChange)> = plan.nodes.iter().filter(|(_, change)| change.created.is_none()).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let done = sqlx::query(
+        "UPDATE node_executions ne SET status = u.status,
+             execution_data = coalesce(u.execution_data, ne.execution_data), stats = coalesce(u.stats, ne.stats),
+             queued_at = coalesce(u.queued_at, ne.queued_at), started_at = coalesce(u.started_at, ne.started_at),
+             ended_at = coalesce(u.ended_at, ne.ended_at)
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
+             AS u(id, graph_exec_id, expected, status, execution_data, stats, queued_at, started_at, ended_at)
+         WHERE ne.id = u.id AND ne.graph_exec_id = u.graph_exec_id AND ne.status = ANY(string_to_array(u.expected, ','))",
+    )
+    .bind(changed.iter().map(|(id, _)| **id).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.graph_exec_id).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.expected()).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.status.as_str()).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.execution_data.map(Json)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.stats.map(Json)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.queued_at).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.started_at).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.ended_at).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    if done.rows_affected() == u64::try_from(changed.len()).unwrap_or(u64::MAX) {
+        return Ok(());
+    }
+    Err(Error::Illegal(
+        "a node execution is unknown to its run, or its stored status does not allow the new one".to_owned(),
+    ))
+}
+
+async fn insert_values(connection: &mut PgConnection, table: &str, rows: &[ValueRow<'_>]) -> Result<()> {
+    let query = format!(
+        "INSERT INTO {table} (node_exec_id, seq, name, value, created_at)
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[])"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(rows.iter().map(|row| row.node_exec_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.seq).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.name).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| Json(row.value)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.at).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn update_runs(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
+    let runs = &plan.runs;
+    sqlx::query(
+        "UPDATE graph_executions g SET journal_seq = u.journal_seq, updated_at = now(),
+             status = coalesce(u.status, g.status), stats = coalesce(u.stats, g.stats),
+             started_at = coalesce(g.started_at, u.started_at), ended_at = coalesce(g.ended_at, u.ended_at),
+             lease_owner = CASE WHEN u.gives_up THEN NULL ELSE g.lease_owner END,
+             claimed_at = CASE WHEN u.gives_up THEN NULL ELSE g.claimed_at END,
+             progress_xid = CASE WHEN u.status IS NULL THEN g.progress_xid ELSE pg_current_xact_id() END
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::bool[])
+             AS u(id, journal_seq, status, stats, started_at, ended_at, gives_up)
+         WHERE g.id = u.id",
+    )
+    .bind(runs.keys().copied().collect::<Vec<_>>())
+    .bind(runs.values().map(|change| change.journal_seq).collect::<Vec<_>>())
+    .bind(runs.values().map(|change| change.status.map(ExecutionStatus::as_str)).collect::<Vec<_>>())
+    .bind(runs.values().map(|change| change.stats.map(Json)).collect::<Vec<_>>())
+    .bind(runs.values().map(|change| change.started_at).collect::<Vec<_>>())
+    .bind(runs.values().map(|change| change.ended_at).collect::<Vec<_>>())
+    .bind(runs.values().map(|change| change.gives_up_lease()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn make_batch_storable(batch: &mut JournalBatch) {
+    for entry in &mut batch.entries {
+        match entry {
+            JournalEntry::NodeInput { name, value, .. } | JournalEntry::NodeOutput { name, value, .. } => {
+                storable::strip(name);
+                storable::make_storable(value);
+            }
+            JournalEntry::NodeStatus { execution_data, stats, .. } => {
+                if let Some(data) = execution_data {
+                    storable::strip_map(data);
+                }
+                if let Some(error) = stats.as_mut().and_then(|stats| stats.error.as_mut()) {
+                    storable::strip(error);
+                }
+            }
+            JournalEntry::RunStatus { stats, .. } => {
+                if let Some(error) = stats.as_mut().and_then(|stats| stats.error.as_mut()) {
+                    storable::strip(error);
+                }
+            }
+            JournalEntry::NodeCreated { .. } => {}
+        }
+    }
+}

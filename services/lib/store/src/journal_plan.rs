@@ -1,0 +1,355 @@
+//! What a set of journal batches amounts to in rows: pure, so that the rules of an append are tested without a database.
+
+use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
+use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry, Map, NodeExecId, NodeId, NodeStats, StoredStats, Timestamp};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+/// The locked row of a run, moved forward by each batch that is planned.
+#[derive(Debug, Clone)]
+pub(crate) struct RunRow {
+    pub id: GraphExecId,
+    pub status: ExecutionStatus,
+    pub owner: Option<Uuid>,
+    pub epoch: i64,
+    pub journal_seq: i64,
+    pub cancel_requested: bool,
+}
+
+/// Rows to write, a struct of what each table gets.
+#[derive(Debug, Default)]
+pub(crate) struct JournalPlan<'a> {
+    pub nodes: IndexMap<NodeExecId, NodeChange<'a>>,
+    pub inputs: Vec<ValueRow<'a>>,
+    pub outputs: Vec<ValueRow<'a>>,
+    pub runs: IndexMap<GraphExecId, RunChange<'a>>,
+}
+
+/// The net change of one node execution.
+#[derive(Debug)]
+pub(crate) struct NodeChange<'a> {
+    pub graph_exec_id: GraphExecId,
+    /// Present when the row comes into being here.
+    pub created: Option<Created>,
+    /// The first status that it takes here: what the stored status must allow. None while only created.
+    pub first: Option<ExecutionStatus>,
+    pub status: ExecutionStatus,
+    pub execution_data: Option<&'a Map>,
+    pub stats: Option<&'a NodeStats>,
+    pub queued_at: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Created {
+    pub node_id: NodeId,
+    pub at: DateTime<Utc>,
+    pub seq: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct ValueRow<'a> {
+    pub node_exec_id: NodeExecId,
+    pub seq: i64,
+    pub name: &'a str,
+    pub value: &'a Value,
+    pub at: DateTime<Utc>,
+}
+
+/// The net change of a run.
+#[derive(Debug, Default)]
+pub(crate) struct RunChange<'a> {
+    pub journal_seq: i64,
+    pub status: Option<ExecutionStatus>,
+    pub stats: Option<&'a StoredStats>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl RunChange<'_> {
+    /// Nobody works on a run that is over or waits for a person.
+    pub fn gives_up_lease(&self) -> bool {
+        self.status
+            .is_some_and(|status| status.is_terminal() || status == ExecutionStatus::Review)
+    }
+}
+
+impl<'a> JournalPlan<'a> {
+    /// Judges a batch and takes its entries in when they are next in line. An error means that they can never be applied.
+    pub fn add(&mut self, owner: Uuid, run: Option<&mut RunRow>, batch: &'a JournalBatch) -> Result<AppendOutcome> {
+        let Some(run) = run.filter(|run| run.epoch == batch.epoch) else {
+            return Ok(AppendOutcome::Stale);
+        };
+        let count = i64::try_from(batch.entries.len()).unwrap_or(i64::MAX);
+        let last = batch.first_seq.saturating_sub(1).saturating_add(count);
+        if last <= run.journal_seq {
+            // The same range again: its answer was lost. Also when it ended the run, which took the owner away.
+            return Ok(applied(run));
+        }
+        if run.owner != Some(owner) || run.status.is_terminal() {
+            return Ok(AppendOutcome::Stale);
+        }
+        if batch.first_seq > run.journal_seq + 1 {
+            return Ok(AppendOutcome::Retry {
+                expected_seq: run.journal_seq + 1,
+            });
+        }
+        for (seq, entry) in (batch.first_seq..).zip(&batch.entries) {
+            if seq > run.journal_seq {
+                self.entry(run, seq, entry)?;
+                run.journal_seq = seq;
+            }
+        }
+        let change = self.runs.entry(run.id).or_default();
+        change.journal_seq = run.journal_seq;
+        if change.gives_up_lease() {
+            run.owner = None;
+        }
+        Ok(applied(run))
+    }
+
+    fn entry(&mut self, run: &mut RunRow, seq: i64, entry: &'a JournalEntry) -> Result<()> {
+        match entry {
+            JournalEntry::RunStatus { status, stats, at } => self.run_status(run, *status, stats.as_ref(), *at),
+            JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
+                let created = Created {
+                    node_id: *node_id,
+                    at: at.into_inner(),
+                    seq,
+                };
+                let change = NodeChange::new(run.id, Some(created), ExecutionStatus::Incomplete);
+                match self.nodes.insert(*node_exec_id, change) {
+                    None => Ok(()),
+                    Some(_) => Err(Error::Illegal(format!("node execution {node_exec_id} comes into being twice"))),
+                }
+            }
+            JournalEntry::NodeInput {
+                node_exec_id,
+                name,
+                value,
+                at,
+            } => {
+                self.inputs.push(value_row(*node_exec_id, seq, name, value, *at));
+                Ok(())
+            }
+            JournalEntry::NodeOutput {
+                node_exec_id,
+                name,
+                value,
+                at,
+            } => {
+                self.outputs.push(value_row(*node_exec_id, seq, name, value, *at));
+                Ok(())
+            }
+            JournalEntry::NodeStatus {
+                node_exec_id,
+                status,
+                execution_data,
+                stats,
+                at,
+            } => {
+                let change = self.nodes.entry(*node_exec_id).or_insert_with(|| NodeChange::new(run.id, None, *status));
+                change.turn(*node_exec_id, *status, at.into_inner())?;
+                change.execution_data = execution_data.as_ref().or(change.execution_data);
+                change.stats = stats.as_ref().or(change.stats);
+                Ok(())
+            }
+        }
+    }
+
+    fn run_status(&mut self, run: &mut RunRow, status: ExecutionStatus, stats: Option<&'a StoredStats>, at: Timestamp) -> Result<()> {
+        if run.status != status && !run.status.can_become(status) {
+            return Err(Error::Illegal(format!("the run is {} and cannot become {status}", run.status)));
+        }
+        run.status = status;
+        let change = self.runs.entry(run.id).or_default();
+        change.status = Some(status);
+        change.stats = stats.or(change.stats);
+        if status == ExecutionStatus::Running {
+            change.started_at = Some(at.into_inner());
+        }
+        if status.is_terminal() {
+            change.ended_at = Some(at.into_inner());
+        }
+        Ok(())
+    }
+}
+
+impl NodeChange<'_> {
+    fn new(graph_exec_id: GraphExecId, created: Option<Created>, status: ExecutionStatus) -> Self {
+        Self {
+            graph_exec_id,
+            created,
+            first: None,
+            status,
+            execution_data: None,
+            stats: None,
+            queued_at: None,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn turn(&mut self, id: NodeExecId, to: ExecutionStatus, at: DateTime<Utc>) -> Result<()> {
+        let known = self.created.is_some() || self.first.is_some();
+        if known && !node_may_turn(self.status, to) {
+            return Err(Error::Illegal(format!("node execution {id} is {} and cannot become {to}", self.status)));
+        }
+        self.first.get_or_insert(to);
+        self.status = to;
+        match to {
+            ExecutionStatus::Queued => self.queued_at = Some(at),
+            ExecutionStatus::Running => self.started_at = Some(at),
+            ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::Terminated => self.ended_at = Some(at),
+            ExecutionStatus::Incomplete | ExecutionStatus::Review => {}
+        }
+        Ok(())
+    }
+
+    /// Statuses that the stored row may have, as a comma-separated list.
+    pub fn expected(&self) -> String {
+        let first = self.first.unwrap_or(self.status);
+        let allowed = ExecutionStatus::ALL.into_iter().filter(|from| node_may_turn(*from, first));
+        allowed.map(ExecutionStatus::as_str).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The contract's table, and what taking a run over needs: a node caught mid-flight is queued or started again.
+fn node_may_turn(from: ExecutionStatus, to: ExecutionStatus) -> bool {
+    from.can_become(to) || (from == ExecutionStatus::Running && matches!(to, ExecutionStatus::Queued | ExecutionStatus::Running))
+}
+
+fn applied(run: &RunRow) -> AppendOutcome {
+    AppendOutcome::Applied {
+        next_seq: run.journal_seq + 1,
+        cancel_requested: run.cancel_requested,
+    }
+}
+
+fn value_row<'a>(node_exec_id: NodeExecId, seq: i64, name: &'a str, value: &'a Value, at: Timestamp) -> ValueRow<'a> {
+    ValueRow {
+        node_exec_id,
+        seq,
+        name,
+        value,
+        at: at.into_inner(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ExecutionStatus::{Completed, Incomplete, Queued, Running};
+
+    const OWNER: Uuid = Uuid::from_u128(7);
+    const RUN: Uuid = Uuid::from_u128(1);
+    const NODE: Uuid = Uuid::from_u128(2);
+
+    fn row(status: ExecutionStatus, journal_seq: i64) -> RunRow {
+        RunRow {
+            id: RUN,
+            status,
+            owner: Some(OWNER),
+            epoch: 3,
+            journal_seq,
+            cancel_requested: false,
+        }
+    }
+
+    fn batch(first_seq: i64, entries: Vec<JournalEntry>) -> JournalBatch {
+        JournalBatch {
+            graph_exec_id: RUN,
+            epoch: 3,
+            first_seq,
+            entries,
+        }
+    }
+
+    fn run_status(status: ExecutionStatus) -> JournalEntry {
+        JournalEntry::RunStatus {
+            status,
+            stats: None,
+            at: Timestamp::now(),
+        }
+    }
+
+    fn node_status(status: ExecutionStatus) -> JournalEntry {
+        JournalEntry::NodeStatus {
+            node_exec_id: NODE,
+            status,
+            execution_data: None,
+            stats: None,
+            at: Timestamp::now(),
+        }
+    }
+
+    fn applied_to(next_seq: i64) -> AppendOutcome {
+        AppendOutcome::Applied {
+            next_seq,
+            cancel_requested: false,
+        }
+    }
+
+    #[test]
+    fn a_range_that_overlaps_is_applied_from_where_it_is_new() {
+        let entries = batch(3, vec![node_status(Queued), node_status(Running), node_status(Completed)]);
+        let mut plan = JournalPlan::default();
+        let mut run = row(Running, 4);
+        assert_eq!(plan.add(OWNER, Some(&mut run), &entries).unwrap(), applied_to(6));
+        assert_eq!(plan.nodes[&NODE].first, Some(Completed));
+        assert_eq!(plan.nodes[&NODE].expected(), "RUNNING");
+    }
+
+    #[test]
+    fn the_last_batch_sent_twice_is_ok_although_the_run_has_no_owner_any_more() {
+        let entries = batch(5, vec![run_status(Completed)]);
+        let mut run = row(Running, 4);
+        assert_eq!(JournalPlan::default().add(OWNER, Some(&mut run), &entries).unwrap(), applied_to(6));
+        assert_eq!(run.owner, None);
+        assert_eq!(JournalPlan::default().add(OWNER, Some(&mut run), &entries).unwrap(), applied_to(6));
+        let more = batch(6, vec![run_status(Completed)]);
+        assert_eq!(JournalPlan::default().add(OWNER, Some(&mut run), &more).unwrap(), AppendOutcome::Stale);
+    }
+
+    #[test]
+    fn gaps_are_asked_for_and_strangers_are_stale() {
+        let entries = batch(6, vec![run_status(Completed)]);
+        let gap = JournalPlan::default().add(OWNER, Some(&mut row(Running, 4)), &entries).unwrap();
+        assert_eq!(gap, AppendOutcome::Retry { expected_seq: 5 });
+        let other_owner = JournalPlan::default().add(Uuid::nil(), Some(&mut row(Running, 4)), &entries).unwrap();
+        assert_eq!(other_owner, AppendOutcome::Stale);
+        let mut newer = row(Running, 4);
+        newer.epoch = 4;
+        assert_eq!(
+            JournalPlan::default().add(OWNER, Some(&mut newer), &entries).unwrap(),
+            AppendOutcome::Stale
+        );
+        assert_eq!(JournalPlan::default().add(OWNER, None, &entries).unwrap(), AppendOutcome::Stale);
+    }
+
+    #[test]
+    fn a_transition_that_the_contract_forbids_is_refused() {
+        let entries = batch(1, vec![run_status(Completed)]);
+        assert!(JournalPlan::default().add(OWNER, Some(&mut row(Queued, 0)), &entries).is_err());
+        let created = JournalEntry::NodeCreated {
+            node_exec_id: NODE,
+            node_id: NODE,
+            at: Timestamp::now(),
+        };
+        let entries = batch(1, vec![created, node_status(Completed)]);
+        assert!(JournalPlan::default().add(OWNER, Some(&mut row(Running, 0)), &entries).is_err());
+    }
+
+    #[test]
+    fn a_node_caught_mid_flight_may_start_again_and_a_finished_one_may_not() {
+        assert!(node_may_turn(Running, Queued));
+        assert!(node_may_turn(Running, Running));
+        assert!(!node_may_turn(Completed, Queued));
+        assert!(!node_may_turn(Completed, Running));
+        assert!(!node_may_turn(Queued, Incomplete));
+    }
+}

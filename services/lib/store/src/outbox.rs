@@ -1,0 +1,66 @@
+//! The outbox: wake-ups that still have to reach RabbitMQ. A row goes only after the broker has confirmed its message.
+
+use model::{ExecutionContext, RunMessage};
+use sqlx::{Postgres, Row, Transaction};
+
+use crate::execution_rows::json;
+use crate::{Result, Store};
+
+/// Rows taken at once.
+const BATCH: i64 = 500;
+
+/// Rows that this process has locked. Dropped without [`OutboxBatch::delete`] they stay and are sent again: a message may come twice,
+/// never not at all.
+pub struct OutboxBatch {
+    tx: Transaction<'static, Postgres>,
+    ids: Vec<i64>,
+    pub messages: Vec<RunMessage>,
+}
+
+impl Store {
+    /// The oldest rows that no other relay holds; none when there is nothing to do.
+    pub async fn take_outbox(&self) -> Result<Option<OutboxBatch>> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let rows = sqlx::query(
+            "SELECT o.id AS outbox_id, g.id, g.user_id, g.graph_id, g.graph_version, g.compiled_masks, g.context
+             FROM outbox o JOIN graph_executions g ON g.id = o.graph_exec_id ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *tx)
+        .await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut messages = Vec::with_capacity(rows.len());
+        for row in &rows {
+            ids.push(row.try_get("outbox_id")?);
+            messages.push(RunMessage {
+                user_id: row.try_get("user_id")?,
+                graph_exec_id: row.try_get("id")?,
+                graph_id: row.try_get("graph_id")?,
+                graph_version: row.try_get("graph_version")?,
+                nodes_input_masks: json(row, "compiled_masks")?,
+                execution_context: json::<ExecutionContext>(row, "context")?.unwrap_or_default(),
+            });
+        }
+        Ok(Some(OutboxBatch { tx, ids, messages }))
+    }
+
+    /// Wake-ups that are not yet confirmed.
+    pub async fn outbox_length(&self) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&self.pool).await?)
+    }
+}
+
+impl OutboxBatch {
+    /// To be called when the broker has confirmed every message.
+    pub async fn delete(mut self) -> Result<()> {
+        sqlx::query("DELETE FROM outbox WHERE id = ANY($1)")
+            .bind(&self.ids)
+            .execute(&mut *self.tx)
+            .await?;
+        self.tx.commit().await?;
+        Ok(())
+    }
+}

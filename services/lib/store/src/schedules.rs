@@ -1,0 +1,215 @@
+//! Schedules that came through REST, and the ledger of what was decided about every slot.
+
+use chrono::{DateTime, Utc};
+use indexmap::IndexMap;
+use model::{CredentialsMetaInput, GraphExecId, GraphId, Map, Timestamp, UserId};
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{QueryBuilder, Row};
+use uuid::Uuid;
+
+use crate::execution_rows::{instant, json, map, time};
+use crate::{Result, Store, storable};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSchedule {
+    pub id: Uuid,
+    pub user_id: UserId,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub name: String,
+    /// The contract's dialect: five fields, 0 = Monday.
+    pub cron: String,
+    /// An IANA zone.
+    pub timezone: String,
+    pub inputs: Map,
+    pub credentials: IndexMap<String, CredentialsMetaInput>,
+    /// None when a GraphSchedule object fires instead of this row.
+    pub next_run_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    pub id: Uuid,
+    pub user_id: UserId,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub name: String,
+    pub cron: String,
+    pub timezone: String,
+    pub inputs: Map,
+    pub credentials: IndexMap<String, CredentialsMetaInput>,
+    pub next_run_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// What was decided about a slot (design §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Fired,
+    Skipped,
+    Missed,
+    Buffered,
+    Backfilled,
+}
+
+impl Decision {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "Fired",
+            Self::Skipped => "Skipped",
+            Self::Missed => "Missed",
+            Self::Buffered => "Buffered",
+            Self::Backfilled => "Backfilled",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct SlotDecision {
+    pub schedule_uid: Uuid,
+    pub slot: Timestamp,
+    pub decision: Decision,
+    pub reason: String,
+    pub graph_exec_id: Option<GraphExecId>,
+}
+
+const SCHEDULE: &str = "id, user_id, graph_id, graph_version, name, cron, timezone, inputs, credentials, next_run_at, created_at";
+
+impl Store {
+    pub async fn insert_schedule(&self, mut schedule: NewSchedule) -> Result<Schedule> {
+        storable::strip_map(&mut schedule.inputs);
+        let query = format!(
+            "INSERT INTO schedules (id, user_id, graph_id, graph_version, name, cron, timezone, inputs, credentials, next_run_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {SCHEDULE}"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(schedule.id)
+            .bind(schedule.user_id)
+            .bind(schedule.graph_id)
+            .bind(schedule.graph_version)
+            .bind(&schedule.name)
+            .bind(&schedule.cron)
+            .bind(&schedule.timezone)
+            .bind(Json(&schedule.inputs))
+            .bind(Json(&schedule.credentials))
+            .bind(schedule.next_run_at.map(Timestamp::into_inner))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        read(&row)
+    }
+
+    pub async fn get_schedule(&self, id: Uuid) -> Result<Option<Schedule>> {
+        let query = format!("SELECT {SCHEDULE} FROM schedules WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Oldest first.
+    pub async fn list_schedules(&self, user_id: Option<UserId>, graph_id: Option<GraphId>) -> Result<Vec<Schedule>> {
+        let mut query = QueryBuilder::new(format!("SELECT {SCHEDULE} FROM schedules WHERE true"));
+        if let Some(user_id) = user_id {
+            query.push(" AND user_id = ").push_bind(user_id);
+        }
+        if let Some(graph_id) = graph_id {
+            query.push(" AND graph_id = ").push_bind(graph_id);
+        }
+        query.push(" ORDER BY created_at, id");
+        let rows = query.build().fetch_all(&self.pool).await.map_err(|error| self.explain(error))?;
+        rows.iter().map(read).collect()
+    }
+
+    pub async fn delete_schedule(&self, id: Uuid) -> Result<bool> {
+        let done = sqlx::query("DELETE FROM schedules WHERE id = $1").bind(id).execute(&self.pool).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// When a run finds its graph gone, every schedule of that graph and user goes (internals §4.3).
+    pub async fn delete_schedules_of_graph(&self, user_id: UserId, graph_id: GraphId) -> Result<u64> {
+        let done = sqlx::query("DELETE FROM schedules WHERE user_id = $1 AND graph_id = $2")
+            .bind(user_id)
+            .bind(graph_id)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Schedules whose slot has come, earliest first. Several schedulers may see the same: the key of the run and
+    /// [`Store::advance_schedule`] decide who fired it.
+    pub async fn due_schedules(&self, limit: i64) -> Result<Vec<Schedule>> {
+        let query = format!("SELECT {SCHEDULE} FROM schedules WHERE next_run_at <= now() ORDER BY next_run_at, id LIMIT $1");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The earliest slot that is still to come or due, for a timer.
+    pub async fn next_schedule_time(&self) -> Result<Option<Timestamp>> {
+        let next: Option<DateTime<Utc>> = sqlx::query_scalar("SELECT min(next_run_at) FROM schedules WHERE next_run_at IS NOT NULL")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        Ok(next.map(Timestamp::from))
+    }
+
+    /// Writes the decision about the slot `decision.slot` and moves the schedule on to `next`, in one transaction. False when somebody
+    /// else has already moved it on.
+    pub async fn advance_schedule(&self, decision: &SlotDecision, next: Option<Timestamp>) -> Result<bool> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let moved = sqlx::query("UPDATE schedules SET next_run_at = $3, updated_at = now() WHERE id = $1 AND next_run_at = $2")
+            .bind(decision.schedule_uid)
+            .bind(decision.slot.into_inner())
+            .bind(next.map(Timestamp::into_inner))
+            .execute(&mut *tx)
+            .await?;
+        if moved.rows_affected() == 0 {
+            return Ok(false);
+        }
+        record(&mut *tx, decision).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// True when this is the first decision about the slot; the first one stands.
+    pub async fn record_decision(&self, decision: &SlotDecision) -> Result<bool> {
+        record(&self.pool, decision).await
+    }
+}
+
+async fn record(executor: impl sqlx::PgExecutor<'_>, decision: &SlotDecision) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO schedule_decisions (schedule_uid, slot, decision, reason, graph_exec_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    )
+    .bind(decision.schedule_uid)
+    .bind(decision.slot.into_inner())
+    .bind(decision.decision.as_str())
+    .bind(&decision.reason)
+    .bind(decision.graph_exec_id)
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+fn read(row: &PgRow) -> Result<Schedule> {
+    Ok(Schedule {
+        id: row.try_get("id")?,
+        user_id: row.try_get("user_id")?,
+        graph_id: row.try_get("graph_id")?,
+        graph_version: row.try_get("graph_version")?,
+        name: row.try_get("name")?,
+        cron: row.try_get("cron")?,
+        timezone: row.try_get("timezone")?,
+        inputs: map(row, "inputs")?,
+        credentials: json(row, "credentials")?.unwrap_or_default(),
+        next_run_at: time(row, "next_run_at")?,
+        created_at: instant(row, "created_at")?,
+    })
+}

@@ -1,0 +1,162 @@
+//! Accepting a run: the row, its starting nodes, its wake-up and its key in one statement (design §6.1).
+
+use indexmap::IndexMap;
+use model::{CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, UserId};
+use serde_json::Value;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::execution_rows::{META, meta};
+use crate::{Error, Result, Store, storable};
+
+/// A validated run that is to be accepted.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    pub id: GraphExecId,
+    pub user_id: UserId,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub inputs: Map,
+    pub credential_inputs: IndexMap<String, CredentialsMetaInput>,
+    /// As the caller gave them.
+    pub nodes_input_masks: NodeInputMasks,
+    /// With the credential references put on every node that needs them.
+    pub compiled_masks: NodeInputMasks,
+    pub preset_id: Option<Uuid>,
+    pub context: ExecutionContext,
+    pub parent: Option<GraphExecId>,
+    pub idempotency_key: Option<String>,
+    pub starting_nodes: Vec<StartingNode>,
+}
+
+#[derive(Debug, Clone)]
+pub struct StartingNode {
+    pub node_exec_id: NodeExecId,
+    pub node_id: NodeId,
+    pub input: Map,
+}
+
+/// A run that is in the database now.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    pub execution: GraphExecutionMeta,
+    /// False when the idempotency key had been used before: `execution` is the run of that time.
+    pub created: bool,
+}
+
+impl Store {
+    /// The run of an idempotency key, if it has been used.
+    pub async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<GraphExecutionMeta>> {
+        let query = format!("SELECT {META} FROM graph_executions WHERE idempotency_key = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        row.as_ref().map(meta).transpose()
+    }
+
+    /// QUEUED, with its starting nodes QUEUED and a row in the outbox. Durable when this returns.
+    pub async fn accept_run(&self, run: NewRun) -> Result<Accepted> {
+        let key = run.idempotency_key.clone();
+        // A statement that finds the key taken inserts nothing; the winner is visible to the next statement. The loop ends the
+        // case that the winner was deleted in between.
+        for _ in 0..3 {
+            if let Some(execution) = self.insert_run(&run).await? {
+                return Ok(Accepted { execution, created: true });
+            }
+            if let Some(key) = &key
+                && let Some(execution) = self.find_by_idempotency_key(key).await?
+            {
+                return Ok(Accepted { execution, created: false });
+            }
+        }
+        Err(Error::no_execution(run.id))
+    }
+
+    async fn insert_run(&self, run: &NewRun) -> Result<Option<GraphExecutionMeta>> {
+        let pins = StartingPins::of(&run.starting_nodes);
+        let query = format!(
+            "WITH run AS (
+                 INSERT INTO graph_executions (id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks,
+                     compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key)
+                 VALUES ($1, $2, $3, $4, 'QUEUED', $5, $6, $7, $8, $9, $10, $11, $12)
+                 ON CONFLICT (idempotency_key) DO NOTHING
+                 RETURNING {META}
+             ), started AS (
+                 INSERT INTO node_executions (id, graph_exec_id, node_id, status, added_seq, added_at, queued_at)
+                 SELECT n.id, run.id, n.node_id, 'QUEUED', n.place - $15, run.created_at, run.created_at
+                 FROM run CROSS JOIN unnest($13::uuid[], $14::uuid[]) WITH ORDINALITY AS n(id, node_id, place)
+             ), received AS (
+                 INSERT INTO node_inputs (node_exec_id, seq, name, value, created_at)
+                 SELECT i.node_exec_id, i.place - $19, i.name, i.value, run.created_at
+                 FROM run CROSS JOIN unnest($16::uuid[], $17::text[], $18::jsonb[]) WITH ORDINALITY AS i(node_exec_id, name, value, place)
+             ), told AS (
+                 INSERT INTO outbox (graph_exec_id) SELECT run.id FROM run
+             )
+             SELECT {META} FROM run"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(run.id)
+            .bind(run.user_id)
+            .bind(run.graph_id)
+            .bind(run.graph_version)
+            .bind(Json(storable(&run.inputs)))
+            .bind(Json(&run.credential_inputs))
+            .bind(Json(storable_masks(&run.nodes_input_masks)))
+            .bind(Json(storable_masks(&run.compiled_masks)))
+            .bind(run.preset_id)
+            .bind(Json(&run.context))
+            .bind(run.parent)
+            .bind(&run.idempotency_key)
+            .bind(run.starting_nodes.iter().map(|node| node.node_exec_id).collect::<Vec<_>>())
+            .bind(run.starting_nodes.iter().map(|node| node.node_id).collect::<Vec<_>>())
+            .bind(i64::try_from(run.starting_nodes.len()).unwrap_or(i64::MAX))
+            .bind(pins.node_exec_ids)
+            .bind(pins.names)
+            .bind(pins.values)
+            .bind(pins.count)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        row.as_ref().map(meta).transpose()
+    }
+}
+
+/// The input rows of the starting nodes as columns.
+struct StartingPins {
+    node_exec_ids: Vec<NodeExecId>,
+    names: Vec<String>,
+    values: Vec<Json<Value>>,
+    count: i64,
+}
+
+impl StartingPins {
+    fn of(nodes: &[StartingNode]) -> Self {
+        let mut pins = Self {
+            node_exec_ids: Vec::new(),
+            names: Vec::new(),
+            values: Vec::new(),
+            count: 0,
+        };
+        for node in nodes {
+            for (name, value) in storable(&node.input) {
+                pins.node_exec_ids.push(node.node_exec_id);
+                pins.names.push(name);
+                pins.values.push(Json(value));
+                pins.count += 1;
+            }
+        }
+        pins
+    }
+}
+
+fn storable(map: &Map) -> Map {
+    let mut map = map.clone();
+    storable::strip_map(&mut map);
+    map
+}
+
+fn storable_masks(masks: &NodeInputMasks) -> NodeInputMasks {
+    masks.iter().map(|(node_id, mask)| (*node_id, storable(mask))).collect()
+}

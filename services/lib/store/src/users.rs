@@ -1,0 +1,116 @@
+//! Users: found or created from what a token says.
+
+use model::user::User;
+use model::{Map, Timestamp, UserId};
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+
+use crate::{Result, Store};
+
+const COLUMNS: &str = "id, email, email_verified, name, created_at, updated_at, metadata, stripe_customer_id, top_up_config, max_emails_per_day, \
+    notify_on_agent_run, notify_on_zero_balance, notify_on_low_balance, notify_on_block_execution_failed, notify_on_continuous_agent_error, \
+    notify_on_daily_summary, notify_on_weekly_summary, notify_on_monthly_summary, timezone";
+
+impl Store {
+    pub async fn get_user(&self, user_id: UserId) -> Result<Option<User>> {
+        let query = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(user_id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        row.as_ref().map(user).transpose()
+    }
+
+    /// The user of a token, made on first sight. A changed e-mail or name in the token does not change the row.
+    pub async fn get_or_create_user(&self, user_id: UserId, email: &str, name: Option<&str>) -> Result<User> {
+        if let Some(user) = self.get_user(user_id).await? {
+            return Ok(user);
+        }
+        sqlx::query("INSERT INTO users (id, email, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
+            .bind(user_id)
+            .bind(email)
+            .bind(name)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        self.get_user(user_id)
+            .await?
+            .ok_or_else(|| crate::Error::NotFound(format!("User {user_id} not found")))
+    }
+
+    pub async fn get_user_email(&self, user_id: UserId) -> Result<Option<String>> {
+        Ok(sqlx::query_scalar("SELECT email FROM users WHERE id = $1")
+            .bind(user_id)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// False for an unknown user.
+    pub async fn get_user_email_verified(&self, user_id: UserId) -> Result<bool> {
+        let verified: Option<bool> = sqlx::query_scalar("SELECT email_verified FROM users WHERE id = $1")
+            .bind(user_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(verified.unwrap_or(false))
+    }
+
+    /// An IANA zone or `not-set`.
+    pub async fn set_user_timezone(&self, user_id: UserId, timezone: &str) -> Result<()> {
+        sqlx::query("UPDATE users SET timezone = $2, updated_at = now() WHERE id = $1")
+            .bind(user_id)
+            .bind(timezone)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The two switches that the user object of the contract does not show: agent approved, agent rejected.
+    pub async fn get_store_review_switches(&self, user_id: UserId) -> Result<(bool, bool)> {
+        let row: Option<(bool, bool)> = sqlx::query_as("SELECT notify_on_agent_approved, notify_on_agent_rejected FROM users WHERE id = $1")
+            .bind(user_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.unwrap_or((true, true)))
+    }
+
+    /// Users that created a run in the window.
+    pub async fn get_active_user_ids(&self, start: Timestamp, end: Timestamp) -> Result<Vec<UserId>> {
+        Ok(
+            sqlx::query_scalar("SELECT DISTINCT user_id FROM graph_executions WHERE created_at >= $1 AND created_at <= $2 ORDER BY user_id")
+                .bind(start.into_inner())
+                .bind(end.into_inner())
+                .fetch_all(&self.pool)
+                .await?,
+        )
+    }
+}
+
+fn user(row: &PgRow) -> Result<User> {
+    let time = |column: &str| Ok::<_, sqlx::Error>(Timestamp::from(row.try_get::<chrono::DateTime<chrono::Utc>, _>(column)?));
+    Ok(User {
+        id: row.try_get("id")?,
+        email: row.try_get("email")?,
+        email_verified: row.try_get("email_verified")?,
+        name: row.try_get("name")?,
+        created_at: time("created_at")?,
+        updated_at: time("updated_at")?,
+        metadata: row.try_get::<Json<Map>, _>("metadata")?.0,
+        // The reference leaks the encrypted credentials here; the frontend needs the key only.
+        integrations: String::new(),
+        stripe_customer_id: row.try_get("stripe_customer_id")?,
+        top_up_config: row.try_get::<Option<Json<Value>>, _>("top_up_config")?.map(|json| json.0),
+        max_emails_per_day: row.try_get("max_emails_per_day")?,
+        notify_on_agent_run: row.try_get("notify_on_agent_run")?,
+        notify_on_zero_balance: row.try_get("notify_on_zero_balance")?,
+        notify_on_low_balance: row.try_get("notify_on_low_balance")?,
+        notify_on_block_execution_failed: row.try_get("notify_on_block_execution_failed")?,
+        notify_on_continuous_agent_error: row.try_get("notify_on_continuous_agent_error")?,
+        notify_on_daily_summary: row.try_get("notify_on_daily_summary")?,
+        notify_on_weekly_summary: row.try_get("notify_on_weekly_summary")?,
+        notify_on_monthly_summary: row.try_get("notify_on_monthly_summary")?,
+        timezone: row.try_get("timezone")?,
+    })
+}
