@@ -211,6 +211,11 @@ impl Run {
         self.in_flight == 0 && (self.ready.is_empty() || self.is_stopping())
     }
 
+    /// Whether [`Run::next_ready`] may have something to start.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty() && !self.is_stopping()
+    }
+
     fn is_stopping(&self) -> bool {
         self.cancelled || self.failure.is_some()
     }
