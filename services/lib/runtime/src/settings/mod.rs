@@ -74,7 +74,7 @@ impl Deref for Settings {
 }
 
 /// All settings. What each means stands in `config.default.toml`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Values {
     pub app_env: AppEnv,
@@ -180,7 +180,7 @@ impl RpcSettings {
     }
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// Ready for the driver: built from the parts when not given, without parameters that only the reference's ORM knows.
@@ -196,7 +196,7 @@ pub struct DatabaseSettings {
     pub connection_limit: u32,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {
     #[serde(rename = "url", serialize_with = "redact_url")]
@@ -208,7 +208,7 @@ pub struct RedisSettings {
     pub notification_event_bus_name: String,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RabbitMqSettings {
     #[serde(rename = "url", serialize_with = "redact_url")]
@@ -294,6 +294,15 @@ pub struct NotificationSettings {
     pub admin_email: String,
     /// Seconds.
     pub batch_check_seconds: u64,
+    /// Seconds.
+    pub batch_delay_seconds: u64,
+}
+
+/// The redacted form: addresses hold passwords.
+impl std::fmt::Debug for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&toml::to_string(self).unwrap_or_default())
+    }
 }
 
 impl Values {

@@ -82,4 +82,5 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("POSTMARK_SENDER_EMAIL", "notification.sender_email"),
     ("REFUND_NOTIFICATION_EMAIL", "notification.admin_email"),
     ("BATCH_CHECK_SECONDS", "notification.batch_check_seconds"),
+    ("BATCH_DELAY_SECONDS", "notification.batch_delay_seconds"),
 ];
