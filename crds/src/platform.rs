@@ -56,7 +56,7 @@ pub struct PlatformSpec {
     /// How schedules made through the REST API are kept.
     #[serde(default)]
     pub scheduler: SchedulerOptions,
-    /// A Secret whose keys become environment variables of the notification service (SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_FROM …). Mail is only logged when absent.
+    /// A Secret whose keys become environment variables of the notification service (SMTP_SERVER, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_TLS, NOTIFICATION_SENDER_EMAIL). Mail is only logged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smtp: Option<SecretRef>,
     /// What GraphExecutions and GraphSchedules of this namespace may do.

@@ -1,1 +1,62 @@
-//! operator
+//! The operator: three controllers that make the world agree with what custom resources say.
+
+pub mod config;
+pub mod platform;
+pub mod runtime;
+
+use ::runtime::{Health, Settings, Shutdown, serve};
+use futures::future::join_all;
+use kube::Client;
+
+use crate::config::{Config, ConfigError, DefaultImages};
+use crate::runtime::crds::CrdError;
+use crate::runtime::events::Events;
+use crate::runtime::lease::Contender;
+use crate::runtime::metrics::OperatorMetrics;
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("no way to the API server: {0}; run in a cluster with a ServiceAccount, or set KUBECONFIG")]
+    NoCluster(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Crds(#[from] CrdError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs until the shutdown.
+pub async fn run(_settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
+    let config = Config::from_env()?;
+    let client = || async { Client::try_default().await.map_err(|error| Error::NoCluster(Box::new(error))) };
+    // The Lease has a connection of its own: a busy one must not cost the leadership.
+    let (main, for_lease) = (client().await?, client().await?);
+    let listener = serve::bind("0.0.0.0", config.port).await?;
+    let health = Health::new(&shutdown);
+    let metrics = OperatorMetrics::new();
+    let router = health.router().merge(metrics.registry.router());
+    let server = tokio::spawn(serve::http(listener, router, shutdown.clone()));
+    if config.apply_crds {
+        runtime::crds::update(&main).await?;
+    }
+    let contender = Contender::new(for_lease, &config.namespace, &config.identity);
+    contender
+        .run(shutdown.clone(), |stop| lead(main.clone(), config.clone(), metrics.clone(), stop))
+        .await;
+    let _ = server.await;
+    Ok(())
+}
+
+/// What the leader does, in every namespace that is watched.
+async fn lead(client: Client, config: Config, metrics: OperatorMetrics, stop: Shutdown) {
+    metrics.leader.set(1);
+    let events = Events::new(client.clone(), &config.identity);
+    let namespaces = config.watch_namespaces.iter().map(|namespace| {
+        let images: DefaultImages = config.images.clone();
+        platform::controller::run(client.clone(), namespace.clone(), images, events.clone(), metrics.clone(), stop.clone())
+    });
+    join_all(namespaces).await;
+    metrics.leader.set(0);
+}

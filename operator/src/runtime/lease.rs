@@ -1,0 +1,239 @@
+//! Leadership by a Lease, on a connection of its own.
+//!
+//! One process leads at a time. A standby takes over when the Lease has not changed for its whole duration by the
+//! standby's own monotonic clock; the leader stops working a second before that moment by its own. A Lease cannot fence
+//! writes that are already under way, so every write of the controllers is conditional or unique by name besides.
+
+use std::future::Future;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, ResourceExt};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+
+use ::runtime::Shutdown;
+
+/// Name of the Lease.
+pub const NAME: &str = "autogpt-operator";
+/// A Lease that has not changed for so long may be taken.
+const DURATION: Duration = Duration::from_secs(8);
+/// The leader stops working so long before that.
+const MARGIN: Duration = Duration::from_secs(1);
+/// The leader renews so often.
+const RENEW: Duration = Duration::from_secs(2);
+/// A standby looks so often.
+const LOOK: Duration = Duration::from_secs(1);
+/// No request about the Lease may take longer.
+const REQUEST: Duration = Duration::from_secs(3);
+/// How long the work may take to stop when the process is asked to end.
+const STOP: Duration = Duration::from_secs(5);
+
+/// A contender for the Lease.
+pub struct Contender {
+    api: Api<Lease>,
+    identity: String,
+    /// The Lease as last seen, and since when it has been so.
+    seen: Option<(Lease, Instant)>,
+}
+
+impl Contender {
+    pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            identity: identity.to_owned(),
+            seen: None,
+        }
+    }
+
+    /// Runs `work` whenever this process leads, until the shutdown. `work` gets a signal of its own: it is triggered when
+    /// leadership is lost, and the work is dropped when it does not end by itself.
+    pub async fn run<Work, Fut>(mut self, shutdown: Shutdown, mut work: Work)
+    where
+        Work: FnMut(Shutdown) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        while !shutdown.is_cancelled() {
+            let Some((lease, since)) = self.acquire(&shutdown).await else { return };
+            tracing::info!(identity = %self.identity, "leading");
+            let stop = shutdown.child();
+            let mut running = Box::pin(work(stop.clone()));
+            let grace = tokio::select! {
+                () = &mut running => Duration::ZERO,
+                () = shutdown.cancelled() => STOP,
+                () = self.keep(lease, since) => MARGIN / 2,
+            };
+            stop.trigger();
+            if !grace.is_zero() && timeout(grace, &mut running).await.is_err() {
+                tracing::debug!("work in flight was cut off");
+            }
+            drop(running);
+            self.release().await;
+        }
+    }
+
+    /// Renews until leadership is lost.
+    async fn keep(&self, mut lease: Lease, mut since: Instant) {
+        loop {
+            let deadline = since + DURATION - MARGIN;
+            let mut next = since + RENEW;
+            loop {
+                sleep_until(next.min(deadline)).await;
+                if Instant::now() >= deadline {
+                    tracing::warn!("the Lease could not be renewed in time: no longer leading");
+                    return;
+                }
+                match timeout_at(deadline, self.renew(&lease)).await {
+                    Ok(Renewal::Done(renewed, at)) => {
+                        (lease, since) = (*renewed, at);
+                        break;
+                    }
+                    Ok(Renewal::Lost) => {
+                        tracing::warn!("another process has taken the Lease: no longer leading");
+                        return;
+                    }
+                    Ok(Renewal::Failed) | Err(_) => next = Instant::now() + LOOK,
+                }
+            }
+        }
+    }
+
+    /// Waits until the Lease is ours.
+    async fn acquire(&mut self, shutdown: &Shutdown) -> Option<(Lease, Instant)> {
+        let mut complained = false;
+        loop {
+            match self.try_acquire().await {
+                Ok(Some(lease)) => return Some(lease),
+                Ok(None) => complained = false,
+                Err(error) if !complained => {
+                    tracing::warn!(%error, "the Lease cannot be read or written; trying again");
+                    complained = true;
+                }
+                Err(_) => {}
+            }
+            let wait = LOOK.mul_f64(rand::random_range(0.8..=1.2));
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = shutdown.cancelled() => return None,
+            }
+        }
+    }
+
+    async fn try_acquire(&mut self) -> Result<Option<(Lease, Instant)>, LeaseError> {
+        let Some(live) = within(self.api.get_opt(NAME)).await? else {
+            let at = Instant::now();
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(NAME.to_owned()),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(self.held(0)),
+            };
+            return Ok(taken(within(self.api.create(&PostParams::default(), &lease)).await)?.map(|lease| (lease, at)));
+        };
+        let holder = live.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+        let unchanged = match &self.seen {
+            Some((seen, since)) if seen.resource_version() == live.resource_version() => since.elapsed(),
+            _ => {
+                self.seen = Some((live.clone(), Instant::now()));
+                Duration::ZERO
+            }
+        };
+        if !holder.is_empty() && holder != self.identity && unchanged < DURATION {
+            return Ok(None);
+        }
+        let transitions = live.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
+        let mut lease = live;
+        lease.spec = Some(self.held(transitions.saturating_add(1)));
+        let at = Instant::now();
+        Ok(taken(within(self.api.replace(NAME, &PostParams::default(), &lease)).await)?.map(|lease| (lease, at)))
+    }
+
+    async fn renew(&self, lease: &Lease) -> Renewal {
+        let mut next = lease.clone();
+        if let Some(spec) = &mut next.spec {
+            spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));
+        }
+        let at = Instant::now();
+        match within(self.api.replace(NAME, &PostParams::default(), &next)).await {
+            Ok(lease) => Renewal::Done(Box::new(lease), at),
+            Err(LeaseError::Refused(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
+                // Our own renewal whose answer was lost looks like a conflict, too.
+                match within(self.api.get_opt(NAME)).await {
+                    Ok(Some(live)) if self.holds(&live) => Renewal::Done(Box::new(live), at),
+                    Ok(_) => Renewal::Lost,
+                    Err(_) => Renewal::Failed,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the Lease was not renewed");
+                Renewal::Failed
+            }
+        }
+    }
+
+    /// Lets the next one lead at once, unless it already does.
+    async fn release(&self) {
+        let Ok(Some(mut lease)) = within(self.api.get_opt(NAME)).await else {
+            return;
+        };
+        if !self.holds(&lease) {
+            return;
+        }
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = Some(String::new());
+        }
+        match within(self.api.replace(NAME, &PostParams::default(), &lease)).await {
+            Ok(_) => tracing::info!("released the Lease"),
+            Err(error) => tracing::debug!(%error, "the Lease was not released: it expires"),
+        }
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) == Some(self.identity.as_str())
+    }
+
+    fn held(&self, transitions: i32) -> LeaseSpec {
+        let now = MicroTime(jiff::Timestamp::now());
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_transitions: Some(transitions),
+            acquire_time: Some(now.clone()),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+enum Renewal {
+    Done(Box<Lease>, Instant),
+    Failed,
+    Lost,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LeaseError {
+    #[error("no answer within {} s", REQUEST.as_secs())]
+    TimedOut,
+    #[error(transparent)]
+    Refused(#[from] kube::Error),
+}
+
+async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, LeaseError> {
+    timeout(REQUEST, request)
+        .await
+        .map_err(|_| LeaseError::TimedOut)?
+        .map_err(LeaseError::from)
+}
+
+/// Somebody else having been faster is no error.
+fn taken(outcome: Result<Lease, LeaseError>) -> Result<Option<Lease>, LeaseError> {
+    match outcome {
+        Ok(lease) => Ok(Some(lease)),
+        Err(LeaseError::Refused(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,51 @@
+//! The operator's numbers.
+
+use ::runtime::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Which controller a number is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Controller {
+    pub controller: &'static str,
+}
+
+/// Everything that is counted. Cheap to clone.
+#[derive(Clone)]
+pub struct OperatorMetrics {
+    pub registry: Metrics,
+    pub leader: Gauge,
+    pub reconciles: Family<Controller, Counter>,
+    pub errors: Family<Controller, Counter>,
+    pub writes: Family<Controller, Counter>,
+    pub schedule_lateness: Histogram,
+    pub fired: Counter,
+}
+
+impl OperatorMetrics {
+    pub fn new() -> Self {
+        let registry = Metrics::new();
+        Self {
+            leader: registry.gauge("operator_leader", "1 while this process leads"),
+            reconciles: registry.register("operator_reconciles", "Looks at an object, by controller", Family::default()),
+            errors: registry.register(
+                "operator_reconcile_errors",
+                "Looks that ended with an error, by controller",
+                Family::default(),
+            ),
+            writes: registry.register("operator_writes", "Objects and statuses written, by controller", Family::default()),
+            schedule_lateness: registry.seconds("operator_schedule_lateness_seconds", "From a due time to the creation of its execution"),
+            fired: registry.counter("operator_schedule_fired", "Due times that became executions"),
+            registry,
+        }
+    }
+}
+
+impl Default for OperatorMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
