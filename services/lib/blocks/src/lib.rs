@@ -1,1 +1,26 @@
-//! blocks
+//! The blocks: what a node of a graph does with its inputs.
+//!
+//! A [`Block`] is a [`BlockDescriptor`] (its pins, their types and schemas: all that validation and the builder need) and an asynchronous
+//! `run` that turns one map of inputs into a sequence of outputs. [`execute`] is the only way in: it validates the inputs, runs the block,
+//! checks the outputs and gives every failure the contract's text. [`Registry::standard`] holds all blocks of this build.
+//!
+//! Where behaviour looks odd it is the contract's: saved agents depend on the reference's Python semantics, which live in `python`.
+
+mod block;
+mod catalog;
+mod category;
+mod describe;
+mod emit;
+mod execute;
+mod immediate;
+mod pattern;
+mod python;
+mod registry;
+mod schema;
+mod template;
+
+pub use block::{Block, BlockContext, BlockError, BlockErrorKind, Failure};
+pub use emit::{Emitted, Emitter, NotJson, PinValue};
+pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
+pub use execute::{collect, execute};
+pub use registry::Registry;

@@ -1,0 +1,125 @@
+//! What a block is, what it is told about its surroundings, and how it fails.
+
+use async_trait::async_trait;
+use engine::block::BlockDescriptor;
+use model::{BlockId, ExecutionContext, GraphExecId, GraphId, Map, NodeExecId, NodeId, UserId};
+use uuid::Uuid;
+
+use crate::emit::Emitter;
+
+/// A block. One instance serves every execution, so it holds no state of a run.
+#[async_trait]
+pub trait Block: Send + Sync {
+    fn descriptor(&self) -> &BlockDescriptor;
+
+    /// Turns inputs into outputs. `input` fits the input schema, holds no nulls, and defaults are filled in; an input without a value is absent.
+    async fn run(&self, input: Map, context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure>;
+}
+
+/// Where a block runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockContext {
+    pub user_id: UserId,
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub graph_exec_id: GraphExecId,
+    pub node_id: NodeId,
+    pub node_exec_id: NodeExecId,
+    /// Time zone, safe mode and the run's ancestors.
+    pub execution: ExecutionContext,
+}
+
+impl BlockContext {
+    /// The minimal context of a direct execution, outside any graph (finding 22).
+    pub fn direct(user_id: UserId) -> Self {
+        Self {
+            user_id,
+            graph_id: Uuid::nil(),
+            graph_version: 1,
+            graph_exec_id: Uuid::nil(),
+            node_id: Uuid::nil(),
+            node_exec_id: Uuid::nil(),
+            execution: ExecutionContext::default(),
+        }
+    }
+}
+
+/// How `run` ends without success. `execute` gives it the contract's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Something the block cannot go on with: what the reference raises as an uncaught exception.
+    Raised(String),
+    /// The block reported it on its `error` pin.
+    Reported(String),
+    /// An output does not fit its pin.
+    Output(String),
+    /// Nobody takes the outputs any more: the run was stopped.
+    Closed,
+}
+
+impl Failure {
+    pub fn raised(message: impl Into<String>) -> Self {
+        Self::Raised(message.into())
+    }
+
+    pub fn reported(message: impl Into<String>) -> Self {
+        Self::Reported(message.into())
+    }
+}
+
+/// The failure classes of the contract (internals §2.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockErrorKind {
+    Input,
+    Output,
+    Execution,
+    Unknown,
+}
+
+impl BlockErrorKind {
+    /// The class name of the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Input => "BlockInputError",
+            Self::Output => "BlockOutputError",
+            Self::Execution => "BlockExecutionError",
+            Self::Unknown => "BlockUnknownError",
+        }
+    }
+
+    /// Whether the block foresaw it. REST answers 400 for these, 500 for the others (rest.md §2.1).
+    pub fn is_handled(self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+}
+
+/// A failed block execution. `to_string()` is the text that the node's `error` output carries.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("raised by {block} with message: {message}. block_id: {block_id}")]
+pub struct BlockError {
+    pub kind: BlockErrorKind,
+    pub block: &'static str,
+    pub block_id: BlockId,
+    pub message: String,
+}
+
+impl BlockError {
+    pub(crate) fn new(descriptor: &BlockDescriptor, kind: BlockErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            block: descriptor.name,
+            block_id: descriptor.id,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn from_failure(descriptor: &BlockDescriptor, failure: Failure) -> Self {
+        let (kind, message) = match failure {
+            Failure::Raised(message) => (BlockErrorKind::Unknown, message),
+            Failure::Reported(message) => (BlockErrorKind::Execution, message),
+            Failure::Output(message) => (BlockErrorKind::Output, message),
+            Failure::Closed => (BlockErrorKind::Unknown, "the execution was stopped".to_owned()),
+        };
+        Self::new(descriptor, kind, message)
+    }
+}

@@ -1,0 +1,17 @@
+//! Every block, one file each, in folders by theme.
+
+mod basic;
+mod data;
+mod io;
+mod logic;
+mod text;
+mod time;
+
+use std::sync::Arc;
+
+use crate::block::Block;
+
+/// All blocks of this build, in the order in which they are listed.
+pub(crate) fn all() -> Vec<Arc<dyn Block>> {
+    [basic::all(), io::all(), text::all(), data::all(), logic::all(), time::all()].concat()
+}

@@ -1,0 +1,240 @@
+//! Text templates: Jinja as the reference runs it, which is sandboxed and without globals (blocks-local, porting notes).
+
+use std::sync::LazyLock;
+
+use minijinja::value::{Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use minijinja_contrib::filters;
+use minijinja_contrib::pycompat::unknown_method_callback;
+use model::Map;
+use serde_json::Value as Json;
+
+use crate::python;
+
+/// Steps that one rendering may take; a runaway loop ends with an error.
+const FUEL: u64 = 3_000_000;
+/// Names under which templates are compiled: the name decides about escaping.
+const ESCAPED: &str = "escaped";
+const PLAIN: &str = "plain";
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+/// Renders `template` with the given variables. The error is the engine's text.
+pub(crate) fn render(template: &str, variables: Map, escape_html: bool) -> Result<String, String> {
+    let name = if escape_html { ESCAPED } else { PLAIN };
+    let compiled = ENVIRONMENT.template_from_named_str(name, template).map_err(|error| describe(&error))?;
+    compiled.render(value_of(&Json::Object(variables))).map_err(|error| describe(&error))
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    environment.set_auto_escape_callback(|name| if name == ESCAPED { AutoEscape::Html } else { AutoEscape::None });
+    environment.set_formatter(write_value);
+    environment.set_unknown_method_callback(unknown_method_callback);
+    let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+    for name in globals {
+        environment.remove_global(&name);
+    }
+    for name in ["pprint", "tojson", "urlize", "xmlattr"] {
+        environment.remove_filter(name);
+    }
+    environment.add_filter("format", format_number);
+    environment.add_filter("escape", escape);
+    environment.add_filter("e", escape);
+    environment.add_filter("forceescape", |value: Value| Value::from_safe_string(escaped(&text_of(&value))));
+    environment.add_filter("filesizeformat", filters::filesizeformat);
+    environment.add_filter("truncate", filters::truncate);
+    environment.add_filter("striptags", filters::striptags);
+    environment.add_filter("wordcount", |text: String| python::words(&text).count());
+    environment.add_filter(
+        "string",
+        |value: Value| if value.is_safe() { value } else { Value::from(text_of(&value)) },
+    );
+    environment
+}
+
+/// A JSON value as templates see it.
+fn value_of(value: &Json) -> Value {
+    match value {
+        Json::Null => Value::from(()),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::from(whole),
+            (None, Some(whole)) => Value::from(whole),
+            (None, None) => Value::from(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => Value::from(items.iter().map(value_of).collect::<Vec<Value>>()),
+        Json::Object(map) => Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), value_of(value)))),
+    }
+}
+
+/// What went wrong, without the template's name and source that the engine adds for debugging.
+fn describe(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => detail.to_owned(),
+        None => error.kind().to_string(),
+    }
+}
+
+fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = text_of(value);
+    let text = match state.auto_escape() {
+        AutoEscape::None => text,
+        _ if value.is_safe() => text,
+        _ => escaped(&text),
+    };
+    out.write_str(&text)
+        .map_err(|_| Error::new(ErrorKind::WriteFailure, "the output could not be written"))
+}
+
+/// `str(value)` in Python's form.
+fn text_of(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::Number | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            let mut text = String::new();
+            write_repr(&mut text, value, 0);
+            text
+        }
+        _ => value.to_string(),
+    }
+}
+
+fn write_repr(out: &mut String, value: &Value, depth: usize) {
+    /// Deeper values print as the engine prints them.
+    const MAX_DEPTH: usize = 100;
+    match value.kind() {
+        ValueKind::Undefined => out.push_str("Undefined"),
+        ValueKind::String => python::quote(out, value.as_str().unwrap_or_default()),
+        ValueKind::Number if !value.is_integer() => {
+            out.push_str(&f64::try_from(value.clone()).map_or_else(|_| value.to_string(), python::float_text))
+        }
+        ValueKind::Seq | ValueKind::Iterable if depth < MAX_DEPTH => {
+            out.push('[');
+            for (index, item) in value.try_iter().into_iter().flatten().enumerate() {
+                out.push_str(if index == 0 { "" } else { ", " });
+                write_repr(out, &item, depth + 1);
+            }
+            out.push(']');
+        }
+        ValueKind::Map if depth < MAX_DEPTH => {
+            out.push('{');
+            for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
+                out.push_str(if index == 0 { "" } else { ", " });
+                write_repr(out, &key, depth + 1);
+                out.push_str(": ");
+                write_repr(out, &value.get_item(&key).unwrap_or_default(), depth + 1);
+            }
+            out.push('}');
+        }
+        _ => out.push_str(&value.to_string()),
+    }
+}
+
+/// `{{ 3.14159|format("%.2f") }}`: the contract's `format` puts one number into a printf form.
+fn format_number(value: Value, form: String) -> Result<String, Error> {
+    let number = match value.as_str() {
+        Some(text) => python::parse_float(text),
+        None => f64::try_from(value.clone()).ok(),
+    };
+    let number = number.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("could not convert {value} to a number")))?;
+    minijinja::formatting::format(minijinja::formatting::FormatStyle::Printf, &form, &[Value::from(number)])
+}
+
+fn escape(value: Value) -> Value {
+    if value.is_safe() {
+        return value;
+    }
+    Value::from_safe_string(escaped(&text_of(&value)))
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::render;
+
+    fn rendered(template: &str, variables: Value) -> Result<String, String> {
+        render(template, variables.as_object().cloned().unwrap(), false)
+    }
+
+    #[test]
+    fn values_print_as_python_prints_them() {
+        let variables = json!({ "x": [1, 2.0, "a", null, true, { "k": "v" }], "big": 1e16, "none": null, "flag": false });
+        assert_eq!(rendered("{{ x }}", variables.clone()).unwrap(), "[1, 2.0, 'a', None, True, {'k': 'v'}]");
+        assert_eq!(
+            rendered("{{ big }} {{ none }} {{ flag }} {{ big|string }}", variables).unwrap(),
+            "1e+16 None False 1e+16"
+        );
+    }
+
+    #[test]
+    fn objects_keep_their_order() {
+        assert_eq!(
+            rendered("{% for k in x %}{{ k }}{% endfor %}", json!({ "x": { "z": 1, "a": 2 } })).unwrap(),
+            "za"
+        );
+        assert_eq!(
+            rendered(
+                "{% for k, v in x.items() %}{{ k }}{{ v }}{% endfor %}",
+                json!({ "x": { "z": 1, "a": 2 } })
+            )
+            .unwrap(),
+            "z1a2"
+        );
+    }
+
+    #[test]
+    fn an_unknown_variable_is_empty_and_its_attribute_an_error() {
+        assert_eq!(rendered("[{{ nothing }}]", json!({})).unwrap(), "[]");
+        assert!(rendered("{{ nothing.more }}", json!({})).is_err());
+    }
+
+    #[test]
+    fn there_are_no_globals_and_some_filters_are_gone() {
+        for template in [
+            "{{ range(3) }}",
+            "{{ dict(a=1) }}",
+            "{{ namespace() }}",
+            "{{ x|tojson }}",
+            "{{ x|pprint }}",
+        ] {
+            assert!(rendered(template, json!({ "x": 1 })).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn format_takes_one_number() {
+        assert_eq!(rendered("{{ 3.14159|format('%.2f') }}", json!({})).unwrap(), "3.14");
+        assert!(rendered("{{ 'abc'|format('%.2f') }}", json!({})).is_err());
+    }
+
+    #[test]
+    fn escaping_spares_what_is_safe() {
+        let variables = json!({ "x": "<'\">&/" }).as_object().cloned().unwrap();
+        assert_eq!(render("{{ x }}{{ x|safe }}", variables, true).unwrap(), "&lt;&#39;&#34;&gt;&amp;/<'\">&/");
+    }
+
+    #[test]
+    fn a_runaway_template_ends_with_an_error() {
+        let template = "{% for a in x %}{% for b in x %}{% for c in x %}{% for d in x %}{{ a }}{% endfor %}{% endfor %}{% endfor %}{% endfor %}";
+        assert!(rendered(template, json!({ "x": vec![0; 1000] })).is_err());
+    }
+}
