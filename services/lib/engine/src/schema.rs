@@ -67,7 +67,7 @@ pub fn credentials_input_schema(graph_name: &str, nodes: &[NodeModel], catalog: 
     let mut needs: IndexMap<String, Value> = IndexMap::new();
     for block in nodes.iter().filter_map(|node| catalog.block(node.block_id)) {
         for pin in block.inputs.iter().filter(|pin| is_credentials(pin.name)) {
-            needs.entry(need_key(pin)).or_insert_with(|| need(pin));
+            needs.entry(credentials_key(pin)).or_insert_with(|| need(pin));
         }
     }
     let required: Vec<&String> = needs.keys().collect();
@@ -87,8 +87,8 @@ fn names(pin: &Pin, key: &str) -> Vec<String> {
     names
 }
 
-/// `openai_api_key_credentials`.
-fn need_key(pin: &Pin) -> String {
+/// The key under which a run is given the credentials for a pin, such as `openai_api_key_credentials`.
+pub fn credentials_key(pin: &Pin) -> String {
     let providers = names(pin, "credentials_provider").join("-");
     let types = names(pin, "credentials_types").join("-");
     format!("{providers}_{types}_credentials")

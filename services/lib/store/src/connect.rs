@@ -91,7 +91,7 @@ fn without_foreign_parameters(url: &str) -> Result<(Url, Option<Arc<str>>)> {
     let mut kept = Vec::new();
     for (key, value) in url.query_pairs() {
         match &*key {
-            "schema" => schema = Some(Arc::from(&*value)),
+            "schema" | "options[search_path]" => schema = Some(Arc::from(&*value)),
             "connect_timeout" | "connection_limit" | "pool_timeout" | "pgbouncer" => {}
             _ => kept.push((key.into_owned(), value.into_owned())),
         }

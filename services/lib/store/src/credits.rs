@@ -8,7 +8,7 @@ use crate::{Result, Store};
 
 impl Store {
     /// Zero for a user without a ledger.
-    pub async fn get_balance(&self, user_id: UserId) -> Result<i64> {
+    pub async fn get_credits(&self, user_id: UserId) -> Result<i64> {
         let balance: Option<i32> = sqlx::query_scalar("SELECT balance FROM user_balances WHERE user_id = $1")
             .bind(user_id)
             .fetch_optional(&self.pool)

@@ -126,8 +126,8 @@ async fn insert_graph_row(connection: &mut PgConnection, graph: &GraphModel, inl
         ""
     };
     let query = format!(
-        "INSERT INTO graphs (id, version, user_id, name, description, recommended_schedule_cron, is_active, forked_from_id, forked_from_version, inline_hash)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) {conflict}"
+        "INSERT INTO graphs (id, version, user_id, name, description, recommended_schedule_cron, is_active, forked_from_id, forked_from_version, inline_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) {conflict}"
     );
     let done = sqlx::query(sqlx::AssertSqlSafe(query))
         .bind(graph.id)
@@ -140,6 +140,7 @@ async fn insert_graph_row(connection: &mut PgConnection, graph: &GraphModel, inl
         .bind(graph.forked_from_id)
         .bind(graph.forked_from_version)
         .bind(inline_hash.map(Vec::from))
+        .bind(graph.created_at.into_inner())
         .execute(connection)
         .await?;
     Ok(done.rows_affected() == 1)

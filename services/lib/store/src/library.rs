@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{Result, Store};
 
-/// What a user may do with one version of a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a user may do with one version of a graph, and the settings that a run of it starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     /// The version exists, whoever owns it.
     pub exists: bool,
@@ -17,6 +17,10 @@ pub struct Access {
     pub readable: bool,
     /// Some version is in the user's library, neither deleted nor archived.
     pub in_library: bool,
+    /// `human_in_the_loop_safe_mode` of the library entry; none when it is not set or there is no entry.
+    pub safe_mode: Option<bool>,
+    /// The user's zone, or `not-set`; none for an unknown user.
+    pub timezone: Option<String>,
 }
 
 impl Store {
@@ -24,7 +28,10 @@ impl Store {
         let row = sqlx::query(
             "SELECT EXISTS (SELECT FROM graphs WHERE id = $2 AND version = $3) AS exists,
                     EXISTS (SELECT FROM graphs WHERE id = $2 AND version = $3 AND user_id = $1) AS readable,
-                    EXISTS (SELECT FROM library_agents WHERE user_id = $1 AND graph_id = $2 AND NOT is_deleted AND NOT is_archived) AS in_library",
+                    EXISTS (SELECT FROM library_agents WHERE user_id = $1 AND graph_id = $2 AND NOT is_deleted AND NOT is_archived) AS in_library,
+                    (SELECT (settings ->> 'human_in_the_loop_safe_mode')::bool FROM library_agents
+                     WHERE user_id = $1 AND graph_id = $2 AND NOT is_deleted ORDER BY graph_version DESC LIMIT 1) AS safe_mode,
+                    (SELECT timezone FROM users WHERE id = $1) AS timezone",
         )
         .bind(user_id)
         .bind(graph_id)
@@ -36,20 +43,9 @@ impl Store {
             exists: row.try_get("exists")?,
             readable: row.try_get("readable")?,
             in_library: row.try_get("in_library")?,
+            safe_mode: row.try_get("safe_mode")?,
+            timezone: row.try_get("timezone")?,
         })
-    }
-
-    /// `human_in_the_loop_safe_mode` of the user's library entry; none when it is not set or there is no entry.
-    pub async fn graph_safe_mode(&self, user_id: UserId, graph_id: GraphId) -> Result<Option<bool>> {
-        let setting: Option<Option<bool>> = sqlx::query_scalar(
-            "SELECT (settings ->> 'human_in_the_loop_safe_mode')::bool FROM library_agents
-             WHERE user_id = $1 AND graph_id = $2 AND NOT is_deleted ORDER BY graph_version DESC LIMIT 1",
-        )
-        .bind(user_id)
-        .bind(graph_id)
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(setting.flatten())
     }
 }
 

@@ -41,6 +41,12 @@ impl Store {
             .ok_or_else(|| crate::Error::NotFound(format!("User {user_id} not found")))
     }
 
+    /// The platform's own user, whom runs belong to that name no owner.
+    pub async fn ensure_service_user(&self, user_id: UserId) -> Result<()> {
+        let email = format!("{user_id}@service.invalid");
+        self.get_or_create_user(user_id, &email, Some("Platform service")).await.map(drop)
+    }
+
     pub async fn get_user_email(&self, user_id: UserId) -> Result<Option<String>> {
         Ok(sqlx::query_scalar("SELECT email FROM users WHERE id = $1")
             .bind(user_id)

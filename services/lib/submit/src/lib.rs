@@ -1,1 +1,57 @@
-//! submit
+//! Submission: validate → one transaction → the run is accepted (design §6.1). Used by the REST server, the scheduler and the database
+//! manager; nothing else creates runs or graphs.
+
+mod command;
+mod error;
+mod graphs;
+mod hash;
+mod masks;
+mod runs;
+
+use std::sync::Arc;
+
+use engine::block::BlockCatalog;
+use engine::plan::Plan;
+use model::{GraphId, GraphModel};
+use moka::future::Cache;
+use store::{OutboxNotifier, Store};
+
+pub use command::{Origin, SubmitCommand};
+pub use error::SubmitError;
+pub use hash::graph_hash;
+
+/// Nodes of compiled graphs that are kept ready, over all graphs.
+const CACHED_NODES: u64 = 50_000;
+
+/// Accepts graphs and runs. Clones share caches and the connection that wakes the relay.
+#[derive(Clone)]
+pub struct Submitter {
+    store: Store,
+    catalog: Arc<dyn BlockCatalog>,
+    notifier: OutboxNotifier,
+    /// Versions of graphs never change, so nothing here is ever out of date.
+    ready: Cache<(GraphId, i32), Arc<ReadyGraph>>,
+}
+
+/// A graph version with what every submission needs of it.
+struct ReadyGraph {
+    graph: GraphModel,
+    plan: Plan,
+}
+
+impl Submitter {
+    /// Needs a tokio runtime: a task waits for accepted runs and wakes the relay.
+    pub fn new(store: Store, catalog: Arc<dyn BlockCatalog>) -> Self {
+        let weight = |_: &(GraphId, i32), ready: &Arc<ReadyGraph>| u32::try_from(ready.graph.nodes.len()).unwrap_or(u32::MAX).saturating_add(1);
+        Self {
+            notifier: store.outbox_notifier(),
+            store,
+            catalog,
+            ready: Cache::builder().max_capacity(CACHED_NODES).weigher(weight).build(),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}

@@ -1,0 +1,117 @@
+//! Accepting graphs: new ones, new versions, and the inline graphs of custom resources (rest.md §2.3, design §4).
+
+use engine::graph::{Identity, complete, prepare};
+use engine::validate::for_save;
+use model::{Graph, GraphId, GraphModel, NodeId, NodeModel, Timestamp, UserId};
+use uuid::Uuid;
+
+use crate::{SubmitError, Submitter, graph_hash};
+
+/// The contract's cap on a user's list of graphs.
+const LISTED_GRAPHS: i64 = 250;
+/// Saves of the same graph that happen at once take the next number each.
+const VERSION_RACES: u32 = 5;
+
+impl Submitter {
+    /// A new graph with fresh ids, in the user's library.
+    pub async fn create_graph(&self, user_id: UserId, graph: Graph) -> Result<GraphModel, SubmitError> {
+        let graph = self.prepare_graph(graph, Identity::New, user_id)?;
+        self.store.insert_graph(&graph).await?;
+        Ok(graph)
+    }
+
+    /// The next version of a graph that the user owns; none when there is no such graph.
+    pub async fn update_graph(&self, user_id: UserId, graph_id: GraphId, graph: Graph) -> Result<Option<GraphModel>, SubmitError> {
+        let mut races = 0;
+        loop {
+            let newest = self.store.list_graph_versions(user_id, graph_id, 1).await?;
+            let Some(newest) = newest.first() else { return Ok(None) };
+            let identity = Identity::Version {
+                id: graph_id,
+                version: newest.saturating_add(1),
+            };
+            let prepared = self.prepare_graph(graph.clone(), identity, user_id)?;
+            match self.store.insert_graph(&prepared).await {
+                Ok(()) => return Ok(Some(prepared)),
+                Err(error) if error.constraint() == Some("graphs_pkey") && races < VERSION_RACES => races += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Stores an inline graph once per platform, owner and content; the id follows from the three.
+    pub async fn ensure_inline_graph(&self, platform_uid: &str, owner: UserId, graph: Graph) -> Result<(GraphId, i32), SubmitError> {
+        let hash = graph_hash(&graph);
+        let platform = platform_uid
+            .parse()
+            .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, platform_uid.as_bytes()));
+        let mut name = owner.as_bytes().to_vec();
+        name.extend_from_slice(&hash);
+        let graph_id = Uuid::new_v5(&platform, &name);
+        if self.store.get_graph_metadata(graph_id, Some(1)).await?.is_none() {
+            let prepared = self.prepare_graph(graph, Identity::Given(graph_id), owner)?;
+            self.store
+                .insert_inline_graph(&prepared, hash)
+                .await
+                .map_err(|error| match error.constraint() {
+                    Some("graphs_user_id_fkey") => SubmitError::Invalid(format!("{owner} is no user of this platform")),
+                    _ => SubmitError::Store(error),
+                })?;
+        }
+        Ok((graph_id, 1))
+    }
+
+    /// A version that the user may see, the highest one when none is given; complete with schemas.
+    pub async fn get_graph(&self, user_id: UserId, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>, SubmitError> {
+        let Some(found) = self.store.get_graph_metadata(graph_id, version).await? else {
+            return Ok(None);
+        };
+        if !self.store.graph_access(user_id, graph_id, found.version).await?.readable {
+            return Ok(None);
+        }
+        self.load_graph(graph_id, Some(found.version)).await
+    }
+
+    /// Whoever owns it: for internal callers only.
+    pub async fn load_graph(&self, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>, SubmitError> {
+        let graph = self.store.get_graph(graph_id, version).await?;
+        Ok(graph.map(|mut graph| {
+            complete(&mut graph, self.catalog.as_ref());
+            graph
+        }))
+    }
+
+    /// One node with its links, whoever owns it.
+    pub async fn load_node(&self, node_id: NodeId) -> Result<Option<NodeModel>, SubmitError> {
+        let graph = self.store.get_graph_of_node(node_id).await?;
+        Ok(graph.and_then(|mut graph| {
+            complete(&mut graph, self.catalog.as_ref());
+            graph.nodes.into_iter().find(|node| node.id == node_id)
+        }))
+    }
+
+    /// The active version of each of the user's graphs, newest first.
+    pub async fn list_graphs(&self, user_id: UserId) -> Result<Vec<GraphModel>, SubmitError> {
+        let mut graphs = Vec::new();
+        for listed in self.store.list_graphs(user_id, LISTED_GRAPHS).await? {
+            graphs.extend(self.load_graph(listed.id, Some(listed.version)).await?);
+        }
+        Ok(graphs)
+    }
+
+    /// Versions that the user owns, newest first.
+    pub async fn list_graph_versions(&self, user_id: UserId, graph_id: GraphId, limit: i64) -> Result<Vec<GraphModel>, SubmitError> {
+        let mut graphs = Vec::new();
+        for version in self.store.list_graph_versions(user_id, graph_id, limit).await? {
+            graphs.extend(self.load_graph(graph_id, Some(version)).await?);
+        }
+        Ok(graphs)
+    }
+
+    fn prepare_graph(&self, graph: Graph, identity: Identity, user_id: UserId) -> Result<GraphModel, SubmitError> {
+        let catalog = self.catalog.as_ref();
+        let prepared = prepare(graph, identity, user_id, Timestamp::now(), catalog, &mut Uuid::now_v7)?;
+        for_save(&prepared, catalog)?;
+        Ok(prepared)
+    }
+}

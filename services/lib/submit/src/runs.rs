@@ -1,0 +1,160 @@
+//! Submitting runs (internals §2.2–2.4).
+
+use std::sync::Arc;
+
+use engine::error::summary;
+use engine::graph::complete;
+use engine::plan::Plan;
+use engine::{start, validate};
+use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, UserId};
+use store::{Accepted, Access, NewRun, StartingNode};
+use uuid::Uuid;
+
+use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter, masks};
+
+impl Submitter {
+    /// Accepts a run: when this returns it is durable, and it will be run. QUEUED, or in any later state when the idempotency key had been
+    /// used before.
+    pub async fn submit(&self, command: SubmitCommand) -> Result<GraphExecutionMeta, SubmitError> {
+        self.accept(command).await.map(|accepted| accepted.execution)
+    }
+
+    /// As [`Submitter::submit`], and tells whether the run is a new one.
+    pub async fn accept(&self, command: SubmitCommand) -> Result<Accepted, SubmitError> {
+        if let Some(key) = &command.idempotency_key
+            && let Some(execution) = self.store.find_by_idempotency_key(key).await?
+        {
+            return own(Accepted { execution, created: false }, command.user_id);
+        }
+        let run = self.prepare(&command).await?;
+        let accepted = self.store.accept_run(run).await.map_err(|error| match error.constraint() {
+            Some("graph_executions_user_id_fkey") => SubmitError::Invalid(format!("{} is no user of this platform", command.user_id)),
+            _ => SubmitError::Store(error),
+        })?;
+        if accepted.created {
+            self.notifier.wake();
+            tracing::debug!(graph_exec_id = %accepted.execution.id, origin = ?command.origin, "run accepted");
+        }
+        own(accepted, command.user_id)
+    }
+
+    /// Whether the command would be accepted now, as a schedule wants to know before it is created.
+    pub async fn check(&self, command: &SubmitCommand) -> Result<(), SubmitError> {
+        self.prepare(command).await.map(drop)
+    }
+
+    async fn prepare(&self, command: &SubmitCommand) -> Result<NewRun, SubmitError> {
+        let version = self.resolve_version(command.graph_id, command.graph_version).await?;
+        let access = self.check_access(command.user_id, command.graph_id, version, command.origin).await?;
+        let ready = self.ready_graph(command.graph_id, version).await?;
+        let compiled_masks = masks::compile(&ready.graph, &command.credentials, &command.masks, self.catalog.as_ref());
+        let node_errors = validate::for_run(&ready.graph, self.catalog.as_ref(), &compiled_masks)?;
+        if !node_errors.is_empty() {
+            return Err(SubmitError::Validation {
+                message: summary(&node_errors),
+                node_errors,
+            });
+        }
+        let starting = start::starting_inputs(&ready.plan, &command.inputs, &compiled_masks)?;
+        let id = Uuid::now_v7();
+        Ok(NewRun {
+            id,
+            user_id: command.user_id,
+            graph_id: command.graph_id,
+            graph_version: version,
+            inputs: command.inputs.clone(),
+            credential_inputs: command.credentials.clone(),
+            nodes_input_masks: command.masks.clone(),
+            compiled_masks,
+            preset_id: preset(command)?,
+            context: command.context.clone().unwrap_or_else(|| default_context(id, &access)),
+            parent: parent(command.origin),
+            idempotency_key: command.idempotency_key.clone(),
+            starting_nodes: starting
+                .into_iter()
+                .map(|(node_id, input)| StartingNode {
+                    node_exec_id: Uuid::now_v7(),
+                    node_id,
+                    input,
+                })
+                .collect(),
+        })
+    }
+
+    async fn resolve_version(&self, graph_id: GraphId, version: Option<i32>) -> Result<i32, SubmitError> {
+        match version {
+            Some(version) => Ok(version),
+            None => match self.store.get_graph_metadata(graph_id, None).await? {
+                Some(graph) => Ok(graph.version),
+                None => Err(SubmitError::GraphNotFound { graph_id, version }),
+            },
+        }
+    }
+
+    /// The rule of who may run what: owns that version, and has the graph in the library unless a run's node asks.
+    pub async fn check_access(&self, user_id: UserId, graph_id: GraphId, version: i32, origin: Origin) -> Result<Access, SubmitError> {
+        let access = self.store.graph_access(user_id, graph_id, version).await?;
+        if !access.exists {
+            return Err(SubmitError::GraphNotFound {
+                graph_id,
+                version: Some(version),
+            });
+        }
+        if !access.readable {
+            return Err(SubmitError::NotAccessible);
+        }
+        if !access.in_library && parent(origin).is_none() {
+            return Err(SubmitError::NotInLibrary);
+        }
+        Ok(access)
+    }
+
+    async fn ready_graph(&self, graph_id: GraphId, version: i32) -> Result<Arc<ReadyGraph>, SubmitError> {
+        let key = (graph_id, version);
+        if let Some(ready) = self.ready.get(&key).await {
+            return Ok(ready);
+        }
+        let graph = self.store.get_graph(graph_id, Some(version)).await?;
+        let mut graph = graph.ok_or(SubmitError::GraphNotFound {
+            graph_id,
+            version: Some(version),
+        })?;
+        complete(&mut graph, self.catalog.as_ref());
+        let plan = Plan::compile(&graph.nodes, &graph.links, self.catalog.as_ref())?;
+        let ready = Arc::new(ReadyGraph { graph, plan });
+        self.ready.insert(key, Arc::clone(&ready)).await;
+        Ok(ready)
+    }
+}
+
+/// A key that somebody else has used tells nothing about his run.
+fn own(accepted: Accepted, user_id: UserId) -> Result<Accepted, SubmitError> {
+    if accepted.execution.user_id == user_id {
+        Ok(accepted)
+    } else {
+        Err(SubmitError::Invalid("the idempotency key has been used by another user".to_owned()))
+    }
+}
+
+fn parent(origin: Origin) -> Option<GraphExecId> {
+    match origin {
+        Origin::Agent { parent } => Some(parent),
+        Origin::User | Origin::Schedule | Origin::Resource => None,
+    }
+}
+
+fn preset(command: &SubmitCommand) -> Result<Option<Uuid>, SubmitError> {
+    let parse = |id: &String| id.parse().map_err(|_| SubmitError::Invalid(format!("Preset #{id} not found")));
+    command.preset_id.as_ref().map(parse).transpose()
+}
+
+/// Internals §2.2 step 7.
+fn default_context(id: GraphExecId, access: &Access) -> ExecutionContext {
+    let zone = access.timezone.as_deref().filter(|zone| *zone != "not-set");
+    ExecutionContext {
+        safe_mode: access.safe_mode.unwrap_or(true),
+        user_timezone: zone.unwrap_or("UTC").to_owned(),
+        root_execution_id: Some(id),
+        parent_execution_id: None,
+    }
+}
