@@ -8,4 +8,4 @@ mod render;
 pub use delivery::{Delivery, DeliveryError};
 pub use mail::{MailError, Mailer};
 pub use manager::Manager;
-pub use render::Renderer;
+pub use render::{Rendered, Renderer};
