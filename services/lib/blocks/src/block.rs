@@ -1,16 +1,24 @@
 //! What a block is, what it is told about its surroundings, and how it fails.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use engine::block::BlockDescriptor;
 use model::{BlockId, ExecutionContext, GraphExecId, GraphId, Map, NodeExecId, NodeId, UserId};
 use uuid::Uuid;
 
+use crate::checks::PinChecks;
 use crate::emit::Emitter;
 
 /// A block. One instance serves every execution, so it holds no state of a run.
 #[async_trait]
 pub trait Block: Send + Sync {
     fn descriptor(&self) -> &BlockDescriptor;
+
+    /// The compiled schemas of the descriptor. A block that runs often keeps them.
+    fn checks(&self) -> Cow<'_, PinChecks> {
+        Cow::Owned(PinChecks::of(self.descriptor()))
+    }
 
     /// Turns inputs into outputs. `input` fits the input schema, holds no nulls, and defaults are filled in; an input without a value is absent.
     async fn run(&self, input: Map, context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure>;

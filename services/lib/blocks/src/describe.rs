@@ -5,6 +5,8 @@ use engine::types::{Literal, PinType};
 use model::{BlockId, Map};
 use serde_json::{Value, json};
 
+use crate::checks::Declared;
+
 /// A descriptor in the making. A Standard block without effects and with an `error` output, unless said otherwise.
 pub(crate) struct Describe(BlockDescriptor);
 
@@ -59,8 +61,8 @@ impl Describe {
         self
     }
 
-    pub(crate) fn build(self) -> BlockDescriptor {
-        self.0
+    pub(crate) fn build(self) -> Declared {
+        self.0.into()
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::block::Failure;
-use crate::schema;
+use crate::checks::PinChecks;
 
 /// The pin on which a block reports a failure: a value here ends the execution.
 const ERROR_PIN: &str = "error";
@@ -104,13 +104,15 @@ impl From<model::Map> for PinValue {
 
 /// Takes a block's outputs, checks them and hands them on, waiting when the receiver is behind.
 pub struct Emitter<'a> {
-    descriptor: &'a BlockDescriptor,
+    /// Only Standard blocks have their outputs checked (internals §2.10).
+    checks: Option<&'a PinChecks>,
     sink: &'a mpsc::Sender<Emitted>,
 }
 
 impl<'a> Emitter<'a> {
-    pub(crate) fn new(descriptor: &'a BlockDescriptor, sink: &'a mpsc::Sender<Emitted>) -> Self {
-        Self { descriptor, sink }
+    pub(crate) fn new(descriptor: &BlockDescriptor, checks: &'a PinChecks, sink: &'a mpsc::Sender<Emitted>) -> Self {
+        let checks = (descriptor.kind == BlockKind::Standard).then_some(checks);
+        Self { checks, sink }
     }
 
     /// Sends one output. A block passes every error on with `?`: it means that the execution is over.
@@ -123,23 +125,11 @@ impl<'a> Emitter<'a> {
                 PinValue::NonFinite(number) => number.to_string(),
             }));
         }
-        // Only Standard blocks have their outputs checked (internals §2.10).
-        if self.descriptor.kind == BlockKind::Standard {
-            self.check(pin, &value)?;
+        if let Some(checks) = self.checks {
+            let tested = checks.test_output(pin, &value);
+            tested.map_err(|misfit| Failure::Output(format!("output `{pin}` does not fit its schema: {misfit}")))?;
         }
         let emitted = Emitted { pin: pin.to_owned(), value };
         self.sink.send(emitted).await.map_err(|_| Failure::Closed)
-    }
-
-    fn check(&self, pin: &str, value: &PinValue) -> Result<(), Failure> {
-        let Some(declared) = self.descriptor.output(pin) else {
-            return Err(Failure::Output(format!("the block has no output `{pin}`")));
-        };
-        let fits = match value {
-            PinValue::Json(value) => schema::check(&declared.schema, value),
-            // Infinity and not-a-number are numbers as far as a schema is concerned.
-            PinValue::NonFinite(_) => schema::check(&declared.schema, &Value::from(0.5)),
-        };
-        fits.map_err(|mismatch| Failure::Output(format!("output `{pin}` does not fit its schema: {mismatch}")))
     }
 }

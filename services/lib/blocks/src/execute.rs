@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 
 use crate::block::{Block, BlockContext, BlockError, BlockErrorKind};
 use crate::emit::{Emitted, Emitter};
-use crate::schema;
 
 /// Outputs that may wait for their receiver.
 const COLLECT_BUFFER: usize = 16;
@@ -17,21 +16,12 @@ const COLLECT_BUFFER: usize = 16;
 /// Nulls count as absent. Inputs that do not fit the schema are refused before the block starts; outputs sent before a failure stay sent.
 pub async fn execute(block: &dyn Block, input: Map, context: &BlockContext, sink: &mpsc::Sender<Emitted>) -> Result<(), BlockError> {
     let descriptor = block.descriptor();
+    let checks = block.checks();
     let mut input: Map = input.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    schema::check_pins(&descriptor.inputs, &input).map_err(|mismatch| {
-        BlockError::new(
-            descriptor,
-            BlockErrorKind::Input,
-            format!("the input does not fit the schema: {mismatch}"),
-        )
-    })?;
-    for pin in &descriptor.inputs {
-        let default = pin.schema.get("default").filter(|default| !default.is_null());
-        if let (Some(default), false) = (default, input.contains_key(pin.name)) {
-            input.insert(pin.name.to_owned(), default.clone());
-        }
-    }
-    let mut emitter = Emitter::new(descriptor, sink);
+    checks
+        .complete(&mut input)
+        .map_err(|misfit| BlockError::new(descriptor, BlockErrorKind::Input, format!("the input does not fit the schema: {misfit}")))?;
+    let mut emitter = Emitter::new(descriptor, &checks, sink);
     let ended = block.run(input, context, &mut emitter).await;
     ended.map_err(|failure| BlockError::from_failure(descriptor, failure))
 }

@@ -1,11 +1,14 @@
 //! Blocks that only compute: a descriptor and a plain function from inputs to outputs.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use engine::block::BlockDescriptor;
 use model::Map;
 use serde_json::Value;
 
 use crate::block::{Block, BlockContext, Failure};
+use crate::checks::{Declared, PinChecks};
 use crate::emit::{Emitter, PinValue};
 use crate::python;
 
@@ -14,20 +17,24 @@ pub(crate) type Body = fn(Inputs, &mut Outputs) -> Result<(), Failure>;
 
 /// A block without effects and without waiting.
 pub(crate) struct Immediate {
-    descriptor: BlockDescriptor,
+    declared: Declared,
     body: Body,
 }
 
 impl Immediate {
-    pub(crate) fn new(descriptor: BlockDescriptor, body: Body) -> Self {
-        Self { descriptor, body }
+    pub(crate) fn new(declared: Declared, body: Body) -> Self {
+        Self { declared, body }
     }
 }
 
 #[async_trait]
 impl Block for Immediate {
     fn descriptor(&self) -> &BlockDescriptor {
-        &self.descriptor
+        &self.declared.descriptor
+    }
+
+    fn checks(&self) -> Cow<'_, PinChecks> {
+        Cow::Borrowed(&self.declared.checks)
     }
 
     async fn run(&self, input: Map, _context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {

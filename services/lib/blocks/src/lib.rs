@@ -9,6 +9,7 @@
 mod block;
 mod catalog;
 mod category;
+mod checks;
 mod describe;
 mod emit;
 mod execute;
@@ -16,10 +17,10 @@ mod immediate;
 mod pattern;
 mod python;
 mod registry;
-mod schema;
 mod template;
 
 pub use block::{Block, BlockContext, BlockError, BlockErrorKind, Failure};
+pub use checks::PinChecks;
 pub use emit::{Emitted, Emitter, NotJson, PinValue};
 pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
 pub use execute::{collect, execute};

@@ -109,7 +109,7 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::String => python::quote(out, value.as_str().unwrap_or_default()),
         ValueKind::Number if !value.is_integer() => {
-            out.push_str(&f64::try_from(value.clone()).map_or_else(|_| value.to_string(), python::float_text))
+            out.push_str(&f64::try_from(value.clone()).map_or_else(|_| value.to_string(), python::float_text));
         }
         ValueKind::Seq | ValueKind::Iterable if depth < MAX_DEPTH => {
             out.push('[');

@@ -1,5 +1,7 @@
 //! Every recorded block case whose block exists: outputs in order, kind of failure, reply of direct execution.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};

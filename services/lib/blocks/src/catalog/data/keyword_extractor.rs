@@ -1,12 +1,12 @@
 //! Two blocks that take a keyword record of DataForSEO apart. No network.
 
-use engine::block::BlockDescriptor;
 use engine::types::PinType;
 use model::BlockId;
 use serde_json::{Value, json};
 use uuid::uuid;
 
 use crate::block::Failure;
+use crate::checks::Declared;
 use crate::describe::{Describe, output, required, schema_of};
 use crate::immediate::{Immediate, Inputs, Outputs};
 
@@ -44,7 +44,7 @@ fn fields() -> [(&'static str, PinType, &'static str); 7] {
     ]
 }
 
-fn describe(id: BlockId, name: &'static str, about: &'static str, pin: &'static str) -> BlockDescriptor {
+fn describe(id: BlockId, name: &'static str, about: &'static str, pin: &'static str) -> Declared {
     let properties: model::Map = fields().into_iter().map(|(name, ty, _)| (name.to_owned(), schema_of(&ty))).collect();
     let record = json!({ "type": "object", "properties": properties, "required": ["keyword"] });
     let described = Describe::new(id, name, about)

@@ -1,5 +1,7 @@
 //! Takes the parts of a text that match a regular expression.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use engine::block::BlockDescriptor;
 use engine::types::PinType;
@@ -9,6 +11,7 @@ use uuid::uuid;
 
 use super::match_text_pattern::flags;
 use crate::block::{Block, BlockContext, Failure};
+use crate::checks::{Declared, PinChecks};
 use crate::describe::{Describe, optional, output, required};
 use crate::emit::Emitter;
 use crate::immediate::Inputs;
@@ -20,7 +23,7 @@ const MAX_MATCHES: usize = 1000;
 /// Characters of one match that are kept.
 const MAX_MATCH: usize = 10_000;
 
-pub(crate) struct ExtractTextInformation(BlockDescriptor);
+pub(crate) struct ExtractTextInformation(Declared);
 
 impl ExtractTextInformation {
     pub(crate) fn new() -> Self {
@@ -46,7 +49,11 @@ impl ExtractTextInformation {
 #[async_trait]
 impl Block for ExtractTextInformation {
     fn descriptor(&self) -> &BlockDescriptor {
-        &self.0
+        &self.0.descriptor
+    }
+
+    fn checks(&self) -> Cow<'_, PinChecks> {
+        Cow::Borrowed(&self.0.checks)
     }
 
     async fn run(&self, input: Map, _context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {

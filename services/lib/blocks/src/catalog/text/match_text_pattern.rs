@@ -1,5 +1,7 @@
 //! Tells whether a text matches a regular expression.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use engine::block::BlockDescriptor;
 use engine::types::PinType;
@@ -8,13 +10,14 @@ use serde_json::json;
 use uuid::uuid;
 
 use crate::block::{Block, BlockContext, Failure};
+use crate::checks::{Declared, PinChecks};
 use crate::describe::{Describe, PinSpec, optional, output, required};
 use crate::emit::Emitter;
 use crate::immediate::Inputs;
 use crate::pattern::{self, Pattern};
 use crate::python;
 
-pub(crate) struct MatchTextPattern(BlockDescriptor);
+pub(crate) struct MatchTextPattern(Declared);
 
 impl MatchTextPattern {
     pub(crate) fn new() -> Self {
@@ -44,7 +47,11 @@ pub(super) fn flags() -> [PinSpec; 2] {
 #[async_trait]
 impl Block for MatchTextPattern {
     fn descriptor(&self) -> &BlockDescriptor {
-        &self.0
+        &self.0.descriptor
+    }
+
+    fn checks(&self) -> Cow<'_, PinChecks> {
+        Cow::Borrowed(&self.0.checks)
     }
 
     async fn run(&self, input: Map, _context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {

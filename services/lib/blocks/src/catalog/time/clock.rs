@@ -1,5 +1,7 @@
 //! The three blocks that tell the time.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
@@ -11,6 +13,7 @@ use uuid::uuid;
 
 use super::moment_format::{self, Form};
 use crate::block::{Block, BlockContext, Failure};
+use crate::checks::{Declared, PinChecks};
 use crate::describe::{Describe, PinSpec, optional, output, required};
 use crate::emit::Emitter;
 use crate::immediate::Inputs;
@@ -43,7 +46,7 @@ impl Shows {
 }
 
 pub(crate) struct Clock {
-    descriptor: BlockDescriptor,
+    declared: Declared,
     shows: Shows,
 }
 
@@ -95,7 +98,7 @@ impl Clock {
 
     fn new(described: Describe, shows: Shows) -> Self {
         Self {
-            descriptor: described.build(),
+            declared: described.build(),
             shows,
         }
     }
@@ -138,7 +141,11 @@ fn days(offset: &Value) -> i64 {
 #[async_trait]
 impl Block for Clock {
     fn descriptor(&self) -> &BlockDescriptor {
-        &self.descriptor
+        &self.declared.descriptor
+    }
+
+    fn checks(&self) -> Cow<'_, PinChecks> {
+        Cow::Borrowed(&self.declared.checks)
     }
 
     async fn run(&self, input: Map, context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Waits, and then passes a message on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,12 +11,13 @@ use serde_json::{Value, json};
 use uuid::uuid;
 
 use crate::block::{Block, BlockContext, Failure};
+use crate::checks::{Declared, PinChecks};
 use crate::describe::{Describe, PinSpec, optional, output};
 use crate::emit::Emitter;
 use crate::immediate::Inputs;
 use crate::python;
 
-pub(crate) struct CountdownTimer(BlockDescriptor);
+pub(crate) struct CountdownTimer(Declared);
 
 impl CountdownTimer {
     pub(crate) fn new() -> Self {
@@ -44,7 +46,11 @@ fn part(name: &'static str) -> PinSpec {
 #[async_trait]
 impl Block for CountdownTimer {
     fn descriptor(&self) -> &BlockDescriptor {
-        &self.0
+        &self.0.descriptor
+    }
+
+    fn checks(&self) -> Cow<'_, PinChecks> {
+        Cow::Borrowed(&self.0.checks)
     }
 
     async fn run(&self, input: Map, _context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {
