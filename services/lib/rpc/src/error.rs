@@ -74,7 +74,7 @@ pub struct RpcError {
     /// The positional arguments; `[message]` for most classes.
     pub args: Vec<Value>,
     /// Beyond the reference: `node_errors` of a GraphValidationError.
-    pub extras: Option<Map>,
+    pub extras: Option<Box<Map>>,
 }
 
 impl RpcError {
@@ -120,7 +120,7 @@ impl RpcError {
     pub fn graph_validation(message: impl Into<String>, node_errors: impl Serialize) -> Self {
         let mut error = Self::new(RpcErrorKind::GraphValidation, message);
         let node_errors = serde_json::to_value(node_errors).unwrap_or_default();
-        error.extras = Some(Map::from_iter([("node_errors".to_owned(), node_errors)]));
+        error.extras = Some(Box::new(Map::from_iter([("node_errors".to_owned(), node_errors)])));
         error
     }
 
@@ -189,7 +189,7 @@ struct WireError {
     kind: String,
     args: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    extras: Option<Map>,
+    extras: Option<Box<Map>>,
 }
 
 impl IntoResponse for RpcError {

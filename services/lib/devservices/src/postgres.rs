@@ -1,0 +1,99 @@
+//! PostgreSQL from the distribution's packages. It refuses to run as root, so root hands it to the user `postgres`.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use sqlx::Connection;
+use tokio::process::Command;
+
+use crate::process::{Guardian, Process, free_ports};
+use crate::{Error, Options, find, make_directory};
+
+pub(crate) struct Starting {
+    pub process: Process,
+    url: String,
+}
+
+pub(crate) async fn spawn(dir: &Path, options: Options, guardian: &mut Guardian) -> Result<Starting, Error> {
+    make_directory(dir)?;
+    let data = dir.join("data");
+    let log = dir.join("log");
+    if !data.join("PG_VERSION").exists() {
+        initialise(dir, &data, options).await?;
+    }
+    let [port] = free_ports()?;
+    let mut command = as_postgres(find::postgres_program("postgres")?.as_path());
+    command.arg("-D").arg(&data).args([
+        "-p",
+        &port.to_string(),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        "max_connections=400",
+        "-c",
+    ]);
+    command.arg(format!("unix_socket_directories={}", data.display()));
+    if !options.durable {
+        command.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+    }
+    let process = Process::spawn("postgres", command, &log, guardian)?;
+    Ok(Starting {
+        process,
+        url: format!("postgresql://postgres@127.0.0.1:{port}/postgres"),
+    })
+}
+
+async fn initialise(dir: &Path, data: &Path, options: Options) -> Result<(), Error> {
+    let failed = |source| Error::Spawn {
+        program: "initdb".to_owned(),
+        source,
+    };
+    if is_root() {
+        let status = Command::new("chown").arg("-R").arg("postgres:").arg(dir).status().await.map_err(failed)?;
+        if !status.success() {
+            return Err(failed(std::io::Error::other(
+                "there is no user `postgres` to run it as; the package creates one",
+            )));
+        }
+    }
+    let mut command = as_postgres(find::postgres_program("initdb")?.as_path());
+    command
+        .arg("-D")
+        .arg(data)
+        .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]);
+    if !options.durable {
+        command.arg("--no-sync");
+    }
+    let output = command.stdin(Stdio::null()).output().await.map_err(failed)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())))
+}
+
+fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"])
+        .arg(program)
+        .current_dir("/");
+    command
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+impl Starting {
+    pub async fn ready(&mut self) -> Result<String, Error> {
+        let url = self.url.clone();
+        self.process
+            .wait_until(60, || async { sqlx::PgConnection::connect(&url).await.is_ok() })
+            .await?;
+        Ok(self.url.clone())
+    }
+}
