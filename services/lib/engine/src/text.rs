@@ -16,8 +16,8 @@ const ZEROS: [u32; 66] = [
     0x1E950, 0x1FBF0,
 ];
 
-/// A decimal digit of any script.
-fn digit(c: char) -> Option<char> {
+/// A decimal digit of any script, as ASCII.
+pub fn digit(c: char) -> Option<char> {
     if c.is_ascii() {
         return c.is_ascii_digit().then_some(c);
     }
