@@ -5,6 +5,8 @@ use engine::value::Converted;
 use fancy_regex::{Captures, Regex, RegexBuilder};
 use serde_json::Value;
 
+use crate::complaint::complaint;
+
 /// Steps after which a search gives up: a few seconds at most.
 const BACKTRACK_LIMIT: usize = 10_000_000;
 
@@ -24,6 +26,9 @@ impl From<fancy_regex::Error> for PatternError {
 
 impl Pattern {
     pub(crate) fn new(pattern: &str, case_sensitive: bool, dot_all: bool) -> Result<Self, PatternError> {
+        if let Some(complaint) = complaint(pattern) {
+            return Err(PatternError(complaint));
+        }
         let regex = RegexBuilder::new(&translate(pattern))
             .case_insensitive(!case_sensitive)
             .dot_matches_new_line(dot_all)

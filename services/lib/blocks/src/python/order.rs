@@ -28,7 +28,7 @@ pub(crate) fn position(items: &[Value], value: &Value) -> Option<usize> {
 
 /// Values of types that Python does not order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("ordering is not supported between instances of '{left}' and '{right}'")]
+#[error("not supported between instances of '{left}' and '{right}'")]
 pub(crate) struct Unordered {
     left: &'static str,
     right: &'static str,

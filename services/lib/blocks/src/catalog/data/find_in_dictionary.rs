@@ -7,6 +7,7 @@ use uuid::uuid;
 use crate::block::Failure;
 use crate::describe::{Describe, output, required};
 use crate::immediate::{Immediate, Inputs, Outputs};
+use crate::json;
 use crate::python::{self, Attribute};
 
 pub(crate) fn block() -> Immediate {
@@ -31,7 +32,7 @@ pub(super) fn text_or_index() -> PinType {
 fn run(mut input: Inputs, out: &mut Outputs) -> Result<(), Failure> {
     let given = input.value("input");
     let place = match &given {
-        Value::String(text) => serde_json::from_str(text).map_err(|error| Failure::raised(error.to_string()))?,
+        Value::String(text) => json::parse(text).map_err(Failure::Raised)?,
         other => other.clone(),
     };
     let found = match input.value("key") {

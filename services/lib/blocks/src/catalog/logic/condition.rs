@@ -49,9 +49,9 @@ pub(super) fn branch_value(name: &'static str, about: &str) -> PinSpec {
 fn run(mut input: Inputs, out: &mut Outputs) -> Result<(), Failure> {
     let left = Operand::read(input.value("value1"));
     let right = Operand::read(input.value("value2"));
-    let holds = left
-        .compare(&input.text("operator"), &right)
-        .map_err(|unordered| Failure::raised(unordered.to_string()))?;
+    let operator = input.text("operator");
+    let compared = left.compare(&operator, &right);
+    let holds = compared.map_err(|unordered| Failure::raised(format!("'{operator}' {unordered}")))?;
     out.emit("result", holds);
     let (pin, given, default) = if holds {
         ("yes_output", "yes_value", left)

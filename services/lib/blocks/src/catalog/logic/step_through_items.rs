@@ -1,12 +1,14 @@
 //! Gives the items of a list or a dictionary one by one.
 
 use engine::types::PinType;
-use serde_json::{Value, json};
+use model::Map;
+use serde_json::Value;
 use uuid::uuid;
 
 use crate::block::Failure;
 use crate::describe::{Describe, optional, output};
 use crate::immediate::{Immediate, Inputs, Outputs};
+use crate::json;
 use crate::python;
 
 /// Items per source.
@@ -22,19 +24,19 @@ pub(crate) fn block() -> Immediate {
     )
     .categories(&["LOGIC"])
     .input(
-        optional("items", PinType::list(PinType::Any), json!([]))
+        optional("items", PinType::list(PinType::Any), Value::Array(Vec::new()))
             .basic()
             .about("The list.")
             .placeholder("[1, 2, 3]"),
     )
     .input(
-        optional("items_object", PinType::object(), json!({}))
+        optional("items_object", PinType::object(), Value::Object(Map::new()))
             .basic()
             .about("The dictionary.")
             .placeholder("{\"key\": \"value\"}"),
     )
     .input(
-        optional("items_str", PinType::Str, json!(""))
+        optional("items_str", PinType::Str, Value::from(""))
             .basic()
             .about("A list or a dictionary as JSON text."),
     )
@@ -61,7 +63,7 @@ fn parsed(source: Value) -> Result<Value, Failure> {
             "The input is too long: at most {MAX_TEXT} characters are allowed"
         )));
     }
-    serde_json::from_str(&text).map_err(|error| Failure::raised(error.to_string()))
+    json::parse(&text).map_err(Failure::Raised)
 }
 
 fn step_through(source: Value, out: &mut Outputs) -> Result<(), Failure> {
