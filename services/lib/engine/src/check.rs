@@ -118,10 +118,17 @@ impl Check {
                 };
             }
         };
-        let one = |key: &str| schema.get(key).filter(|inner| !inner.is_null()).map(|inner| Box::new(Self::compile_at(inner, depth + 1)));
+        let one = |key: &str| {
+            schema
+                .get(key)
+                .filter(|inner| !inner.is_null())
+                .map(|inner| Box::new(Self::compile_at(inner, depth + 1)))
+        };
         let many = |key: &str| -> Vec<Self> {
             let members = schema.get(key).and_then(Value::as_array);
-            members.map(|members| members.iter().map(|inner| Self::compile_at(inner, depth + 1)).collect()).unwrap_or_default()
+            members
+                .map(|members| members.iter().map(|inner| Self::compile_at(inner, depth + 1)).collect())
+                .unwrap_or_default()
         };
         let properties = schema.get("properties").and_then(Value::as_object);
         let required = schema.get("required").and_then(Value::as_array);
@@ -133,7 +140,12 @@ impl Check {
             all_of: many("allOf"),
             not: one("not"),
             properties: properties
-                .map(|properties| properties.iter().map(|(name, inner)| (name.clone(), Self::compile_at(inner, depth + 1))).collect())
+                .map(|properties| {
+                    properties
+                        .iter()
+                        .map(|(name, inner)| (name.clone(), Self::compile_at(inner, depth + 1)))
+                        .collect()
+                })
                 .unwrap_or_default(),
             required: required
                 .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
@@ -183,7 +195,9 @@ impl Check {
                 }
                 for (name, entry) in entries {
                     let check = self.properties.get(name).or(self.additional.as_deref());
-                    check.map_or(Ok(()), |check| check.test_at(entry, depth + 1)).map_err(|misfit| misfit.below(name))?;
+                    check
+                        .map_or(Ok(()), |check| check.test_at(entry, depth + 1))
+                        .map_err(|misfit| misfit.below(name))?;
                 }
             }
             Value::Array(items) => {

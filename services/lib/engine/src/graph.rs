@@ -143,7 +143,10 @@ impl Preparation<'_> {
         if is_agent {
             input_default.insert("user_id".to_owned(), Value::String(self.user_id.to_string()));
             input_default.entry("inputs").or_insert_with(|| Value::Object(Map::new()));
-            let child = input_default.get("graph_id").and_then(Value::as_str).and_then(|id| self.graph_ids.get(id));
+            let child = input_default
+                .get("graph_id")
+                .and_then(Value::as_str)
+                .and_then(|id| self.graph_ids.get(id));
             if let Some(child) = child {
                 input_default.insert("graph_id".to_owned(), Value::String(child.to_string()));
             }

@@ -128,7 +128,9 @@ pub fn parse_output(name: &str, value: &Value, selector: &str, sink: Sink<'_>) -
     if name == selector {
         return Ok(Some(value.clone()));
     }
-    let Some(path) = selector.strip_prefix(name).and_then(steps) else { return Ok(None) };
+    let Some(path) = selector.strip_prefix(name).and_then(steps) else {
+        return Ok(None);
+    };
     let mut found = value;
     for (access, identifier) in path {
         match read(found, access, identifier)? {
@@ -222,7 +224,9 @@ impl Slot {
         match self {
             Self::Given(value, _) => value,
             Self::List(items, _) => Value::Array(items.into_iter().map(Self::into_value).collect()),
-            Self::Dict(entries, _) | Self::Object(entries) => Value::Object(entries.into_iter().map(|(key, slot)| (key, slot.into_value())).collect()),
+            Self::Dict(entries, _) | Self::Object(entries) => {
+                Value::Object(entries.into_iter().map(|(key, slot)| (key, slot.into_value())).collect())
+            }
         }
     }
 
@@ -230,7 +234,9 @@ impl Slot {
         match self {
             Self::Given(value, _) => value.clone(),
             Self::List(items, _) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Self::Dict(entries, _) | Self::Object(entries) => Value::Object(entries.iter().map(|(key, slot)| (key.clone(), slot.to_value())).collect()),
+            Self::Dict(entries, _) | Self::Object(entries) => {
+                Value::Object(entries.iter().map(|(key, slot)| (key.clone(), slot.to_value())).collect())
+            }
         }
     }
 }
@@ -394,7 +400,10 @@ mod tests {
 
     fn name_differs(case: &Value) -> bool {
         let name = case["name"].as_str().unwrap();
-        case["base"] != base_name(name) || case["sanitized"] != declared_name(name) || case["is_dynamic"] != is_dynamic(name) || case["is_tool"] != is_tool(name)
+        case["base"] != base_name(name)
+            || case["sanitized"] != declared_name(name)
+            || case["is_dynamic"] != is_dynamic(name)
+            || case["is_tool"] != is_tool(name)
     }
 
     #[test]

@@ -18,18 +18,27 @@ pub fn output_schema(nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Value {
 
 /// Whether a node's block is of one of these kinds.
 pub fn has_kind(nodes: &[NodeModel], catalog: &dyn BlockCatalog, kinds: &[BlockKind]) -> bool {
-    nodes.iter().filter_map(|node| catalog.block(node.block_id)).any(|block| kinds.contains(&block.kind))
+    nodes
+        .iter()
+        .filter_map(|node| catalog.block(node.block_id))
+        .any(|block| kinds.contains(&block.kind))
 }
 
 fn interface_schema(nodes: &[NodeModel], catalog: &dyn BlockCatalog, kind: BlockKind) -> Value {
     let mut properties = Map::new();
     for node in nodes {
-        let Some(block) = catalog.block(node.block_id).filter(|block| block.kind == kind) else { continue };
+        let Some(block) = catalog.block(node.block_id).filter(|block| block.kind == kind) else {
+            continue;
+        };
         if let Some(name) = node.input_default.get("name").and_then(Value::as_str) {
             properties.insert(name.to_owned(), property(node, block, name));
         }
     }
-    let required: Vec<&String> = properties.iter().filter(|(_, property)| property.get("default").is_none()).map(|(name, _)| name).collect();
+    let required: Vec<&String> = properties
+        .iter()
+        .filter(|(_, property)| property.get("default").is_none())
+        .map(|(name, _)| name)
+        .collect();
     json!({"type": "object", "required": required, "properties": properties})
 }
 
@@ -81,7 +90,9 @@ pub fn credentials_input_schema(graph_name: &str, nodes: &[NodeModel], catalog: 
 
 fn names(pin: &Pin, key: &str) -> Vec<String> {
     let listed = pin.schema.get(key).and_then(Value::as_array);
-    let mut names: Vec<String> = listed.map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default();
+    let mut names: Vec<String> = listed
+        .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .unwrap_or_default();
     names.sort();
     names.dedup();
     names
@@ -107,7 +118,9 @@ fn need(pin: &Pin) -> Value {
         "required": ["id", "provider", "type"],
     });
     if let (Some(schema), Some(extras)) = (schema.as_object_mut(), pin.schema.as_object()) {
-        let extras = extras.iter().filter(|(key, _)| key.starts_with("credentials_") || key.starts_with("discriminator"));
+        let extras = extras
+            .iter()
+            .filter(|(key, _)| key.starts_with("credentials_") || key.starts_with("discriminator"));
         schema.extend(extras.map(|(key, value)| (key.clone(), value.clone())));
     }
     schema

@@ -88,7 +88,11 @@ pub fn parse_index(text: &str) -> Option<Index> {
         return None;
     }
     let size = digits.parse().unwrap_or(usize::MAX);
-    Some(if negative && size > 0 { Index::FromEnd(size) } else { Index::FromStart(size) })
+    Some(if negative && size > 0 {
+        Index::FromEnd(size)
+    } else {
+        Index::FromStart(size)
+    })
 }
 
 /// The shortest text that reads back as the same number: `0.0001`, `1e-05`, `1e+16`, `100.0`.
@@ -107,7 +111,9 @@ pub fn float_text(number: f64) -> String {
         return format!("{number:.0}");
     }
     let scientific = format!("{number:e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
     let exponent: i32 = exponent.parse().unwrap_or_default();
     if (-4..16).contains(&exponent) {
         return format!("{number:?}");
@@ -409,12 +415,17 @@ mod tests {
 
     #[test]
     fn json_is_read_with_numbers_beyond_json() {
-        assert_eq!(parse_json(" [1, -2.5e1, \"a\\u00e9\"] "), Some(Converted::Value(serde_json::json!([1, -25.0, "aé"]))));
+        assert_eq!(
+            parse_json(" [1, -2.5e1, \"a\\u00e9\"] "),
+            Some(Converted::Value(serde_json::json!([1, -25.0, "aé"])))
+        );
         assert_eq!(parse_json("{\"a\":1,\"a\":2}"), Some(Converted::Value(serde_json::json!({"a": 2}))));
         assert_eq!(parse_json("-0"), Some(Converted::Value(serde_json::json!(0))));
         assert!(matches!(parse_json("[1e999]"), Some(Converted::List(_))));
         assert!(matches!(parse_json("-Infinity"), Some(Converted::NonFinite(_))));
-        for text in ["", "[", "[1,]", "[,]", "{a:1}", "{\"a\"}", "01", "1.", ".5", "+1", "-", "[1] x", "'a'", "\"a\nb\"", "\"", "nul"] {
+        for text in [
+            "", "[", "[1,]", "[,]", "{a:1}", "{\"a\"}", "01", "1.", ".5", "+1", "-", "[1] x", "'a'", "\"a\nb\"", "\"", "nul",
+        ] {
             assert_eq!(parse_json(text), None, "{text}");
         }
         assert_eq!(parse_json(&format!("{}{}", "[".repeat(500_000), "]".repeat(500_000))), None);

@@ -137,7 +137,9 @@ impl<'a> Parser<'a> {
     fn word(&mut self) -> &'a str {
         self.skip_spaces();
         let rest = self.rest();
-        let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
+            .unwrap_or(rest.len());
         self.position += length;
         let word = rest.get(..length).unwrap_or_default();
         self.skip_spaces();
@@ -182,7 +184,11 @@ impl<'a> Parser<'a> {
             }
             "union" => {
                 let members = self.arguments(depth)?;
-                return if members.is_empty() { Err("union takes types") } else { Ok(PinType::Union(members)) };
+                return if members.is_empty() {
+                    Err("union takes types")
+                } else {
+                    Ok(PinType::Union(members))
+                };
             }
             _ => return Err("unknown type"),
         };
@@ -320,7 +326,19 @@ mod tests {
     #[test]
     fn what_is_no_type_is_refused() {
         let deep = format!("{}int{}", "list[".repeat(100), "]".repeat(100));
-        for text in ["", "strr", "list[", "list[int", "dict[int]", "optional", "union[]", "int]", "literal['a", "literal[x]", &deep] {
+        for text in [
+            "",
+            "strr",
+            "list[",
+            "list[int",
+            "dict[int]",
+            "optional",
+            "union[]",
+            "int]",
+            "literal['a",
+            "literal[x]",
+            &deep,
+        ] {
             assert!(text.parse::<PinType>().is_err(), "{text}");
         }
     }

@@ -75,11 +75,10 @@ fn has_property(node: &NodeModel, schema: &str, name: &str) -> bool {
 pub fn for_save(graph: &GraphModel, catalog: &dyn BlockCatalog) -> Result<(), GraphError> {
     let errors = judge(graph, catalog, &NodeInputMasks::new(), Purpose::Save)?;
     match errors.into_iter().next() {
-        Some((node, fields)) => Err(fields.into_iter().next().map_or(GraphError::NoStartingNode, |(field, message)| GraphError::Field {
-            node,
-            field,
-            message,
-        })),
+        Some((node, fields)) => Err(fields
+            .into_iter()
+            .next()
+            .map_or(GraphError::NoStartingNode, |(field, message)| GraphError::Field { node, field, message })),
         None => Ok(()),
     }
 }
@@ -159,13 +158,21 @@ fn judge_fields(block: &BlockDescriptor, given: &Given<'_>, purpose: Purpose, fi
         && let Some(name) = given.value("name").and_then(Value::as_str)
         && is_credentials(name)
     {
-        fields.insert("name".to_owned(), format!("'{name}' is a reserved input name: `credentials` and `*_credentials` cannot be used"));
+        fields.insert(
+            "name".to_owned(),
+            format!("'{name}' is a reserved input name: `credentials` and `*_credentials` cannot be used"),
+        );
     }
     for pin in &block.inputs {
         if !(pin.required || given.has(pin.name)) {
             continue;
         }
-        let has_default = |name: &str| block.input(name).and_then(|pin| pin.schema.get("default")).is_some_and(|default| !default.is_null());
+        let has_default = |name: &str| {
+            block
+                .input(name)
+                .and_then(|pin| pin.schema.get("default"))
+                .is_some_and(|default| !default.is_null())
+        };
         let unmet = |name: &&str| !given.has(name) && !has_default(name);
         let discriminator = pin.schema.get("discriminator").and_then(Value::as_str);
         let dependencies = pin.depends_on.iter().copied().filter(|_| purpose == Purpose::Run);

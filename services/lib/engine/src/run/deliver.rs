@@ -15,7 +15,9 @@ use crate::plan::{NodeIndex, PlanNode, Route};
 impl Run {
     /// Notes the start of an execution: its outputs are routed after those of the node's executions that started before.
     pub(super) fn enter_drain(&mut self, index: ExecIndex) {
-        let Some(exec) = self.execs.get_mut(index).filter(|exec| !exec.draining) else { return };
+        let Some(exec) = self.execs.get_mut(index).filter(|exec| !exec.draining) else {
+            return;
+        };
         exec.draining = true;
         if let Some(state) = self.nodes.get_mut(exec.node) {
             state.drain.push_back(index);
@@ -156,7 +158,11 @@ impl Run {
 
     /// A static value completes every other execution that waits for it (internals §2.9 step 3e).
     fn share_statics(&mut self, sink: &PlanNode, node: NodeIndex, from: &Map, at: Timestamp) {
-        let waiting: Vec<ExecIndex> = self.nodes.get(node).map(|state| state.incomplete.iter().copied().collect()).unwrap_or_default();
+        let waiting: Vec<ExecIndex> = self
+            .nodes
+            .get(node)
+            .map(|state| state.incomplete.iter().copied().collect())
+            .unwrap_or_default();
         for index in waiting {
             let Some(exec) = self.execs.get(index) else { continue };
             let missing = sink.linked_static.iter().filter(|name| !exec.inputs.contains_key(*name));

@@ -11,7 +11,9 @@ mod view;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use model::{BlockId, ExecutionStatus, GraphExecId, GraphId, JournalEntry, Map, NodeExecId, NodeId, NodeInputMasks, NodeStats, StoredStats, Timestamp, UserId};
+use model::{
+    BlockId, ExecutionStatus, GraphExecId, GraphId, JournalEntry, Map, NodeExecId, NodeId, NodeInputMasks, NodeStats, StoredStats, Timestamp, UserId,
+};
 use serde_json::Value;
 
 use crate::block::{BlockKind, Effects};
@@ -76,7 +78,9 @@ pub struct NodeStart {
 pub enum NodeResult {
     Completed,
     /// `error` is the full text, as the `error` output shows it.
-    Failed { error: String },
+    Failed {
+        error: String,
+    },
     Terminated,
     /// Parked until a person decides; the run ends in REVIEW when nothing else is left.
     Review,
@@ -232,9 +236,16 @@ impl Run {
             (None, false) if in_review() => ExecutionStatus::Review,
             (None, false) => ExecutionStatus::Completed,
         };
-        let left_over = if status == ExecutionStatus::Failed { status } else { ExecutionStatus::Terminated };
+        let left_over = if status == ExecutionStatus::Failed {
+            status
+        } else {
+            ExecutionStatus::Terminated
+        };
         for index in 0..self.execs.len() {
-            let open = self.execs.get(index).is_some_and(|exec| matches!(exec.status, ExecutionStatus::Queued | ExecutionStatus::Running));
+            let open = self
+                .execs
+                .get(index)
+                .is_some_and(|exec| matches!(exec.status, ExecutionStatus::Queued | ExecutionStatus::Running));
             if open {
                 let stats = self.failure.clone().map(|error| NodeStats {
                     error: Some(error),

@@ -95,7 +95,9 @@ impl Run {
         let mut by_queue_time: Vec<ExecIndex> = (0..self.execs.len()).collect();
         by_queue_time.sort_by_key(|index| self.execs.get(*index).map(|exec| exec.queue_time));
         for index in by_queue_time {
-            let Some(exec) = self.execs.get(index).filter(|exec| exec.status != ExecutionStatus::Incomplete) else { continue };
+            let Some(exec) = self.execs.get(index).filter(|exec| exec.status != ExecutionStatus::Incomplete) else {
+                continue;
+            };
             if let Some(state) = self.nodes.get_mut(exec.node) {
                 state.latest_queued = Some(index);
             }
@@ -119,12 +121,19 @@ impl Run {
         let Some(first) = started.iter().position(is_running) else { return };
         for (position, index) in started.into_iter().skip(first).enumerate() {
             let Some(exec) = self.execs.get_mut(index) else { continue };
-            let recorded = exec.outputs.iter().flat_map(|(name, values)| values.iter().map(move |value| (name.clone(), value.clone())));
+            let recorded = exec
+                .outputs
+                .iter()
+                .flat_map(|(name, values)| values.iter().map(move |value| (name.clone(), value.clone())));
             if position > 0 {
                 exec.unrouted = recorded.collect();
             }
             if exec.status == ExecutionStatus::Running {
-                exec.replay = exec.outputs.iter().map(|(name, values)| (name.clone(), values.iter().cloned().collect())).collect();
+                exec.replay = exec
+                    .outputs
+                    .iter()
+                    .map(|(name, values)| (name.clone(), values.iter().cloned().collect()))
+                    .collect();
             }
             exec.draining = true;
             state.drain.push_back(index);

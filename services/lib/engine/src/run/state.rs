@@ -74,7 +74,10 @@ impl Exec {
 
     /// More output may come.
     pub fn is_open(&self) -> bool {
-        matches!(self.status, ExecutionStatus::Incomplete | ExecutionStatus::Queued | ExecutionStatus::Running)
+        matches!(
+            self.status,
+            ExecutionStatus::Incomplete | ExecutionStatus::Queued | ExecutionStatus::Running
+        )
     }
 }
 
