@@ -139,10 +139,10 @@ pub struct GraphScheduleStatus {
     #[serde(default)]
     #[schemars(length(max = 10))]
     pub recent_decisions: Vec<Decision>,
-    /// SHA-256 of an inline graph or one from a ConfigMap.
+    /// Changes with everything that decides about due times, so that an edit does not fire the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
-    pub graph_hash: Option<String>,
+    pub calendar_hash: Option<String>,
     /// Ready and SpecValid.
     #[serde(default)]
     #[schemars(schema_with = "condition_list")]

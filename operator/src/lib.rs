@@ -1,14 +1,18 @@
 //! The operator: three controllers that make the world agree with what custom resources say.
 
 pub mod config;
+pub mod execution;
 pub mod platform;
 pub mod runtime;
+pub mod schedule;
+
+use std::sync::Arc;
 
 use ::runtime::{Health, Settings, Shutdown, serve};
 use futures::future::join_all;
 use kube::Client;
 
-use crate::config::{Config, ConfigError, DefaultImages};
+use crate::config::{Config, ConfigError};
 use crate::runtime::crds::CrdError;
 use crate::runtime::events::Events;
 use crate::runtime::lease::Contender;
@@ -53,9 +57,24 @@ pub async fn run(_settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
 async fn lead(client: Client, config: Config, metrics: OperatorMetrics, stop: Shutdown) {
     metrics.leader.set(1);
     let events = Events::new(client.clone(), &config.identity);
+    let config = Arc::new(config);
     let namespaces = config.watch_namespaces.iter().map(|namespace| {
-        let images: DefaultImages = config.images.clone();
-        platform::controller::run(client.clone(), namespace.clone(), images, events.clone(), metrics.clone(), stop.clone())
+        let (client, namespace, events, metrics, stop) = (client.clone(), namespace.clone(), events.clone(), metrics.clone(), stop.clone());
+        let config = config.clone();
+        async move {
+            futures::join!(
+                platform::controller::run(
+                    client.clone(),
+                    namespace.clone(),
+                    config.images.clone(),
+                    events.clone(),
+                    metrics.clone(),
+                    stop.clone()
+                ),
+                schedule::controller::run(client.clone(), namespace.clone(), events.clone(), metrics.clone(), stop.clone()),
+                execution::controller::run(client, namespace, config, events, metrics, stop),
+            );
+        }
     });
     join_all(namespaces).await;
     metrics.leader.set(0);

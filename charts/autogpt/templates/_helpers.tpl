@@ -1,5 +1,9 @@
 {{- define "autogpt.name" -}}
+{{- if hasSuffix "operator" .Release.Name -}}
+{{- .Release.Name -}}
+{{- else -}}
 {{- printf "%s-operator" (.Release.Name | trunc 50 | trimSuffix "-") -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "autogpt.selector" -}}

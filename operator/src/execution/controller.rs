@@ -1,0 +1,414 @@
+//! One look at an execution: guard → observe → act → report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::runtime::Shutdown;
+use chrono::Utc;
+use crds::conditions::reason;
+use crds::execution::GraphExecutionStatus;
+use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, VERSION};
+use futures::{StreamExt, future, stream};
+use k8s_openapi::jiff;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Client, Resource, ResourceExt};
+use model::ExecutionStatus;
+use rpc::services::{Scheduler, SchedulerClient};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::execution::board::Board;
+use crate::execution::follow::Followers;
+use crate::execution::gate::{self, NotNow};
+use crate::execution::scheduler::Ways;
+use crate::execution::{status, submit};
+use crate::runtime::cache::cache;
+use crate::runtime::events::{Events, MANAGER};
+use crate::runtime::metrics::{self, OperatorMetrics};
+use crate::runtime::retries::Retries;
+use crate::runtime::time;
+
+const LABEL: metrics::Controller = metrics::Controller { controller: "execution" };
+/// Runs whose progress the controller has not taken yet.
+const QUEUE: usize = 1024;
+/// A deleted execution whose run cannot be stopped is let go after so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// While a run is being stopped, it is asked for again so often.
+const STOPPING: Duration = Duration::from_secs(2);
+/// No call about stopping may take longer.
+const CALL: Duration = Duration::from_secs(10);
+
+/// Why one look failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the ConfigMap cannot be read: {0}")]
+    Read(#[source] Box<kube::Error>),
+    #[error("the object cannot be written: {0}")]
+    Write(#[source] Box<kube::Error>),
+    /// Somebody else wrote the object meanwhile: look again.
+    #[error("the object changed under our hands")]
+    Conflict,
+    #[error("{0}")]
+    NotNow(String),
+}
+
+struct Context {
+    client: Client,
+    ways: Ways,
+    platforms: Store<AutoGPTPlatform>,
+    followers: Arc<Followers>,
+    board: Arc<Board>,
+    events: Events,
+    metrics: OperatorMetrics,
+    retries: Retries,
+}
+
+/// Keeps the executions of one namespace until the shutdown.
+pub async fn run(client: Client, namespace: String, config: Arc<Config>, events: Events, metrics: OperatorMetrics, shutdown: Shutdown) {
+    let controller = Controller::new(Api::<GraphExecution>::namespaced(client.clone(), &namespace), watcher::Config::default());
+    let executions = controller.store();
+    let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
+    let waiting = executions.clone();
+    let of_platform = platform_changes
+        .filter_map(|change| future::ready(change.ok()))
+        .flat_map(move |platform| {
+            let name = platform.name_any();
+            let is_waiting = |execution: &&Arc<GraphExecution>| {
+                let status = execution.status.as_ref();
+                let over = status.and_then(|status| status.phase).is_some_and(|phase| phase.is_terminal());
+                execution.spec.platform_ref.name == name && !over && status.is_none_or(|status| status.execution_id.is_none())
+            };
+            let concerned: Vec<_> = waiting
+                .state()
+                .iter()
+                .filter(is_waiting)
+                .map(|execution| ObjectRef::from_obj(execution.as_ref()))
+                .collect();
+            stream::iter(concerned)
+        });
+    let (changed, changes) = mpsc::channel(QUEUE);
+    let of_progress = stream::unfold(changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphExecution>>| {
+        changes.recv().await.map(|object| (object, changes))
+    });
+    let board = Arc::new(Board::default());
+    let ways = Ways::new(client.clone(), config);
+    let followers = Followers::new(board.clone(), ways.clone(), executions, platforms.clone(), changed, shutdown.clone());
+    let context = Arc::new(Context {
+        client,
+        ways,
+        platforms,
+        followers,
+        board,
+        events,
+        metrics,
+        retries: Retries::default(),
+    });
+    controller
+        .reconcile_on(of_platform)
+        .reconcile_on(of_progress)
+        .graceful_shutdown_on(async move { shutdown.cancelled().await })
+        .run(reconcile, on_error, context)
+        .for_each(|outcome| async move {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "execution");
+            }
+        })
+        .await;
+}
+
+fn on_error(execution: Arc<GraphExecution>, error: &Error, context: Arc<Context>) -> Action {
+    if matches!(error, Error::Conflict) {
+        return Action::requeue(Duration::from_millis(200));
+    }
+    context.metrics.errors.get_or_create(&LABEL).inc();
+    let wait = context.retries.next(&execution.name_any());
+    // The object's condition says the same; the log need not repeat it.
+    if !matches!(error, Error::NotNow(_)) {
+        tracing::warn!(execution = %execution.name_any(), %error, retry_in = ?wait, "the execution could not be looked after");
+    }
+    Action::requeue(wait)
+}
+
+async fn reconcile(execution: Arc<GraphExecution>, context: Arc<Context>) -> Result<Action, Error> {
+    context.metrics.reconciles.get_or_create(&LABEL).inc();
+    let _ = context.platforms.wait_until_ready().await;
+    let action = Box::pin(look(&execution, &context)).await?;
+    context.retries.reset(&execution.name_any());
+    Ok(action)
+}
+
+async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
+    if execution.metadata.deletion_timestamp.is_some() {
+        return let_go(execution, context).await;
+    }
+    if is_over(execution) {
+        context.board.forget(execution);
+        return settle(execution, context).await;
+    }
+    let now = time::now();
+    // On the board before the platform has the run, so that no progress goes by unseen.
+    context.board.expect(execution);
+    let Some(status) = execution.status.as_ref().filter(|status| status.execution_id.is_some()) else {
+        if execution.spec.cancel && context.board.progress(execution).is_none() {
+            write_status(execution, status::cancelled_unsubmitted(execution, &now), context).await?;
+            return Ok(Action::await_change());
+        }
+        return start(execution, context).await;
+    };
+    let found = platform_of(execution, context);
+    if let Some(platform) = &found {
+        context.followers.follow(platform);
+    }
+    if let Some(progress) = context.board.progress(execution) {
+        let next = status::followed(execution, &progress, &now);
+        let over = next.phase.is_some_and(|phase| phase.is_terminal());
+        write_status(execution, next, context).await?;
+        if over {
+            let note = format!("run {} ended {}", progress.graph_exec_id, progress.status);
+            context.events.normal(execution, "Ended", note).await;
+            return Ok(Action::await_change());
+        }
+    }
+    if execution.spec.cancel {
+        let id = status.execution_id.as_deref().unwrap_or_default();
+        if let Some(platform) = found {
+            stop(&platform, id, context).await.map_err(Error::NotNow)?;
+        }
+        return Ok(Action::requeue(STOPPING));
+    }
+    Ok(Action::await_change())
+}
+
+/// Submits the run. The finalizer comes first: whatever happens next, a deletion stops the run.
+async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
+    let now = time::now();
+    let platform = match gate::platform(execution, platform_of(execution, context)) {
+        Ok(platform) => platform,
+        Err(not_now) => return wait(execution, &not_now, context).await,
+    };
+    let scheduler = match context.ways.to(&platform).await {
+        Ok(scheduler) => scheduler,
+        Err(error) => {
+            let not_now = NotNow {
+                reason: reason::PLATFORM_NOT_READY,
+                message: error.to_string(),
+                never: false,
+            };
+            return wait(execution, &not_now, context).await;
+        }
+    };
+    let held = hold(execution, context).await?;
+    context.followers.follow(&platform);
+    let outcome = submit::submit(&context.client, &scheduler, &held, &platform).await;
+    match outcome.map_err(|error| Error::Read(Box::new(error)))? {
+        submit::Outcome::Accepted(submitted, hash) => {
+            if !submitted.created {
+                // Its progress may have gone by before anybody waited for it.
+                context.followers.rewind(&platform);
+            }
+            write_status(&held, status::accepted(&held, &submitted, hash, &now), context).await?;
+            context
+                .events
+                .normal(
+                    &held,
+                    "Submitted",
+                    format!("run {} of graph {}", submitted.graph_exec_id, submitted.graph_id),
+                )
+                .await;
+            Ok(Action::await_change())
+        }
+        submit::Outcome::Pending(not_now) => wait(&held, &not_now, context).await,
+        submit::Outcome::Refused { spec_valid, reason, message } => {
+            write_status(&held, status::refused(&held, spec_valid, reason, &message, &now), context).await?;
+            context.events.warning(&held, reason, message).await;
+            Ok(Action::await_change())
+        }
+    }
+}
+
+/// Says why, and tries again later; sooner when the platform changes.
+async fn wait(execution: &GraphExecution, not_now: &NotNow, context: &Context) -> Result<Action, Error> {
+    write_status(
+        execution,
+        status::pending(execution, not_now.reason, &not_now.message, &time::now()),
+        context,
+    )
+    .await?;
+    Err(Error::NotNow(not_now.message.clone()))
+}
+
+/// A run that is over: nothing holds the object any more, and its time may be up.
+async fn settle(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
+    release(execution, context).await?;
+    let status = execution.status.as_ref();
+    let Some((ttl, ended)) = execution
+        .spec
+        .ttl_seconds_after_finished
+        .zip(status.and_then(|status| status.completion_time.as_ref()))
+    else {
+        return Ok(Action::await_change());
+    };
+    let left = (time::to_chrono(ended) + chrono::TimeDelta::seconds(i64::from(ttl)) - Utc::now())
+        .to_std()
+        .unwrap_or_default();
+    if !left.is_zero() {
+        return Ok(Action::requeue(left));
+    }
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: execution.meta().uid.clone(),
+            resource_version: None,
+        }),
+        ..DeleteParams::background()
+    };
+    match api(execution, context).delete(&execution.name_any(), &parameters).await {
+        Ok(_) => Ok(Action::await_change()),
+        Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => Ok(Action::await_change()),
+        Err(error) => Err(Error::Write(Box::new(error))),
+    }
+}
+
+/// A deleted object: its run is stopped first. It never hangs: not without its platform, and not for long with a
+/// platform that does not answer.
+async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
+    if !execution.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER) {
+        context.board.forget(execution);
+        return Ok(Action::await_change());
+    }
+    let id = execution.status.as_ref().and_then(|status| status.execution_id.clone());
+    let id = id.or_else(|| context.board.progress(execution).map(|progress| progress.graph_exec_id.to_string()));
+    let platform = platform_of(execution, context).filter(|platform| platform.metadata.deletion_timestamp.is_none());
+    let outcome = match (is_over(execution), platform, id) {
+        (true, _, _) | (_, None, _) => Ok(true),
+        (false, Some(platform), Some(id)) => stop(&platform, &id, context).await.map(|status| status.is_terminal()),
+        (false, Some(platform), None) => {
+            // Whether it was submitted is known once everything that the platform knows has gone by.
+            context.board.expect(execution);
+            context.followers.follow(&platform);
+            Ok(context.followers.has_caught_up(&platform) && context.board.progress(execution).is_none())
+        }
+    };
+    let waited = execution
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .map(|since| jiff::Timestamp::now().duration_since(since.0));
+    let impatient = waited.is_some_and(|waited| waited.unsigned_abs() > PATIENCE && waited.is_positive());
+    match outcome {
+        Ok(true) => {}
+        _ if impatient => {
+            let note = format!(
+                "the run could not be stopped within {} s: let go; the platform stops it when it can",
+                PATIENCE.as_secs()
+            );
+            context.events.warning(execution, "StopFailed", note).await;
+        }
+        Ok(false) => return Ok(Action::requeue(STOPPING)),
+        Err(why) => return Err(Error::NotNow(why)),
+    }
+    context.board.forget(execution);
+    release(execution, context).await?;
+    Ok(Action::await_change())
+}
+
+/// Asks the platform to stop a run; the answer is where it stands.
+async fn stop(platform: &AutoGPTPlatform, id: &str, context: &Context) -> Result<ExecutionStatus, String> {
+    let id = id.parse().map_err(|_| format!("{id:?} is no execution id"))?;
+    let scheduler: SchedulerClient = context.ways.to(platform).await.map_err(|error| error.to_string())?;
+    let answer = tokio::time::timeout(CALL, scheduler.stop_graph_execution(id)).await;
+    answer
+        .map_err(|_| "no answer from the scheduler service".to_owned())?
+        .map_err(|error| error.to_string())
+}
+
+fn platform_of(execution: &GraphExecution, context: &Context) -> Option<Arc<AutoGPTPlatform>> {
+    let key = ObjectRef::new(&execution.spec.platform_ref.name).within(&execution.namespace().unwrap_or_default());
+    context.platforms.get(&key)
+}
+
+fn is_over(execution: &GraphExecution) -> bool {
+    execution
+        .status
+        .as_ref()
+        .and_then(|status| status.phase)
+        .is_some_and(|phase| phase.is_terminal())
+}
+
+fn api(execution: &GraphExecution, context: &Context) -> Api<GraphExecution> {
+    Api::namespaced(context.client.clone(), &execution.namespace().unwrap_or_default())
+}
+
+/// Adds the finalizer; the object as it is then.
+async fn hold(execution: &GraphExecution, context: &Context) -> Result<GraphExecution, Error> {
+    if execution.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER) {
+        return Ok(execution.clone());
+    }
+    let mut finalizers = execution.finalizers().to_vec();
+    finalizers.push(EXECUTION_FINALIZER.to_owned());
+    patch_finalizers(execution, &finalizers, context).await
+}
+
+/// Takes the finalizer away.
+async fn release(execution: &GraphExecution, context: &Context) -> Result<(), Error> {
+    if !execution.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER) {
+        return Ok(());
+    }
+    let finalizers: Vec<String> = execution
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != EXECUTION_FINALIZER)
+        .cloned()
+        .collect();
+    match patch_finalizers(execution, &finalizers, context).await {
+        Ok(_) => Ok(()),
+        Err(Error::Write(error)) if matches!(error.as_ref(), kube::Error::Api(status) if status.is_not_found()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn patch_finalizers(execution: &GraphExecution, finalizers: &[String], context: &Context) -> Result<GraphExecution, Error> {
+    context.metrics.writes.get_or_create(&LABEL).inc();
+    let patch = json!({"metadata": {"resourceVersion": execution.resource_version(), "finalizers": finalizers}});
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api(execution, context)
+        .patch(&execution.name_any(), &parameters, &Patch::Merge(&patch))
+        .await;
+    written.map_err(conflict_or)
+}
+
+/// Writes the status only over the object that was looked at.
+async fn write_status(execution: &GraphExecution, next: GraphExecutionStatus, context: &Context) -> Result<(), Error> {
+    if execution.status.as_ref() == Some(&next) {
+        return Ok(());
+    }
+    context.metrics.writes.get_or_create(&LABEL).inc();
+    let patch = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "GraphExecution",
+        "metadata": {"name": execution.name_any(), "uid": execution.uid(), "resourceVersion": execution.resource_version()},
+        "status": next,
+    });
+    let parameters = PatchParams::apply(MANAGER).force();
+    match api(execution, context)
+        .patch_status(&execution.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(error)) if error.is_not_found() => Ok(()),
+        Err(error) => Err(conflict_or(error)),
+    }
+}
+
+fn conflict_or(error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => Error::Conflict,
+        other => Error::Write(Box::new(other)),
+    }
+}

@@ -1,0 +1,193 @@
+//! Follows the runs of each platform by one long poll, from the beginning when it starts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::runtime::Shutdown;
+use ::runtime::retry::Backoff;
+use crds::{AutoGPTPlatform, GraphExecution};
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+use model::progress::ProgressCursor;
+use rpc::services::Scheduler;
+use tokio::sync::{mpsc, watch};
+
+use crate::execution::board::Board;
+use crate::execution::scheduler::Ways;
+
+/// The server answers at least so often.
+const WAIT: Duration = Duration::from_secs(20);
+/// An answer that takes longer than the wait by so much is lost.
+const SLACK: Duration = Duration::from_secs(15);
+/// Runs in one answer.
+const PAGE: u32 = 200;
+
+/// The followers of all platforms of one namespace.
+pub struct Followers {
+    board: Arc<Board>,
+    ways: Ways,
+    executions: Store<GraphExecution>,
+    platforms: Store<AutoGPTPlatform>,
+    changed: mpsc::Sender<ObjectRef<GraphExecution>>,
+    stop: Shutdown,
+    /// By UID of the platform.
+    running: Mutex<HashMap<String, Handle>>,
+}
+
+/// What others may know of and want from a follower.
+struct Handle {
+    /// Counts the wishes to start over.
+    rewind: watch::Sender<u64>,
+    /// Whether it has read everything there was at least once since it last started over.
+    caught_up: watch::Receiver<bool>,
+}
+
+impl Followers {
+    pub fn new(
+        board: Arc<Board>,
+        ways: Ways,
+        executions: Store<GraphExecution>,
+        platforms: Store<AutoGPTPlatform>,
+        changed: mpsc::Sender<ObjectRef<GraphExecution>>,
+        stop: Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            board,
+            ways,
+            executions,
+            platforms,
+            changed,
+            stop,
+            running: Mutex::default(),
+        })
+    }
+
+    /// Follows a platform from now on, if it is not followed already.
+    pub fn follow(self: &Arc<Self>, platform: &AutoGPTPlatform) {
+        let Some(uid) = platform.uid() else { return };
+        self.locked(|running| {
+            running.retain(|_, handle| handle.rewind.receiver_count() > 0);
+            running.entry(uid).or_insert_with(|| {
+                let (rewind, rewinds) = watch::channel(0);
+                let (caught_up, has_caught_up) = watch::channel(false);
+                let follower = Follower {
+                    followers: self.clone(),
+                    platform: ObjectRef::from_obj(platform),
+                    uid: platform.uid(),
+                    caught_up,
+                };
+                tokio::spawn(follower.run(rewinds));
+                Handle {
+                    rewind,
+                    caught_up: has_caught_up,
+                }
+            });
+        });
+    }
+
+    /// Reads everything from the beginning: progress of interest may already have gone by.
+    pub fn rewind(&self, platform: &AutoGPTPlatform) {
+        let uid = platform.uid().unwrap_or_default();
+        self.locked(|running| {
+            if let Some(handle) = running.get(&uid) {
+                handle.rewind.send_modify(|count| *count = count.wrapping_add(1));
+            }
+        });
+    }
+
+    /// Whether every run that the platform knows has gone by.
+    pub fn has_caught_up(&self, platform: &AutoGPTPlatform) -> bool {
+        let uid = platform.uid().unwrap_or_default();
+        self.locked(|running| running.get(&uid).is_some_and(|handle| *handle.caught_up.borrow()))
+    }
+
+    fn locked<T>(&self, use_running: impl FnOnce(&mut HashMap<String, Handle>) -> T) -> T {
+        use_running(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Follower {
+    followers: Arc<Followers>,
+    platform: ObjectRef<AutoGPTPlatform>,
+    uid: Option<String>,
+    caught_up: watch::Sender<bool>,
+}
+
+impl Follower {
+    /// Ends with the operator's leadership or with the platform.
+    async fn run(self, mut rewinds: watch::Receiver<u64>) {
+        let stop = self.followers.stop.clone();
+        // Whoever waits for a run must be on the board before the first answer.
+        let _ = self.followers.executions.wait_until_ready().await;
+        for execution in self.followers.executions.state() {
+            let over = execution
+                .status
+                .as_ref()
+                .and_then(|status| status.phase)
+                .is_some_and(|phase| phase.is_terminal());
+            if !over && execution.spec.platform_ref.name == self.platform.name {
+                self.followers.board.expect(&execution);
+            }
+        }
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+        let mut cursor: Option<ProgressCursor> = None;
+        while let Some(platform) = self.present() {
+            let reading = self.read(&platform, &mut cursor, &mut backoff);
+            tokio::select! {
+                outcome = reading => {
+                    if let Err(why) = outcome {
+                        if backoff.attempts() == 0 {
+                            tracing::warn!(platform = %self.platform.name, why, "progress of runs cannot be followed; trying again");
+                        }
+                        let wait = backoff.next_delay();
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => {}
+                            () = stop.cancelled() => return,
+                        }
+                    }
+                }
+                Ok(()) = rewinds.changed() => {
+                    cursor = None;
+                    self.caught_up.send_replace(false);
+                }
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn present(&self) -> Option<Arc<AutoGPTPlatform>> {
+        let platform = self.followers.platforms.get(&self.platform)?;
+        (platform.uid() == self.uid && platform.metadata.deletion_timestamp.is_none()).then_some(platform)
+    }
+
+    /// Reads page after page with one client, until something fails or the platform is gone.
+    async fn read(&self, platform: &AutoGPTPlatform, cursor: &mut Option<ProgressCursor>, backoff: &mut Backoff) -> Result<(), String> {
+        let client = self.followers.ways.to(platform).await.map_err(|error| error.to_string())?;
+        while self.present().is_some() {
+            // Until it has caught up it must not wait: an empty page says that it has.
+            let wait = if *self.caught_up.borrow() { WAIT } else { Duration::ZERO };
+            let call = client.get_execution_progress(cursor.clone(), u64::try_from(wait.as_millis()).unwrap_or_default(), PAGE);
+            let page = tokio::time::timeout(wait + SLACK, call)
+                .await
+                .map_err(|_| "no answer".to_owned())?
+                .map_err(|error| error.to_string())?;
+            if backoff.attempts() > 0 {
+                tracing::info!(platform = %self.platform.name, "progress of runs is followed again");
+            }
+            backoff.reset();
+            let empty = page.runs.is_empty();
+            for run in page.runs {
+                if let Some(object) = self.followers.board.note(run) {
+                    // The reader is gone only when everything ends.
+                    let _ = self.followers.changed.send(object).await;
+                }
+            }
+            *cursor = Some(page.cursor);
+            if empty && !*self.caught_up.borrow() {
+                self.caught_up.send_replace(true);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! The execution controller: submits runs, follows them, cancels them, cleans up after them.
+
+pub mod board;
+pub mod controller;
+pub mod follow;
+mod gate;
+pub mod graph;
+pub mod outputs;
+mod scheduler;
+pub mod status;
+mod submit;

@@ -1,0 +1,316 @@
+//! The status of an execution. Pure.
+
+use crds::GraphExecution;
+use crds::conditions::{self, reason, set, set_unknown};
+use crds::execution::{GraphExecutionStatus, NodeCounts, Phase};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use model::ExecutionStatus;
+use model::progress::{RunProgress, Submitted};
+
+use crate::execution::outputs;
+use crate::runtime::time;
+
+/// Longest message of a run.
+const MESSAGE: usize = 8192;
+
+/// The contract's word for the state of a run.
+pub fn phase(status: ExecutionStatus) -> Phase {
+    match status {
+        ExecutionStatus::Incomplete => Phase::Incomplete,
+        ExecutionStatus::Queued => Phase::Queued,
+        ExecutionStatus::Running => Phase::Running,
+        ExecutionStatus::Review => Phase::Review,
+        ExecutionStatus::Completed => Phase::Completed,
+        ExecutionStatus::Terminated => Phase::Terminated,
+        ExecutionStatus::Failed => Phase::Failed,
+    }
+}
+
+/// The platform does not have the run yet, and why.
+pub fn pending(execution: &GraphExecution, why: &str, message: &str, now: &Time) -> GraphExecutionStatus {
+    let generation = execution.metadata.generation;
+    let mut status = before(execution);
+    status.phase.get_or_insert(Phase::Pending);
+    status.message = Some(message.to_owned());
+    let list = &mut status.conditions;
+    set(list, conditions::ACCEPTED, false, why, message, generation, now);
+    unfinished(&mut status, generation, now);
+    status
+}
+
+/// The platform will never take the run.
+pub fn refused(execution: &GraphExecution, spec_valid: bool, why: &str, message: &str, now: &Time) -> GraphExecutionStatus {
+    let generation = execution.metadata.generation;
+    let mut message = message.to_owned();
+    conditions::truncate(&mut message, MESSAGE);
+    let mut status = before(execution);
+    status.phase = Some(Phase::Failed);
+    status.completion_time = Some(now.clone());
+    status.message = Some(message.clone());
+    let list = &mut status.conditions;
+    set(
+        list,
+        conditions::SPEC_VALID,
+        spec_valid,
+        if spec_valid { reason::AS_EXPECTED } else { why },
+        &message,
+        generation,
+        now,
+    );
+    set(list, conditions::ACCEPTED, false, why, &message, generation, now);
+    set(list, conditions::SUCCEEDED, false, why, &message, generation, now);
+    set(list, conditions::FAILED, true, why, message, generation, now);
+    status
+}
+
+/// Cancelled before the platform had it.
+pub fn cancelled_unsubmitted(execution: &GraphExecution, now: &Time) -> GraphExecutionStatus {
+    let generation = execution.metadata.generation;
+    let mut status = before(execution);
+    let message = "cancelled before it was submitted: nothing ran";
+    status.phase = Some(Phase::Terminated);
+    status.completion_time = Some(now.clone());
+    status.message = Some(message.to_owned());
+    let list = &mut status.conditions;
+    set(list, conditions::ACCEPTED, false, reason::CANCELLED, message, generation, now);
+    set(list, conditions::SUCCEEDED, false, reason::CANCELLED, message, generation, now);
+    set(list, conditions::FAILED, false, reason::CANCELLED, message, generation, now);
+    status
+}
+
+/// The platform has the run.
+pub fn accepted(execution: &GraphExecution, submitted: &Submitted, hash: Option<String>, now: &Time) -> GraphExecutionStatus {
+    let generation = execution.metadata.generation;
+    let mut status = before(execution);
+    status.execution_id = Some(submitted.graph_exec_id.to_string());
+    status.graph_id = Some(submitted.graph_id.to_string());
+    status.graph_version = Some(submitted.graph_version);
+    status.graph_hash = hash;
+    // A run that was over before is reported with its outcome by its progress.
+    let known = phase(submitted.status);
+    status.phase = Some(if known.is_terminal() { Phase::Running } else { known });
+    status.message = None;
+    let list = &mut status.conditions;
+    set(
+        list,
+        conditions::SPEC_VALID,
+        true,
+        reason::AS_EXPECTED,
+        "the platform validated the graph and its inputs",
+        generation,
+        now,
+    );
+    set(
+        list,
+        conditions::ACCEPTED,
+        true,
+        reason::SUBMITTED,
+        "the platform has the run",
+        generation,
+        now,
+    );
+    unfinished(&mut status, generation, now);
+    status
+}
+
+/// The run as its progress reports it.
+pub fn followed(execution: &GraphExecution, progress: &RunProgress, now: &Time) -> GraphExecutionStatus {
+    let generation = execution.metadata.generation;
+    let mut status = before(execution);
+    let phase = phase(progress.status);
+    status.phase = Some(phase);
+    status.execution_id = Some(progress.graph_exec_id.to_string());
+    status.graph_id = Some(progress.graph_id.to_string());
+    status.graph_version = Some(progress.graph_version);
+    status.start_time = progress.started_at.map(|at| time::from_chrono(at.into_inner()));
+    let nodes = counts(progress);
+    if phase.is_terminal() {
+        status.completion_time = Some(progress.ended_at.map_or_else(|| now.clone(), |at| time::from_chrono(at.into_inner())));
+        if let Some(all) = &progress.outputs {
+            let (kept, truncated) = outputs::fit(all);
+            status.outputs = Some(kept);
+            status.outputs_truncated = truncated.then_some(true);
+        }
+        set(
+            &mut status.conditions,
+            conditions::ACCEPTED,
+            true,
+            reason::SUBMITTED,
+            "the platform has the run",
+            generation,
+            now,
+        );
+        verdict(&mut status, execution, progress, &nodes, generation, now);
+    } else {
+        unfinished(&mut status, generation, now);
+    }
+    status.nodes = Some(nodes);
+    status
+}
+
+fn verdict(
+    status: &mut GraphExecutionStatus,
+    execution: &GraphExecution,
+    progress: &RunProgress,
+    nodes: &NodeCounts,
+    generation: Option<i64>,
+    now: &Time,
+) {
+    let failed_nodes = nodes.failed.max(progress.stats.as_ref().map_or(0, |stats| stats.node_error_count));
+    let error = progress
+        .stats
+        .as_ref()
+        .and_then(|stats| stats.error.clone())
+        .filter(|error| !error.is_empty());
+    let (succeeded, failed, why, mut message) = match progress.status {
+        ExecutionStatus::Completed if failed_nodes > 0 && !execution.spec.ignore_node_errors => {
+            let detail = error.map(|error| format!(": {error}")).unwrap_or_default();
+            let message = format!(
+                "completed, but {failed_nodes} of {} node executions failed{detail}; set spec.ignoreNodeErrors on a new one if that is fine",
+                nodes.total
+            );
+            (false, true, reason::NODES_FAILED, message)
+        }
+        ExecutionStatus::Completed => (true, false, reason::COMPLETED, format!("completed: {} node executions", nodes.total)),
+        ExecutionStatus::Terminated if execution.spec.cancel => (false, false, reason::CANCELLED, "stopped because spec.cancel is true".to_owned()),
+        ExecutionStatus::Terminated => (
+            false,
+            false,
+            reason::TERMINATED,
+            error.unwrap_or_else(|| "stopped at the platform".to_owned()),
+        ),
+        _ => (false, true, reason::RUN_FAILED, error.unwrap_or_else(|| "the run failed".to_owned())),
+    };
+    if status.outputs_truncated == Some(true) {
+        let place = format!("/api/graphs/{}/executions/{}", progress.graph_id, progress.graph_exec_id);
+        message = format!("{message}; outputs are cut short here, GET {place} has all of them");
+    }
+    conditions::truncate(&mut message, MESSAGE);
+    set(&mut status.conditions, conditions::SUCCEEDED, succeeded, why, &message, generation, now);
+    set(&mut status.conditions, conditions::FAILED, failed, why, &message, generation, now);
+    status.message = Some(message);
+}
+
+fn unfinished(status: &mut GraphExecutionStatus, generation: Option<i64>, now: &Time) {
+    for kind in [conditions::SUCCEEDED, conditions::FAILED] {
+        set_unknown(&mut status.conditions, kind, reason::NOT_FINISHED, "the run is not over", generation, now);
+    }
+}
+
+fn counts(progress: &RunProgress) -> NodeCounts {
+    let of = |status: ExecutionStatus| progress.node_counts.get(status.as_str()).copied().unwrap_or_default();
+    let active = of(ExecutionStatus::Queued) + of(ExecutionStatus::Running) + of(ExecutionStatus::Review);
+    let (completed, failed) = (of(ExecutionStatus::Completed), of(ExecutionStatus::Failed));
+    NodeCounts {
+        // Nodes that wait for inputs which may never come are not counted, as in the contract.
+        total: active + completed + failed + of(ExecutionStatus::Terminated),
+        active,
+        completed,
+        failed,
+    }
+}
+
+fn before(execution: &GraphExecution) -> GraphExecutionStatus {
+    let mut status = execution.status.clone().unwrap_or_default();
+    status.observed_generation = execution.metadata.generation;
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn execution(spec: Value) -> GraphExecution {
+        let mut object = json!({
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "e", "uid": "u", "generation": 2},
+            "spec": {"platformRef": {"name": "p"}, "graph": {}},
+        });
+        object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn progress(status: &str, nodes: Value, outputs: Value) -> RunProgress {
+        serde_json::from_value(json!({
+            "graph_exec_id": "0190f1d2-0000-7000-8000-000000000001", "idempotency_key": "u",
+            "graph_id": "0190f1d2-0000-7000-8000-000000000002", "graph_version": 1, "status": status,
+            "started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:00:02Z",
+            "stats": {"node_error_count": 0, "error": null}, "node_counts": nodes, "outputs": outputs,
+        }))
+        .unwrap()
+    }
+
+    fn verdict_of(status: &GraphExecutionStatus) -> (&str, &str, &str) {
+        let get = |kind| conditions::get(&status.conditions, kind).unwrap();
+        (
+            &get(conditions::SUCCEEDED).status,
+            &get(conditions::FAILED).status,
+            &get(conditions::FAILED).reason,
+        )
+    }
+
+    fn now() -> Time {
+        serde_json::from_value(json!("2026-01-01T00:01:00Z")).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_completed_succeeded_and_shows_its_outputs() {
+        let done = followed(
+            &execution(json!({})),
+            &progress("COMPLETED", json!({"COMPLETED": 3, "INCOMPLETE": 1}), json!({"y": [1]})),
+            &now(),
+        );
+        assert_eq!(verdict_of(&done), ("True", "False", reason::COMPLETED));
+        assert_eq!((done.phase, done.nodes.unwrap().total), (Some(Phase::Completed), 3));
+        assert_eq!(Value::Object(done.outputs.unwrap()), json!({"y": [1]}));
+        assert_eq!(serde_json::to_value(done.completion_time).unwrap(), "2026-01-01T00:00:02Z");
+    }
+
+    #[test]
+    fn failed_nodes_fail_the_run_unless_ignored() {
+        let run = progress("COMPLETED", json!({"COMPLETED": 2, "FAILED": 1}), json!({}));
+        assert_eq!(
+            verdict_of(&followed(&execution(json!({})), &run, &now())),
+            ("False", "True", reason::NODES_FAILED)
+        );
+        let ignoring = execution(json!({"ignoreNodeErrors": true}));
+        assert_eq!(verdict_of(&followed(&ignoring, &run, &now())), ("True", "False", reason::COMPLETED));
+    }
+
+    #[test]
+    fn a_cancelled_run_neither_succeeded_nor_failed() {
+        let run = progress("TERMINATED", json!({}), Value::Null);
+        let done = followed(&execution(json!({"cancel": true})), &run, &now());
+        assert_eq!(verdict_of(&done), ("False", "False", reason::CANCELLED));
+    }
+
+    #[test]
+    fn a_run_under_way_has_no_verdict() {
+        let under_way = followed(&execution(json!({})), &progress("RUNNING", json!({"RUNNING": 1}), Value::Null), &now());
+        assert_eq!(verdict_of(&under_way), ("Unknown", "Unknown", reason::NOT_FINISHED));
+        assert_eq!(under_way.completion_time, None);
+    }
+
+    #[test]
+    fn outputs_that_were_cut_say_where_the_rest_is() {
+        let run = progress("COMPLETED", json!({}), json!({"long": ["x".repeat(100_000)]}));
+        let done = followed(&execution(json!({})), &run, &now());
+        assert_eq!(done.outputs_truncated, Some(true));
+        assert!(
+            done.message
+                .unwrap()
+                .contains("/api/graphs/0190f1d2-0000-7000-8000-000000000002/executions/")
+        );
+    }
+
+    #[test]
+    fn a_run_that_was_over_before_it_was_submitted_waits_for_its_progress() {
+        let submitted: Submitted = serde_json::from_value(json!({
+            "graph_exec_id": "0190f1d2-0000-7000-8000-000000000001", "graph_id": "0190f1d2-0000-7000-8000-000000000002",
+            "graph_version": 1, "status": "COMPLETED", "created": false,
+        }))
+        .unwrap();
+        let status = accepted(&execution(json!({})), &submitted, None, &now());
+        assert!(!status.phase.unwrap().is_terminal());
+    }
+}
