@@ -119,7 +119,12 @@ impl Delivery {
 
 /// A batch is due when its oldest event has waited for `delay`.
 fn is_due(batch: &UserNotificationBatch, now: Timestamp, delay: Duration) -> bool {
-    batch.notifications.iter().map(|event| event.created_at).min().is_some_and(|oldest| now.seconds_since(oldest) >= delay.as_secs_f64())
+    batch
+        .notifications
+        .iter()
+        .map(|event| event.created_at)
+        .min()
+        .is_some_and(|oldest| now.seconds_since(oldest) >= delay.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -130,7 +135,13 @@ mod tests {
     fn batch(created: &[&str]) -> UserNotificationBatch {
         let event = |text: &&str| {
             let at = text.parse().unwrap();
-            UserNotificationEvent { id: String::new(), kind: NotificationType::AgentRun, data: Map::new(), created_at: at, updated_at: at }
+            UserNotificationEvent {
+                id: String::new(),
+                kind: NotificationType::AgentRun,
+                data: Map::new(),
+                created_at: at,
+                updated_at: at,
+            }
         };
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
         UserNotificationBatch {

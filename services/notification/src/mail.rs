@@ -16,7 +16,10 @@ pub enum MailError {
     #[error("SMTP_SERVER or SMTP_TLS: cannot prepare the connection: {0}")]
     Server(#[source] lettre::transport::smtp::Error),
     #[error("{address:?} is no mail address: {source}")]
-    Address { address: String, source: lettre::address::AddressError },
+    Address {
+        address: String,
+        source: lettre::address::AddressError,
+    },
     #[error("the mail cannot be put together: {0}")]
     Message(#[source] lettre::error::Error),
     #[error("the mail server refused it for good: {0}")]
@@ -48,7 +51,10 @@ impl Mailer {
         let sender = mailbox(&settings.sender_email)?;
         let Some(server) = &settings.smtp_server else {
             tracing::info!("no SMTP_SERVER is set: mails are logged instead of sent");
-            return Ok(Self { sender, transport: Transport::Log });
+            return Ok(Self {
+                sender,
+                transport: Transport::Log,
+            });
         };
         let mut builder = match settings.smtp_tls {
             SmtpTls::StartTls => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(server).map_err(MailError::Server)?,
@@ -60,7 +66,10 @@ impl Mailer {
         if let Some(username) = &settings.smtp_username {
             builder = builder.credentials(Credentials::new(username.clone(), settings.smtp_password.expose().to_owned()));
         }
-        Ok(Self { sender, transport: Transport::Smtp(builder.build()) })
+        Ok(Self {
+            sender,
+            transport: Transport::Smtp(builder.build()),
+        })
     }
 
     pub async fn send(&self, to: &str, mail: Rendered) -> Result<(), MailError> {
@@ -86,5 +95,8 @@ impl Mailer {
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, MailError> {
-    address.parse().map_err(|source| MailError::Address { address: address.to_owned(), source })
+    address.parse().map_err(|source| MailError::Address {
+        address: address.to_owned(),
+        source,
+    })
 }

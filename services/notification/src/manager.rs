@@ -30,8 +30,17 @@ impl NotificationManager for Manager {
             };
             data.insert("start_date".to_owned(), start.to_string().into());
             data.insert("end_date".to_owned(), end.to_string().into());
-            let event = NotificationEvent { kind: NotificationType::WeeklySummary, user_id: user, created_at: end, id: None, data };
-            self.outgoing.send(event).await.map_err(|_| RpcError::runtime("the service is shutting down"))?;
+            let event = NotificationEvent {
+                kind: NotificationType::WeeklySummary,
+                user_id: user,
+                created_at: end,
+                id: None,
+                data,
+            };
+            self.outgoing
+                .send(event)
+                .await
+                .map_err(|_| RpcError::runtime("the service is shutting down"))?;
         }
         Ok(())
     }

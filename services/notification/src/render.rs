@@ -26,14 +26,20 @@ impl Renderer {
         templates.add_template("base.html", include_str!("templates/base.html"))?;
         templates.add_template("agent_run.html", include_str!("templates/agent_run.html"))?;
         templates.add_template("fields.html", include_str!("templates/fields.html"))?;
-        let settings_url = Some(frontend_base_url).filter(|url| !url.is_empty()).map(|url| format!("{url}/profile/settings"));
+        let settings_url = Some(frontend_base_url)
+            .filter(|url| !url.is_empty())
+            .map(|url| format!("{url}/profile/settings"));
         Ok(Self { templates, settings_url })
     }
 
     /// One mail for all `events`, whose shape depends on the type (internals §5.2).
     pub fn render(&self, kind: NotificationType, events: &[Map]) -> Result<Rendered, minijinja::Error> {
         let subject = subject(kind).to_owned();
-        let template = if kind == NotificationType::AgentRun { "agent_run.html" } else { "fields.html" };
+        let template = if kind == NotificationType::AgentRun {
+            "agent_run.html"
+        } else {
+            "fields.html"
+        };
         let total_credits: f64 = events.iter().filter_map(|event| event.get("credits_used").and_then(Value::as_f64)).sum();
         let html = self.templates.get_template(template)?.render(context! {
             subject => subject.as_str(),
@@ -74,15 +80,25 @@ mod tests {
 
     #[test]
     fn an_agent_run_shows_its_figures_and_outputs_escaped() {
-        let mail = Renderer::new("http://front").unwrap().render(NotificationType::AgentRun, &[run("Greeter", 3)]).unwrap();
-        assert!(mail.html.contains("Greeter") && mail.html.contains("4 steps in 2.3 s, 3 credits"), "{}", mail.html);
+        let mail = Renderer::new("http://front")
+            .unwrap()
+            .render(NotificationType::AgentRun, &[run("Greeter", 3)])
+            .unwrap();
+        assert!(
+            mail.html.contains("Greeter") && mail.html.contains("4 steps in 2.3 s, 3 credits"),
+            "{}",
+            mail.html
+        );
         assert!(mail.html.contains("&lt;b&gt;hi") && !mail.html.contains("<b>hi"), "{}", mail.html);
         assert!(mail.html.contains("account settings"));
     }
 
     #[test]
     fn several_runs_are_added_up() {
-        let mail = Renderer::new("").unwrap().render(NotificationType::AgentRun, &[run("A", 3), run("B", 4)]).unwrap();
+        let mail = Renderer::new("")
+            .unwrap()
+            .render(NotificationType::AgentRun, &[run("A", 3), run("B", 4)])
+            .unwrap();
         assert!(mail.html.contains("2 runs, 7"), "{}", mail.html);
         assert!(!mail.html.contains("account settings"));
     }
@@ -95,7 +111,10 @@ mod tests {
 
     #[test]
     fn every_other_type_lists_its_fields() {
-        let data = json!({"current_balance": 12.5, "billing_page_link": "http://front/credits"}).as_object().unwrap().clone();
+        let data = json!({"current_balance": 12.5, "billing_page_link": "http://front/credits"})
+            .as_object()
+            .unwrap()
+            .clone();
         let mail = Renderer::new("").unwrap().render(NotificationType::LowBalance, &[data]).unwrap();
         assert!(mail.html.contains("current balance") && mail.html.contains("12.5"), "{}", mail.html);
     }

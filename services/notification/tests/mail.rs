@@ -1,5 +1,7 @@
 //! Mails over real SMTP connections.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use notification::{Mailer, Renderer};
@@ -17,7 +19,10 @@ fn mailer(port: u16) -> Mailer {
 }
 
 fn mail() -> notification::Rendered {
-    Renderer::new("").unwrap().render(model::notification::NotificationType::AgentRun, &[model::Map::new()]).unwrap()
+    Renderer::new("")
+        .unwrap()
+        .render(model::notification::NotificationType::AgentRun, &[model::Map::new()])
+        .unwrap()
 }
 
 #[tokio::test]
