@@ -1,7 +1,7 @@
 //! The stream of runs that changed, for a reader with a durable cursor (design §5, Execution).
 //!
 //! The cursor is the transaction that changed a run, and the run's id. Transactions commit in another order than they take their
-//! numbers in, so a page ends before the oldest one that is still under way (`pg_snapshot_xmin`): what commits late is never jumped over.
+//! numbers in, so a page ends before the oldest one that is still under way: what commits late is never jumped over.
 
 use indexmap::IndexMap;
 use model::progress::{ProgressCursor, ProgressPage, RunProgress};
@@ -17,17 +17,19 @@ impl Store {
     /// that was restored elsewhere) starts from the beginning; so does an unreadable one.
     pub async fn progress_after(&self, cursor: &ProgressCursor, limit: u32, blocks: &IoBlocks) -> Result<ProgressPage> {
         let (xid, id) = parse(cursor);
+        let horizon = self.commit_horizon().await?;
         let rows = sqlx::query(
             "SELECT progress_xid::text AS xid, id, idempotency_key, graph_id, graph_version, status, started_at, ended_at, stats
              FROM graph_executions
              WHERE idempotency_key IS NOT NULL
-               AND (progress_xid, id) > (CASE WHEN $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN $1::text::xid8 ELSE '0'::xid8 END, $2)
-               AND progress_xid < pg_snapshot_xmin(pg_current_snapshot())
+               AND (progress_xid, id) > ($1::text::xid8, $2) AND progress_xid < $4::text::xid8
              ORDER BY progress_xid, id LIMIT $3",
         )
-        .bind(xid)
+        // A cursor beyond every transaction is one of another database.
+        .bind(if xid < horizon.next { xid } else { 0 }.to_string())
         .bind(id)
         .bind(i64::from(limit))
+        .bind(horizon.closed_below.to_string())
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.explain(error))?;
@@ -61,6 +63,40 @@ impl Store {
         Ok(page)
     }
 
+    /// Only transactions of this database count: `pg_snapshot_xmin` alone would also wait for those of other databases of the same server,
+    /// however long they take. Where sessions of other roles hide theirs, it is what remains.
+    ///
+    /// The numbers are read before the caller's query takes its snapshot: what is neither open now nor numbered later is visible to it.
+    async fn commit_horizon(&self) -> Result<Horizon> {
+        let row = sqlx::query(
+            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, pg_snapshot_xmax(pg_current_snapshot())::text AS next,
+                    coalesce(bool_or(state IS NULL), false) AS hidden,
+                    coalesce(array_agg(backend_xid::text) FILTER (WHERE backend_xid IS NOT NULL), '{}') AS open
+             FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        let number = |column: &str| -> Result<u64> {
+            row.try_get::<&str, _>(column)?
+                .parse()
+                .map_err(|_| crate::Error::Decode(column.to_owned()))
+        };
+        let next = number("next")?;
+        if row.try_get("hidden")? {
+            return Ok(Horizon {
+                next,
+                closed_below: number("oldest")?,
+            });
+        }
+        let open: Vec<String> = row.try_get("open")?;
+        let open = open.iter().filter_map(|xid| xid.parse().ok()).map(|xid| widen(xid, next));
+        Ok(Horizon {
+            next,
+            closed_below: open.fold(next, u64::min),
+        })
+    }
+
     /// Node executions by status.
     async fn node_counts(&self, ids: &[GraphExecId]) -> Result<IndexMap<GraphExecId, IndexMap<String, i64>>> {
         let rows = sqlx::query(
@@ -89,12 +125,38 @@ impl Store {
     }
 }
 
+/// Transactions below `closed_below` are over; none has `next` or a higher number yet.
+struct Horizon {
+    next: u64,
+    closed_below: u64,
+}
+
+/// The full number of a transaction that the server shows in 32 bits, near `next`.
+fn widen(xid: u32, next: u64) -> u64 {
+    let low = u32::try_from(next & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    let behind = low.wrapping_sub(xid);
+    // More than half the circle behind means ahead.
+    if behind > u32::MAX / 2 { next } else { next - u64::from(behind) }
+}
+
 /// Text form `<xid>/<run id>`.
-fn parse(cursor: &ProgressCursor) -> (String, Uuid) {
-    let parsed = cursor.0.split_once('/').and_then(|(xid, id)| {
-        let xid: u64 = xid.parse().ok()?;
-        Some((xid, id.parse().ok()?))
-    });
-    let (xid, id) = parsed.unwrap_or((0, Uuid::nil()));
-    (xid.to_string(), id)
+fn parse(cursor: &ProgressCursor) -> (u64, Uuid) {
+    let parsed = cursor.0.split_once('/').and_then(|(xid, id)| Some((xid.parse().ok()?, id.parse().ok()?)));
+    parsed.unwrap_or((0, Uuid::nil()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::widen;
+
+    #[test]
+    fn numbers_are_widened_across_the_wrap() {
+        let wrap = 1_u64 << 32;
+        assert_eq!(widen(90, 100), 90);
+        assert_eq!(widen(100, 100), 100);
+        assert_eq!(widen(120, 100), 100);
+        assert_eq!(widen(5, wrap + 10), wrap + 5);
+        assert_eq!(widen(u32::MAX, wrap + 10), wrap - 1);
+        assert_eq!(widen(3, 7 * wrap - 2), 7 * wrap - 2);
+    }
 }

@@ -1,0 +1,12 @@
+//! The store against a real PostgreSQL. One binary, one fresh database a test.
+
+mod claims;
+mod journal;
+mod outbox;
+mod progress;
+mod reads;
+mod schedules;
+mod schema;
+mod submissions;
+mod sweep;
+mod world;

@@ -1,0 +1,53 @@
+use store::{SchemaState, Store};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn an_empty_database_is_old_and_a_migrated_one_ready() {
+    let store = Store::connect(&devservices::testing::database().await, 2).unwrap();
+    assert!(matches!(store.schema_state().await.unwrap(), SchemaState::Old { have: 0, .. }));
+    let remedy = store.check_schema().await.unwrap_err().to_string();
+    assert!(remedy.contains("db migrate"), "{remedy}");
+    let (first, second) = tokio::join!(store.migrate(), store.migrate());
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Ready);
+    store.migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_half_done_migration_is_named_with_the_remedy() {
+    let world = World::new().await;
+    world.sql("UPDATE _sqlx_migrations SET success = false WHERE version = 3").await;
+    assert_eq!(world.store.schema_state().await.unwrap(), SchemaState::Dirty { version: 3 });
+}
+
+#[tokio::test]
+async fn a_program_that_is_older_than_the_schema_is_content() {
+    let world = World::new().await;
+    world
+        .sql("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', true, '', 0)")
+        .await;
+    assert_eq!(world.store.schema_state().await.unwrap(), SchemaState::Ready);
+    world.store.migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn tables_live_in_the_schema_that_the_url_names() {
+    let url = devservices::testing::database().await;
+    let store = Store::connect(&format!("{url}?schema=platform"), 2).unwrap();
+    store.migrate().await.unwrap();
+    let outside = Store::connect(&url, 1).unwrap();
+    assert!(matches!(outside.schema_state().await.unwrap(), SchemaState::Old { .. }));
+    assert_eq!(store.schema_state().await.unwrap(), SchemaState::Ready);
+}
+
+#[tokio::test]
+async fn two_users_cannot_have_one_address() {
+    let world = World::new().await;
+    let (first, second) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    world.store.get_or_create_user(first, "a@example.com", None).await.unwrap();
+    world.store.get_or_create_user(first, "changed@example.com", None).await.unwrap();
+    let refused = world.store.get_or_create_user(second, "a@example.com", None).await.unwrap_err();
+    assert_eq!(refused.constraint(), Some("users_email_key"));
+}
