@@ -1,1 +1,144 @@
-//! executor
+//! The executor: claims runs, runs their nodes, and journals what happens (design §6).
+//!
+//! ```text
+//!  bus ──bell──▶ intake ──claim──▶ floor ──one task a run──▶ task ◀─▶ engine::run::Run
+//!                  ▲                                          │  └──▶ node (one task each, panic and time boundary)
+//!                lease                                     journal ──▶ database manager ──▶ events, notification
+//! ```
+//!
+//! The database decides who owns a run and what happened to it; this process can vanish at any line.
+
+mod backlog;
+mod events;
+mod floor;
+mod inbox;
+mod intake;
+mod journal;
+mod lease;
+mod ledger;
+mod metrics;
+mod node;
+mod notice;
+mod plans;
+mod shift;
+mod size;
+mod task;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blocks::Registry;
+use bus::events::EventBus;
+use rpc::services::DatabaseManagerClient;
+use runtime::{Health, Metrics, Settings, Shutdown};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use uuid::Uuid;
+
+use crate::events::Tell;
+use crate::intake::Intake;
+use crate::journal::Journal;
+use crate::ledger::{Ledger, Remote};
+use crate::metrics::ExecutorMetrics;
+use crate::plans::Plans;
+use crate::shift::Shift;
+use crate::task::{Deps, Limits};
+
+/// Cancels and renewals that may wait for the intake.
+const INBOX: usize = 256;
+/// Notifications that may wait for RabbitMQ.
+const NOTICES: usize = 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the metrics server ended: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+/// Works until the shutdown, then hands over what is unfinished.
+pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let metrics = Metrics::new();
+    let health = Health::new(&shutdown);
+    // Metrics, lease and journal are needed while runs are handed over.
+    let farewell = Shutdown::new();
+    let server = tokio::spawn(runtime::serve::http(listener, metrics::router(&metrics, &health), farewell.clone()));
+
+    let owner = Uuid::now_v7();
+    let ledger: Arc<dyn Ledger> = Arc::new(Remote::new(DatabaseManagerClient::new(&settings).without_retries()));
+    let (clock, lease) = lease::lease();
+    let (renewals_sender, renewals) = mpsc::channel(INBOX);
+    tokio::spawn(lease::keep(ledger.clone(), owner, clock.clone(), renewals_sender, farewell.clone()));
+
+    let (cancels_sender, cancels) = mpsc::channel(INBOX);
+    let (vacancy, vacant) = watch::channel(false);
+    let bell = Arc::new(Notify::new());
+    let broker = health.check("rabbitmq");
+    tokio::spawn(inbox::runs(settings.clone(), bell.clone(), vacant, broker, shutdown.clone()));
+    tokio::spawn(inbox::cancels(settings.clone(), cancels_sender, farewell.clone()));
+    let (notices, notices_queue) = mpsc::channel(NOTICES);
+    let outbox = tokio::spawn(notice::publish(settings.clone(), notices_queue, farewell.clone()));
+
+    let intake = Intake {
+        ledger: ledger.clone(),
+        owner,
+        owner_name: host_name(),
+        slots: settings.executor.num_graph_workers as usize,
+        shift: Arc::new(shift(&settings, ledger, owner, lease, notices, &farewell)),
+        clock,
+        metrics: ExecutorMetrics::new(&metrics),
+        database: health.check("database_manager"),
+        bell,
+        vacancy,
+        cancels,
+        renewals,
+    };
+    intake.run(shutdown).await;
+    farewell.trigger();
+    // What is left is bounded: the last notifications and the last scrape.
+    let _ = outbox.await;
+    server.await.map_err(std::io::Error::other)??;
+    Ok(())
+}
+
+fn shift(
+    settings: &Settings,
+    ledger: Arc<dyn Ledger>,
+    owner: Uuid,
+    lease: lease::Lease,
+    notices: mpsc::Sender<model::notification::NotificationEvent>,
+    farewell: &Shutdown,
+) -> Shift {
+    let limits = Limits {
+        nodes_per_run: settings.executor.max_concurrent_nodes_per_run as usize,
+        node_timeout: Duration::from_secs(settings.executor.node_timeout_seconds),
+        drain: Duration::from_secs(settings.executor.drain_seconds),
+    };
+    let registry = Registry::standard();
+    let bus = EventBus::start(settings, farewell);
+    let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));
+    let deps = Deps {
+        registry: registry.clone(),
+        journal: Journal::start(ledger.clone(), owner, farewell.clone()),
+        tell,
+        nodes: Arc::new(Semaphore::new(settings.executor.max_concurrent_nodes as usize)),
+        lease,
+        limits,
+    };
+    Shift {
+        deps: Arc::new(deps),
+        plans: Plans::new(ledger, registry),
+        notices,
+    }
+}
+
+/// The pod's name in a cluster: what `lease` rows show to people.
+fn host_name() -> String {
+    std::env::var("HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| format!("executor-{}", std::process::id()))
+}

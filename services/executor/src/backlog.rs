@@ -1,0 +1,153 @@
+//! What a run has done but the database has not confirmed: journal entries, and the events that wait for them.
+//!
+//! Pure bookkeeping. Entries leave in order, one batch at a time; an event leaves when the entry it tells about is durable.
+
+use std::collections::VecDeque;
+
+use model::{ExecutionEvent, JournalEntry};
+
+use crate::size;
+
+pub struct Backlog {
+    /// Position of the first entry that is in no confirmed batch.
+    durable: i64,
+    /// Position that the next pushed entry gets.
+    next: i64,
+    entries: VecDeque<(usize, JournalEntry)>,
+    bytes: usize,
+    /// By the position of the last entry each tells about, ascending.
+    events: VecDeque<(i64, ExecutionEvent)>,
+}
+
+/// The database is at a position that this process cannot go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database expects entry {expected}, but only those from {first} to {next} are known here")]
+pub struct Gap {
+    expected: i64,
+    first: i64,
+    next: i64,
+}
+
+impl Backlog {
+    /// `next_seq` is the position that the next entry of the run has.
+    pub fn new(next_seq: i64) -> Self {
+        Self {
+            durable: next_seq,
+            next: next_seq,
+            entries: VecDeque::new(),
+            bytes: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Every entry before this position is durable.
+    pub fn durable(&self) -> i64 {
+        self.durable
+    }
+
+    pub fn next_seq(&self) -> i64 {
+        self.next
+    }
+
+    /// How much waits, in bytes of the call that carries it.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn push(&mut self, entries: Vec<JournalEntry>, events: Vec<(i64, ExecutionEvent)>) {
+        for entry in entries {
+            let size = size::of_entry(&entry);
+            self.bytes += size;
+            self.next += 1;
+            self.entries.push_back((size, entry));
+        }
+        self.events.extend(events);
+    }
+
+    /// The next batch with its first position: at least one entry, and no more than about `limit` bytes.
+    pub fn batch(&mut self, limit: usize) -> Option<(i64, Vec<JournalEntry>)> {
+        let mut bytes = 0;
+        let fitting = self.entries.iter().take_while(|(size, _)| {
+            bytes += size;
+            bytes <= limit
+        });
+        let count = fitting.count().max(1);
+        let batch: Vec<JournalEntry> = self.entries.iter().take(count).map(|(_, entry)| entry.clone()).collect();
+        (!batch.is_empty()).then_some((self.durable, batch))
+    }
+
+    /// Everything before `next_seq` is durable: returns the events that may be told now.
+    pub fn applied(&mut self, next_seq: i64) -> Result<Vec<(i64, ExecutionEvent)>, Gap> {
+        self.drop_before(next_seq)?;
+        let ready = self.events.partition_point(|(seq, _)| *seq < next_seq);
+        Ok(self.events.drain(..ready).collect())
+    }
+
+    fn drop_before(&mut self, next_seq: i64) -> Result<(), Gap> {
+        if next_seq < self.durable || next_seq > self.next {
+            return Err(Gap {
+                expected: next_seq,
+                first: self.durable,
+                next: self.next,
+            });
+        }
+        while self.durable < next_seq {
+            if let Some((size, _)) = self.entries.pop_front() {
+                self.bytes -= size;
+            }
+            self.durable += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{ExecutionStatus, Timestamp};
+
+    fn entry() -> JournalEntry {
+        JournalEntry::RunStatus {
+            status: ExecutionStatus::Running,
+            stats: None,
+            at: Timestamp::now(),
+        }
+    }
+
+    fn with_entries(count: usize) -> Backlog {
+        let mut backlog = Backlog::new(5);
+        backlog.push((0..count).map(|_| entry()).collect(), Vec::new());
+        backlog
+    }
+
+    #[test]
+    fn entries_leave_in_order_and_stay_until_they_are_confirmed() {
+        let mut backlog = with_entries(3);
+        let (first, batch) = backlog.batch(usize::MAX).unwrap();
+        assert_eq!((first, batch.len()), (5, 3));
+        backlog.push(vec![entry()], Vec::new());
+        assert_eq!(backlog.durable(), 5);
+        backlog.applied(8).unwrap();
+        assert_eq!(backlog.durable(), 8);
+        let (first, batch) = backlog.batch(usize::MAX).unwrap();
+        assert_eq!((first, batch.len()), (8, 1));
+        backlog.applied(9).unwrap();
+        assert!(backlog.bytes() == 0 && backlog.batch(1).is_none());
+    }
+
+    #[test]
+    fn a_batch_is_bounded_but_never_empty() {
+        let mut backlog = with_entries(3);
+        assert_eq!(backlog.batch(1).unwrap().1.len(), 1);
+        assert_eq!(backlog.batch(2 * size::of_entry(&entry())).unwrap().1.len(), 2);
+    }
+
+    #[test]
+    fn a_retry_from_an_earlier_position_than_known_is_a_gap() {
+        let mut backlog = with_entries(3);
+        backlog.applied(6).unwrap();
+        assert!(backlog.applied(5).is_err());
+        assert!(backlog.applied(9).is_err());
+        assert_eq!(backlog.durable(), 6);
+    }
+}

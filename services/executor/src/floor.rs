@@ -1,0 +1,59 @@
+//! The runs that this process works on, and how each is reached.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use model::GraphExecId;
+use tokio::task::{Id, JoinSet};
+
+use crate::shift::Shifted;
+use crate::task::Control;
+
+#[derive(Default)]
+pub struct Floor {
+    tasks: JoinSet<Shifted>,
+    /// By task and not by run: for a moment two tasks may have the same run, under an old epoch and a new one.
+    runs: HashMap<Id, (GraphExecId, Control)>,
+}
+
+impl Floor {
+    /// Tasks at work: the slots that are taken.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub fn has(&self, run: GraphExecId) -> bool {
+        self.of(run).next().is_some()
+    }
+
+    pub fn add(&mut self, run: GraphExecId, control: Control, work: impl Future<Output = Shifted> + Send + 'static) {
+        // Claimed again under a new epoch: what was done under the old one is void.
+        self.of(run).for_each(|former| former.lost.cancel());
+        let task = self.tasks.spawn(work);
+        self.runs.insert(task.id(), (run, control));
+    }
+
+    /// The next task that ends, with nothing when it panicked. `None` when there is no task.
+    pub async fn ended(&mut self) -> Option<(GraphExecId, Option<Shifted>)> {
+        let (task, shifted) = match self.tasks.join_next_with_id().await? {
+            Ok((task, shifted)) => (task, Some(shifted)),
+            Err(error) => {
+                tracing::error!(%error, "the task of a run ended abnormally");
+                (error.id(), None)
+            }
+        };
+        self.runs.remove(&task).map(|(run, _)| (run, shifted))
+    }
+
+    pub fn cancel(&self, run: GraphExecId) {
+        self.of(run).for_each(|control| control.cancel.cancel());
+    }
+
+    pub fn each(&self, action: impl Fn(&Control)) {
+        self.runs.values().for_each(|(_, control)| action(control));
+    }
+
+    fn of(&self, run: GraphExecId) -> impl Iterator<Item = &Control> {
+        self.runs.values().filter(move |(id, _)| *id == run).map(|(_, control)| control)
+    }
+}

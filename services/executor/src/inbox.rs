@@ -1,0 +1,43 @@
+//! What RabbitMQ delivers: that there is work, and that somebody wants a run to end. Both are hints (design §1).
+
+use std::sync::Arc;
+
+use bus::amqp::{Consumed, Source, Verdict, run_consumer};
+use model::{CancelMessage, GraphExecId, RunMessage};
+use runtime::health::Check;
+use runtime::{Settings, Shutdown};
+use tokio::sync::{Notify, mpsc, watch};
+
+/// Messages held while there is no free slot: the rest goes to executors that have one.
+const RUNS_HELD: u16 = 8;
+const CANCELS_HELD: u16 = 64;
+
+/// Rings `bell` for every run message. A message is acknowledged once there is a slot for what it announces.
+pub async fn runs(settings: Settings, bell: Arc<Notify>, vacant: watch::Receiver<bool>, broker: Check, shutdown: Shutdown) {
+    let status = |state: Result<(), String>| match state {
+        Ok(()) => broker.ok(),
+        Err(reason) => broker.fail(reason),
+    };
+    let handler = |_: Consumed<RunMessage>| async {
+        let mut vacant = vacant.clone();
+        tokio::select! {
+            _ = vacant.wait_for(|vacant| *vacant) => {
+                bell.notify_one();
+                Verdict::Ack
+            }
+            () = shutdown.cancelled() => Verdict::Requeue,
+        }
+    };
+    run_consumer(&settings, Source::Runs, RUNS_HELD, status, shutdown.clone(), handler).await;
+}
+
+/// Passes on which runs somebody wants to end. Each executor hears all of them.
+pub async fn cancels(settings: Settings, cancels: mpsc::Sender<GraphExecId>, shutdown: Shutdown) {
+    let cancels = &cancels;
+    let handler = |consumed: Consumed<CancelMessage>| async move {
+        // Nobody takes it any more: the process is ending, and the flag in the row remains.
+        let _ = cancels.send(consumed.message.graph_exec_id).await;
+        Verdict::Ack
+    };
+    run_consumer(&settings, Source::Cancels, CANCELS_HELD, |_| {}, shutdown.clone(), handler).await;
+}

@@ -1,0 +1,212 @@
+//! Intake: claims runs while there are free slots, and holds the threads of all that are being worked on.
+//!
+//! A message, a freed slot and the clock all mean the same: ask the database for work (design §6.2).
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ClaimedRun, GraphExecId};
+use rpc::RpcError;
+use runtime::Shutdown;
+use runtime::health::Check;
+use runtime::retry::Backoff;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::floor::Floor;
+use crate::lease::{LeaseClock, Renewal};
+use crate::ledger::Ledger;
+use crate::metrics::ExecutorMetrics;
+use crate::shift::{Shift, Shifted};
+use crate::task::Control;
+
+/// Work is looked for this often although nothing said that there is any: messages may be lost.
+const SAFETY_NET: Duration = Duration::from_secs(3);
+/// Calls that only speed up what the lease's expiry brings about anyway.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+pub struct Intake {
+    pub ledger: Arc<dyn Ledger>,
+    pub owner: Uuid,
+    pub owner_name: String,
+    pub slots: usize,
+    pub shift: Arc<Shift>,
+    pub clock: LeaseClock,
+    pub metrics: ExecutorMetrics,
+    pub database: Check,
+    /// Rung when there may be work.
+    pub bell: Arc<Notify>,
+    /// Says whether there is a slot for more.
+    pub vacancy: watch::Sender<bool>,
+    /// Runs that somebody asked to cancel.
+    pub cancels: mpsc::Receiver<GraphExecId>,
+    pub renewals: mpsc::Receiver<Renewal>,
+}
+
+/// A claim that was asked for at an instant, and what came of it.
+struct Claimed {
+    asked: Instant,
+    slots: usize,
+    runs: Result<Vec<ClaimedRun>, RpcError>,
+}
+
+type Claim = Pin<Box<dyn Future<Output = Claimed> + Send>>;
+
+impl Intake {
+    /// Claims and works until the shutdown, then hands everything over.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let mut floor = Floor::default();
+        let mut claim: Option<Claim> = None;
+        let mut look = true;
+        let mut backoff = Backoff::new(Duration::from_millis(100), SAFETY_NET);
+        let mut net = tokio::time::interval(SAFETY_NET);
+        net.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut strangers = HashSet::new();
+        while !shutdown.is_cancelled() {
+            self.metrics.show(floor.len(), self.slots, false);
+            let free = self.slots.saturating_sub(floor.len());
+            self.vacancy.send_replace(free > 0);
+            if look && claim.is_none() && free > 0 {
+                look = false;
+                claim = Some(self.claim(free));
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                Claimed { asked, slots, runs } = under_way(&mut claim) => {
+                    claim = None;
+                    match runs {
+                        Ok(runs) => {
+                            if backoff.attempts() > 0 {
+                                tracing::info!("runs are claimed again");
+                            }
+                            backoff.reset();
+                            self.database.ok();
+                            // A claim renews the lease, or opens it.
+                            self.clock.confirmed(asked);
+                            // As many as asked for: there may be more.
+                            look |= runs.len() >= slots;
+                            self.start(&mut floor, runs);
+                        }
+                        Err(error) => {
+                            if backoff.attempts() == 0 {
+                                tracing::warn!(%error, "runs cannot be claimed");
+                            }
+                            self.database.fail(format!("runs cannot be claimed: {error}"));
+                            net.reset_after(backoff.next_delay());
+                        }
+                    }
+                }
+                () = self.bell.notified() => look = true,
+                _ = net.tick() => look = true,
+                Some(ended) = floor.ended() => {
+                    look = true;
+                    self.ended(ended).await;
+                }
+                Some(id) = self.cancels.recv() => floor.cancel(id),
+                Some(renewal) = self.renewals.recv() => self.renewed(&mut floor, renewal, &mut strangers).await,
+            }
+        }
+        self.leave(floor, claim).await;
+    }
+
+    fn claim(&self, slots: usize) -> Claim {
+        let (ledger, owner, name) = (self.ledger.clone(), self.owner, self.owner_name.clone());
+        Box::pin(async move {
+            let asked = Instant::now();
+            let runs = ledger.claim(owner, name, u32::try_from(slots).unwrap_or(u32::MAX)).await;
+            Claimed { asked, slots, runs }
+        })
+    }
+
+    fn start(&self, floor: &mut Floor, runs: Vec<ClaimedRun>) {
+        for run in runs {
+            self.metrics.claimed.inc();
+            let control = Control::default();
+            let shift = self.shift.clone();
+            floor.add(run.graph_exec_id, control.clone(), async move { shift.work(run, control).await });
+        }
+    }
+
+    async fn ended(&self, (id, shifted): (GraphExecId, Option<Shifted>)) {
+        match shifted {
+            Some(Shifted::Finished { seconds }) => self.metrics.run_seconds.observe(seconds),
+            Some(Shifted::Lost) => {
+                self.metrics.lost.inc();
+            }
+            Some(Shifted::Released) => self.release(vec![id]).await,
+            // Not reached unless the loop of a run panics; the journal says how far it came.
+            None => self.release(vec![id]).await,
+        }
+    }
+
+    /// Follows what the database said about the lease.
+    async fn renewed(&self, floor: &mut Floor, renewal: Renewal, strangers: &mut HashSet<GraphExecId>) {
+        if !renewal.alive {
+            if floor.len() > 0 {
+                tracing::warn!(runs = floor.len(), "the lease was lost; these runs go on elsewhere");
+            }
+            floor.each(|control| control.lost.cancel());
+            // The next claim opens a new lease.
+            self.bell.notify_one();
+            return;
+        }
+        renewal.cancelled.into_iter().for_each(|id| floor.cancel(id));
+        // A run that is held twice in a row without anybody working on it: the reply to its claim was lost.
+        let unknown: HashSet<GraphExecId> = renewal.owned.into_iter().filter(|id| !floor.has(*id)).collect();
+        let stranded: Vec<GraphExecId> = unknown.intersection(strangers).copied().collect();
+        *strangers = unknown;
+        if !stranded.is_empty() {
+            tracing::warn!(
+                runs = stranded.len(),
+                "runs were held here without anybody working on them; they are put back in the queue"
+            );
+            self.release(stranded).await;
+        }
+    }
+
+    /// Stops, hands over what can be handed over and waits for what cannot.
+    async fn leave(mut self, mut floor: Floor, claim: Option<Claim>) {
+        self.metrics.show(floor.len(), self.slots, true);
+        floor.each(|control| control.release.cancel());
+        if let Some(claim) = claim
+            && let Ok(Claimed { runs: Ok(runs), .. }) = tokio::time::timeout(FAREWELL, claim).await
+        {
+            self.release(runs.iter().map(|run| run.graph_exec_id).collect()).await;
+        }
+        let mut strangers = HashSet::new();
+        while floor.len() > 0 {
+            tokio::select! {
+                Some(ended) = floor.ended() => self.ended(ended).await,
+                Some(id) = self.cancels.recv() => floor.cancel(id),
+                Some(renewal) = self.renewals.recv() => self.renewed(&mut floor, renewal, &mut strangers).await,
+            }
+            self.metrics.show(floor.len(), self.slots, true);
+        }
+        if tokio::time::timeout(FAREWELL, self.ledger.release_lease(self.owner)).await.is_err() {
+            tracing::warn!("the lease could not be given up; it expires by itself");
+        }
+    }
+
+    /// Puts runs back in the queue. When that fails the lease's expiry does it later.
+    async fn release(&self, runs: Vec<GraphExecId>) {
+        if runs.is_empty() {
+            return;
+        }
+        match tokio::time::timeout(FAREWELL, self.ledger.release_runs(self.owner, runs)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "runs could not be put back in the queue"),
+            Err(_) => tracing::warn!("runs could not be put back in the queue: no answer in time"),
+        }
+    }
+}
+
+async fn under_way(claim: &mut Option<Claim>) -> Claimed {
+    match claim {
+        Some(claim) => claim.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,158 @@
+//! The journal writer: one task that carries the batches of all runs to the database manager (design §6.5).
+//!
+//! Each run has at most one batch on the way; while a call is out, the batches of the other runs gather and go
+//! together in the next one. That is the whole of group commit, so there is no linger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{AppendOutcome, JournalBatch};
+use rpc::RpcError;
+use runtime::Shutdown;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::ledger::Ledger;
+use crate::size;
+
+/// Runs that may wait for the writer before their tasks wait for room.
+const QUEUE: usize = 1024;
+/// Most batches of one call.
+const BATCHES_PER_CALL: usize = 256;
+/// Most bytes of one call (approximately), well below the body limit of the database manager. One batch always goes.
+pub const BYTES_PER_CALL: usize = 16 << 20;
+
+/// The way to the writer task.
+#[derive(Clone)]
+pub struct Journal {
+    requests: mpsc::Sender<Request>,
+}
+
+struct Request {
+    batch: JournalBatch,
+    reply: oneshot::Sender<AppendOutcome>,
+}
+
+/// The writer has ended: the process is on its way out and the batch may or may not be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal writer has ended")]
+pub struct Closed;
+
+impl Journal {
+    /// Starts the writer. It ends when every `Journal` is gone, or at `abandon`, which gives up what is not written yet.
+    pub fn start(ledger: Arc<dyn Ledger>, owner: Uuid, abandon: Shutdown) -> Self {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(Writer { ledger, owner, abandon }.run(queue));
+        Self { requests }
+    }
+
+    /// Waits until the database has answered for `batch`, however long it is away.
+    pub async fn append(&self, batch: JournalBatch) -> Result<AppendOutcome, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request { batch, reply }).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+}
+
+struct Writer {
+    ledger: Arc<dyn Ledger>,
+    owner: Uuid,
+    abandon: Shutdown,
+}
+
+impl Writer {
+    async fn run(self, mut queue: mpsc::Receiver<Request>) {
+        let mut waiting = Vec::with_capacity(BATCHES_PER_CALL);
+        while queue.recv_many(&mut waiting, BATCHES_PER_CALL).await > 0 {
+            for call in split_by_size(waiting.drain(..)) {
+                if self.write(call).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Repeats one call until it is answered: the same range sent twice is applied once.
+    async fn write(&self, call: Vec<Request>) -> Result<(), Closed> {
+        let mut backoff = runtime::retry::Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut failing = false;
+        loop {
+            let batches: Vec<JournalBatch> = call.iter().map(|request| request.batch.clone()).collect();
+            let result = tokio::select! {
+                result = self.ledger.append(self.owner, batches) => result,
+                () = self.abandon.cancelled() => return Err(Closed),
+            };
+            match result {
+                Ok(outcomes) if outcomes.len() == call.len() => {
+                    if failing {
+                        tracing::info!("the journal is written again");
+                    }
+                    for (request, outcome) in call.into_iter().zip(outcomes) {
+                        // A run that was dropped meanwhile no longer waits.
+                        let _ = request.reply.send(outcome);
+                    }
+                    return Ok(());
+                }
+                Ok(outcomes) => {
+                    tracing::error!(
+                        sent = call.len(),
+                        answered = outcomes.len(),
+                        "the database manager answered for another number of batches"
+                    );
+                }
+                Err(error) if refuses(&error) => {
+                    self.isolate(call, &error).await?;
+                    return Ok(());
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "the journal cannot be written; runs go on in memory until the database manager is back");
+                    }
+                }
+            }
+            failing = true;
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_delay()) => {}
+                () = self.abandon.cancelled() => return Err(Closed),
+            }
+        }
+    }
+
+    /// A refused call is sent batch by batch, so that only the run that causes the refusal is stopped.
+    async fn isolate(&self, call: Vec<Request>, error: &RpcError) -> Result<(), Closed> {
+        let only_one = call.len() == 1;
+        for request in call {
+            if only_one {
+                tracing::error!(%error, graph_exec_id = %request.batch.graph_exec_id, "the database manager refuses the journal of this run");
+                let _ = request.reply.send(AppendOutcome::Stale);
+            } else {
+                Box::pin(self.write(vec![request])).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True when repeating the same call cannot help.
+fn refuses(error: &RpcError) -> bool {
+    !error.is_transient()
+}
+
+fn split_by_size(requests: impl Iterator<Item = Request>) -> Vec<Vec<Request>> {
+    let mut calls: Vec<Vec<Request>> = Vec::new();
+    let mut bytes = 0;
+    for request in requests {
+        let size: usize = request.batch.entries.iter().map(size::of_entry).sum();
+        match calls.last_mut() {
+            Some(call) if bytes + size <= BYTES_PER_CALL => {
+                bytes += size;
+                call.push(request);
+            }
+            _ => {
+                bytes = size;
+                calls.push(vec![request]);
+            }
+        }
+    }
+    calls
+}

@@ -1,0 +1,138 @@
+//! The lease of this process on its runs (design §6.3).
+//!
+//! The database decides who owns a run. This side only keeps renewing, and knows by the monotonic clock when it can
+//! no longer be sure: then no node with outside effects may start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::GraphExecId;
+use runtime::Shutdown;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::ledger::Ledger;
+
+/// How often the lease is renewed. The database lets it expire after 15 s.
+const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// A renewal that takes longer than this is given up and tried again.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
+/// So long after the last renewal this process still counts on its lease.
+const TRUSTED_FOR: Duration = Duration::from_secs(10);
+
+/// When the lease was last known to be ours.
+#[derive(Clone)]
+pub struct Lease {
+    renewed: watch::Receiver<Option<Instant>>,
+}
+
+/// What a renewal told.
+#[derive(Debug)]
+pub struct Renewal {
+    pub alive: bool,
+    pub cancelled: Vec<GraphExecId>,
+    pub owned: Vec<GraphExecId>,
+}
+
+/// The writing side: whoever heard from the database.
+#[derive(Clone)]
+pub struct LeaseClock {
+    renewed: Arc<watch::Sender<Option<Instant>>>,
+}
+
+pub fn lease() -> (LeaseClock, Lease) {
+    let (sender, renewed) = watch::channel(None);
+    (LeaseClock { renewed: Arc::new(sender) }, Lease { renewed })
+}
+
+impl LeaseClock {
+    /// The database confirmed the lease in answer to a question asked at `asked`.
+    pub fn confirmed(&self, asked: Instant) {
+        self.renewed.send_replace(Some(asked));
+    }
+
+    pub fn lost(&self) {
+        self.renewed.send_replace(None);
+    }
+}
+
+impl Lease {
+    /// False when another executor may already have our runs.
+    pub fn trusted(&self) -> bool {
+        self.renewed.borrow().is_some_and(|renewed| renewed.elapsed() < TRUSTED_FOR)
+    }
+
+    /// Returns when the lease has been renewed or lost since the last look.
+    pub async fn changed(&mut self) {
+        if self.renewed.changed().await.is_err() {
+            // The process is ending; nothing will renew again.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Renews until shutdown and hands every answer to `answers`. A failed renewal is simply tried again.
+pub async fn keep(ledger: Arc<dyn Ledger>, owner: Uuid, clock: LeaseClock, answers: mpsc::Sender<Renewal>, shutdown: Shutdown) {
+    let mut failing = false;
+    let mut ticks = tokio::time::interval(RENEW_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        let asked = Instant::now();
+        match tokio::time::timeout(RENEW_TIMEOUT, ledger.renew(owner)).await {
+            Ok(Ok(outcome)) => {
+                if failing {
+                    tracing::info!("the lease is renewed again");
+                }
+                failing = false;
+                if outcome.alive {
+                    clock.confirmed(asked);
+                } else {
+                    clock.lost();
+                }
+                let renewal = Renewal {
+                    alive: outcome.alive,
+                    cancelled: outcome.cancelled,
+                    owned: outcome.owned,
+                };
+                if answers.send(renewal).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Err(error)) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "the lease cannot be renewed");
+            }
+            Err(_) if !failing => {
+                failing = true;
+                tracing::warn!("the lease cannot be renewed: no answer in time");
+            }
+            Ok(Err(_)) | Err(_) => ticks.reset_after(Duration::from_secs(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_is_trusted_for_ten_seconds_after_the_question() {
+        let (clock, mut lease) = lease();
+        assert!(!lease.trusted());
+        clock.confirmed(Instant::now());
+        lease.changed().await;
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(lease.trusted());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!lease.trusted());
+        clock.confirmed(Instant::now());
+        assert!(lease.trusted());
+        clock.lost();
+        assert!(!lease.trusted());
+    }
+}

@@ -1,0 +1,70 @@
+//! What the executor needs of the database manager, and nothing more: claim, append, renew, release, and graphs.
+//!
+//! The truth about runs is behind this port; everything else in this crate is memory (design §6).
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{AppendOutcome, ClaimedRun, GraphExecId, GraphId, GraphModel, JournalBatch, RenewOutcome};
+use rpc::services::{DatabaseManager, DatabaseManagerClient};
+use rpc::{RpcError, RpcErrorKind};
+use uuid::Uuid;
+
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Up to `free_slots` runs that now belong to `owner`.
+    async fn claim(&self, owner: Uuid, owner_name: String, free_slots: u32) -> Result<Vec<ClaimedRun>, RpcError>;
+    /// One outcome per batch, in their order.
+    async fn append(&self, owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError>;
+    async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError>;
+    /// Puts runs back in the queue at once, for another executor.
+    async fn release_runs(&self, owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError>;
+    /// Gives up the lease with everything that is still held under it.
+    async fn release_lease(&self, owner: Uuid) -> Result<(), RpcError>;
+    async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError>;
+}
+
+/// The database manager over RPC. Every call is tried once and in bounded time: whoever asks knows what a repetition means.
+pub struct Remote(DatabaseManagerClient);
+
+/// A call that takes longer is given up: the connection may be dead without anybody having said so.
+const ANSWER: Duration = Duration::from_secs(30);
+
+impl Remote {
+    pub fn new(client: DatabaseManagerClient) -> Self {
+        Self(client)
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+    let silent = || RpcError::new(RpcErrorKind::Timeout, "the database manager did not answer in time");
+    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| Err(silent()))
+}
+
+#[async_trait]
+impl Ledger for Remote {
+    async fn claim(&self, owner: Uuid, owner_name: String, free_slots: u32) -> Result<Vec<ClaimedRun>, RpcError> {
+        bounded(self.0.claim(owner, owner_name, free_slots)).await
+    }
+
+    async fn append(&self, owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError> {
+        bounded(self.0.append_journal(owner, batches)).await
+    }
+
+    async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError> {
+        bounded(self.0.renew_lease(owner)).await
+    }
+
+    async fn release_runs(&self, owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError> {
+        bounded(DatabaseManager::release_runs(&self.0, owner, runs)).await.map(|_| ())
+    }
+
+    async fn release_lease(&self, owner: Uuid) -> Result<(), RpcError> {
+        bounded(DatabaseManager::release_lease(&self.0, owner)).await
+    }
+
+    async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError> {
+        bounded(self.0.get_graph(id, Some(version), None, false, true, true)).await
+    }
+}

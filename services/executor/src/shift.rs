@@ -1,0 +1,112 @@
+//! One run from its claim to its end or hand-over: plan, restore, work, tell.
+
+use std::sync::Arc;
+
+use engine::run::Run;
+use model::notification::NotificationEvent;
+use model::{AppendOutcome, ClaimedRun, ExecutionStatus, JournalBatch, JournalEntry, Timestamp};
+use runtime::retry::Backoff;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::notice;
+use crate::plans::{PlanError, Planned, Plans};
+use crate::task::{Control, Deps, Outcome, RunTask};
+
+/// What every run of this process is worked on with.
+pub struct Shift {
+    pub deps: Arc<Deps>,
+    pub plans: Plans,
+    /// Notifications on their way to RabbitMQ.
+    pub notices: mpsc::Sender<NotificationEvent>,
+}
+
+/// How the work on a run ended, for the bookkeeping of the process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Shifted {
+    Finished { seconds: f64 },
+    Released,
+    Lost,
+}
+
+impl Shift {
+    pub async fn work(&self, claimed: ClaimedRun, control: Control) -> Shifted {
+        let started = Instant::now();
+        let graph_exec_id = claimed.graph_exec_id;
+        if claimed.cancel_requested {
+            control.cancel.cancel();
+        }
+        let planned = match self.plan(&claimed, &control).await {
+            Ok(planned) => planned,
+            Err(Unplanned::Released) => return Shifted::Released,
+            Err(Unplanned::Lost) => return Shifted::Lost,
+            Err(Unplanned::Hopeless(reason)) => return self.refuse(&claimed, reason).await,
+        };
+        let run = Run::restore(planned.plan.clone(), claimed, Uuid::now_v7);
+        match Box::pin(RunTask::new(self.deps.clone(), control, run).work()).await {
+            Outcome::Finished(run) => {
+                if self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
+                    tracing::warn!(%graph_exec_id, "the notification about this run is dropped: too many are waiting");
+                }
+                Shifted::Finished {
+                    seconds: started.elapsed().as_secs_f64(),
+                }
+            }
+            Outcome::Released => Shifted::Released,
+            Outcome::Lost => Shifted::Lost,
+        }
+    }
+
+    /// Waits for the plan as long as the database manager is away.
+    async fn plan(&self, claimed: &ClaimedRun, control: &Control) -> Result<Arc<Planned>, Unplanned> {
+        let mut backoff = Backoff::default();
+        loop {
+            let error = tokio::select! {
+                planned = self.plans.get(claimed.graph_id, claimed.graph_version) => match planned {
+                    Ok(planned) => return Ok(planned),
+                    Err(PlanError::Unavailable(error)) => error,
+                    Err(hopeless) => return Err(Unplanned::Hopeless(hopeless.to_string())),
+                },
+                () = control.lost.cancelled() => return Err(Unplanned::Lost),
+                () = control.release.cancelled() => return Err(Unplanned::Released),
+            };
+            if backoff.attempts() == 0 {
+                tracing::warn!(%error, graph_exec_id = %claimed.graph_exec_id, "waiting for the graph of a run");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_delay()) => {}
+                () = control.lost.cancelled() => return Err(Unplanned::Lost),
+                () = control.release.cancelled() => return Err(Unplanned::Released),
+            }
+        }
+    }
+
+    /// Ends a run that no executor could run.
+    async fn refuse(&self, claimed: &ClaimedRun, reason: String) -> Shifted {
+        tracing::error!(graph_exec_id = %claimed.graph_exec_id, reason, "a run is failed before it starts");
+        let mut stats = claimed.stats.clone();
+        stats.error = Some(reason);
+        let entry = JournalEntry::RunStatus {
+            status: ExecutionStatus::Failed,
+            stats: Some(stats),
+            at: Timestamp::now(),
+        };
+        let batch = JournalBatch {
+            graph_exec_id: claimed.graph_exec_id,
+            epoch: claimed.epoch,
+            first_seq: claimed.next_seq,
+            entries: vec![entry],
+        };
+        match self.deps.journal.append(batch).await {
+            Ok(AppendOutcome::Applied { .. }) => Shifted::Finished { seconds: 0.0 },
+            Ok(_) | Err(_) => Shifted::Lost,
+        }
+    }
+}
+
+enum Unplanned {
+    Released,
+    Lost,
+    Hopeless(String),
+}

@@ -1,0 +1,65 @@
+//! How large a value is as JSON, without serialising it: bounds batches and fills the size statistics.
+
+use model::{JournalEntry, Map};
+use serde_json::Value;
+
+/// Bytes of the compact JSON text. Escapes are not counted, so text may come out a little larger.
+pub fn of_value(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(true) => 4,
+        Value::Bool(false) => 5,
+        Value::Number(number) => number_length(number),
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|item| of_value(item) + 1).sum::<usize>(),
+        Value::Object(map) => of_map(map),
+    }
+}
+
+pub fn of_map(map: &Map) -> usize {
+    2 + map.iter().map(|(key, value)| key.len() + 4 + of_value(value)).sum::<usize>()
+}
+
+/// Bytes that an entry takes in an append call.
+pub fn of_entry(entry: &JournalEntry) -> usize {
+    // Ids, names of fields and the time: about so much in every kind of entry.
+    const FRAME: usize = 200;
+    FRAME
+        + match entry {
+            JournalEntry::RunStatus { .. } | JournalEntry::NodeCreated { .. } => 0,
+            JournalEntry::NodeStatus { execution_data, .. } => execution_data.as_ref().map_or(0, of_map),
+            JournalEntry::NodeInput { name, value, .. } | JournalEntry::NodeOutput { name, value, .. } => name.len() + of_value(value),
+        }
+}
+
+fn number_length(number: &serde_json::Number) -> usize {
+    match (number.as_u64(), number.as_i64()) {
+        (Some(number), _) => digits(number),
+        (None, Some(number)) => 1 + digits(number.unsigned_abs()),
+        // A float has at most 17 significant digits, a point, a sign and an exponent.
+        (None, None) => 24,
+    }
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn the_size_is_near_the_length_of_the_text() {
+        for value in [
+            json!(null),
+            json!([1, -20, true, false]),
+            json!({"a": "text", "b": [{"c": 100}]}),
+            json!("x"),
+            json!(0),
+        ] {
+            let text = value.to_string().len();
+            let size = super::of_value(&value);
+            assert!(size >= text && size <= text + 8, "{value}: {size} for {text}");
+        }
+    }
+}

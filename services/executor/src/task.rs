@@ -1,0 +1,460 @@
+//! One task a run: the loop that starts what is ready, feeds results to the engine and carries its journal away.
+//!
+//! Everything that decides is in `engine::run::Run`. This loop waits for what happens next and never polls.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blocks::{BlockContext, Registry};
+use engine::block::Effects;
+use engine::run::{NodeResult, NodeStart, OutputError, Run};
+use model::{AppendOutcome, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backlog::Backlog;
+use crate::events::{self, Placed, Tell};
+use crate::journal::{self, Journal};
+use crate::lease::Lease;
+use crate::node::{self, Ended, Job, Output};
+
+/// Values that the nodes of a run may be ahead of it.
+const OUTPUTS_AHEAD: usize = 64;
+/// Beyond so many bytes that are not durable a run takes no outputs and starts no nodes until the database has caught up.
+const UNDURABLE_LIMIT: usize = 32 << 20;
+/// How long nodes without outside effects may take after the run was asked to stop working: they can be run again elsewhere.
+const PURE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the last batch may take when this process is ending.
+const LAST_WRITE: Duration = Duration::from_secs(4);
+
+/// What the runs of one process share.
+pub struct Deps {
+    pub registry: Arc<Registry>,
+    pub journal: Journal,
+    pub tell: Tell,
+    /// Bounds the nodes of the whole process.
+    pub nodes: Arc<Semaphore>,
+    pub lease: Lease,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub nodes_per_run: usize,
+    pub node_timeout: Duration,
+    /// How long nodes with outside effects may take after the run was asked to stop working.
+    pub drain: Duration,
+}
+
+/// How the rest of the process reaches a run.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    /// The user wants the run to end.
+    pub cancel: CancellationToken,
+    /// This process is ending: hand the run over.
+    pub release: CancellationToken,
+    /// The run belongs to somebody else: stop without writing.
+    pub lost: CancellationToken,
+}
+
+/// How the work of this process on a run ended.
+pub enum Outcome {
+    /// The run is over, and that is durable.
+    Finished(Box<Run>),
+    /// Everything so far is durable and nothing is in flight: another executor may go on.
+    Released,
+    /// The run is no longer ours. What was not durable is forgotten.
+    Lost,
+}
+
+type Append = Pin<Box<dyn Future<Output = Result<AppendOutcome, journal::Closed>> + Send>>;
+type Acquire = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
+pub struct RunTask {
+    deps: Arc<Deps>,
+    control: Control,
+    run: Run,
+    backlog: Backlog,
+    /// Position of the last event that was told.
+    told: i64,
+    lease: Lease,
+    /// When this run was asked to be handed over: no node is started any more, those in flight may end for a while.
+    released: Option<Instant>,
+    /// The last entry is written; only the journal remains.
+    ended: bool,
+    nodes: JoinSet<Ended>,
+    /// When the last node in flight ended.
+    last_ended: Option<Instant>,
+    in_flight: HashMap<NodeExecId, InFlight>,
+    /// Nodes with outside effects that wait until their RUNNING is durable.
+    held: VecDeque<Held>,
+    outputs: (mpsc::Sender<Output>, mpsc::Receiver<Output>),
+    append: Option<Append>,
+    acquire: Option<Acquire>,
+}
+
+/// A node that was started or is held.
+struct InFlight {
+    effects: Effects,
+    /// Stops its task, once it has one.
+    abort: Option<AbortHandle>,
+}
+
+/// A job that may start when every entry before `durable_from` is durable.
+struct Held {
+    durable_from: i64,
+    job: Job,
+}
+
+impl RunTask {
+    pub fn new(deps: Arc<Deps>, control: Control, run: Run) -> Self {
+        let next_seq = run.next_seq();
+        Self {
+            lease: deps.lease.clone(),
+            deps,
+            control,
+            run,
+            backlog: Backlog::new(next_seq),
+            told: next_seq - 1,
+            released: None,
+            ended: false,
+            nodes: JoinSet::new(),
+            last_ended: None,
+            in_flight: HashMap::new(),
+            held: VecDeque::new(),
+            outputs: mpsc::channel(OUTPUTS_AHEAD),
+            append: None,
+            acquire: None,
+        }
+    }
+
+    /// Works until the run is over, handed over or lost.
+    pub async fn work(mut self) -> Outcome {
+        self.run.begin(Timestamp::now());
+        self.collect();
+        let mut cancelled = false;
+        loop {
+            self.start_ready();
+            self.start_held();
+            if !self.ended && self.run.is_idle() {
+                self.end();
+            }
+            self.collect();
+            self.flush();
+            if self.append.is_none() {
+                if self.ended {
+                    return Outcome::Finished(Box::new(self.run));
+                }
+                if self.released.is_some() && self.in_flight.is_empty() {
+                    return Outcome::Released;
+                }
+            }
+            let room = self.has_room();
+            let deadline = self.release_deadline();
+            tokio::select! {
+                biased;
+                () = self.control.lost.cancelled() => return Outcome::Lost,
+                answer = pending(&mut self.append) => match self.settle(answer) {
+                    Ok(cancel_requested) if cancel_requested => self.control.cancel.cancel(),
+                    Ok(_) => {}
+                    Err(outcome) => return outcome,
+                },
+                () = self.control.cancel.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    self.cancel();
+                }
+                () = self.control.release.cancelled(), if self.released.is_none() => {
+                    self.released = Some(Instant::now());
+                    self.acquire = None;
+                }
+                () = until(deadline) => {
+                    if self.in_flight.is_empty() {
+                        // The database does not answer, and this process has to end.
+                        return Outcome::Lost;
+                    }
+                    self.abandon_nodes();
+                }
+                Some(output) = self.outputs.1.recv(), if room => self.take(output),
+                Some(joined) = self.nodes.join_next() => self.join(joined),
+                permit = pending(&mut self.acquire) => {
+                    self.start_with(permit);
+                }
+                () = self.lease.changed(), if !self.held.is_empty() => {}
+            }
+        }
+    }
+
+    /// Moves what the engine wrote into the backlog, with the events that tell about it.
+    fn collect(&mut self) {
+        let entries = self.run.take_journal();
+        if !entries.is_empty() {
+            let events = events::describe(&self.run, &entries, self.backlog.next_seq());
+            self.backlog.push(entries, events);
+        }
+    }
+
+    /// Starts ready nodes as far as the limits allow.
+    fn start_ready(&mut self) {
+        while self.may_start() {
+            match self.deps.nodes.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    if !self.start_with(Some(permit)) {
+                        return;
+                    }
+                }
+                Err(_) => {
+                    let nodes = self.deps.nodes.clone();
+                    self.acquire
+                        .get_or_insert_with(|| Box::pin(async move { nodes.acquire_owned().await.ok() }));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        self.working() && self.run.has_ready() && self.acquire.is_none() && self.in_flight.len() < self.deps.limits.nodes_per_run && self.has_room()
+    }
+
+    /// Starts the next ready node. False when there is none.
+    fn start_with(&mut self, permit: Option<OwnedSemaphorePermit>) -> bool {
+        let (true, Some(permit)) = (self.working(), permit) else { return false };
+        let Some(start) = self.run.next_ready(Timestamp::now()) else {
+            return false;
+        };
+        let NodeStart {
+            node_exec_id,
+            node_id,
+            block_id,
+            input,
+            effects,
+            ..
+        } = start;
+        let Some(block) = self.deps.registry.get(block_id) else {
+            let error = format!("Block {block_id} is not known to this executor");
+            self.run
+                .finish(node_exec_id, NodeResult::Failed { error }, NodeStats::default(), Timestamp::now());
+            return true;
+        };
+        let context = self.block_context(node_id, node_exec_id);
+        let job = Job {
+            node_exec_id,
+            block,
+            input,
+            context,
+            timeout: self.deps.limits.node_timeout,
+            permit,
+        };
+        self.in_flight.insert(node_exec_id, InFlight { effects, abort: None });
+        if effects == Effects::Pure {
+            self.spawn(job);
+        } else {
+            self.collect();
+            self.held.push_back(Held {
+                durable_from: self.backlog.next_seq(),
+                job,
+            });
+        }
+        true
+    }
+
+    /// Starts nodes with outside effects whose RUNNING is durable, while the lease can be relied on.
+    fn start_held(&mut self) {
+        while self.held.front().is_some_and(|held| self.backlog.durable() >= held.durable_from) && self.lease.trusted() {
+            if let Some(held) = self.held.pop_front() {
+                self.spawn(held.job);
+            }
+        }
+    }
+
+    fn spawn(&mut self, job: Job) {
+        let node_exec_id = job.node_exec_id;
+        let abort = self.nodes.spawn(node::run(job, self.outputs.0.clone()));
+        if let Some(node) = self.in_flight.get_mut(&node_exec_id) {
+            node.abort = Some(abort);
+        }
+    }
+
+    fn take(&mut self, output: Output) {
+        let Output { node_exec_id, name, value } = output;
+        let now = Timestamp::now();
+        match self.run.output(node_exec_id, &name, value, now) {
+            Ok(()) => {}
+            // A node that was stopped had values on the way.
+            Err(OutputError::NotRunning) => {}
+            Err(OutputError::Storage(error)) => {
+                if let Some(InFlight { abort: Some(abort), .. }) = self.in_flight.remove(&node_exec_id) {
+                    abort.abort();
+                }
+                self.run
+                    .finish(node_exec_id, NodeResult::Failed { error: error.to_string() }, NodeStats::default(), now);
+            }
+        }
+    }
+
+    fn join(&mut self, joined: Result<Ended, tokio::task::JoinError>) {
+        // Everything that the node emitted is in the channel by now and comes before its end.
+        while let Ok(output) = self.outputs.1.try_recv() {
+            self.take(output);
+        }
+        self.last_ended = Some(Instant::now());
+        match joined {
+            Ok(ended) => {
+                if self.in_flight.remove(&ended.node_exec_id).is_some() {
+                    self.run.add_cputime(ended.stats.cputime);
+                    self.run.finish(ended.node_exec_id, ended.result, ended.stats, Timestamp::now());
+                }
+            }
+            // Only tasks that were stopped end like this: the boundary inside catches what blocks do.
+            Err(error) => tracing::debug!(%error, graph_exec_id = %self.id(), "a node task was stopped"),
+        }
+    }
+
+    fn cancel(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.nodes = JoinSet::new();
+        self.held.clear();
+        self.acquire = None;
+        let now = Timestamp::now();
+        self.run.cancel(now);
+        for (node_exec_id, _) in self.in_flight.drain() {
+            self.run.finish(node_exec_id, NodeResult::Terminated, NodeStats::default(), now);
+        }
+    }
+
+    fn end(&mut self) {
+        // No event may show a node as it was before and the run as it is after.
+        self.collect();
+        self.run.end(Timestamp::now());
+        self.ended = true;
+    }
+
+    /// Sends what is not durable unless a batch is already on its way.
+    fn flush(&mut self) {
+        if self.append.is_some() {
+            return;
+        }
+        if let Some((first_seq, entries)) = self.backlog.batch(journal::BYTES_PER_CALL) {
+            let batch = JournalBatch {
+                graph_exec_id: self.id(),
+                epoch: self.run.facts().epoch,
+                first_seq,
+                entries,
+            };
+            let journal = self.deps.journal.clone();
+            self.append = Some(Box::pin(async move { journal.append(batch).await }));
+        }
+    }
+
+    /// Follows the answer to a batch. True when the row's cancel flag is set.
+    fn settle(&mut self, answer: Result<AppendOutcome, journal::Closed>) -> Result<bool, Outcome> {
+        let graph_exec_id = self.id();
+        let (position, cancel_requested) = match answer {
+            Ok(AppendOutcome::Applied { next_seq, cancel_requested }) => (next_seq, cancel_requested),
+            Ok(AppendOutcome::Retry { expected_seq }) => (expected_seq, false),
+            Ok(AppendOutcome::Stale) => {
+                tracing::info!(%graph_exec_id, epoch = self.run.facts().epoch, "another executor has this run, or it is over");
+                return Err(Outcome::Lost);
+            }
+            Ok(AppendOutcome::Rejected { reason }) => {
+                tracing::error!(%graph_exec_id, reason, "the database failed this run");
+                self.tell_failed(reason);
+                return Err(Outcome::Lost);
+            }
+            Err(journal::Closed) => return Err(Outcome::Lost),
+        };
+        match self.backlog.applied(position) {
+            Ok(events) => {
+                self.tell(events);
+                Ok(cancel_requested)
+            }
+            Err(gap) => {
+                tracing::error!(%graph_exec_id, %gap, "this run cannot go on here");
+                Err(Outcome::Lost)
+            }
+        }
+    }
+
+    fn tell(&mut self, events: Vec<(i64, ExecutionEvent)>) {
+        for (seq, event) in events {
+            (self.deps.tell)(Placed { event, seq, prev: self.told });
+            self.told = seq;
+        }
+    }
+
+    /// The database ended the run; those who watch it hear so.
+    fn tell_failed(&mut self, reason: String) {
+        let mut execution = self.run.graph_execution();
+        execution.meta.status = model::ExecutionStatus::Failed;
+        execution.meta.stats.get_or_insert_default().error = Some(reason);
+        let seq = self.backlog.durable();
+        self.tell(vec![(seq, ExecutionEvent::GraphExecutionUpdate(execution))]);
+    }
+
+    fn working(&self) -> bool {
+        self.released.is_none() && !self.ended
+    }
+
+    /// Until when a run that is handed over may take: nodes with outside effects longest, because they cannot simply be run
+    /// again; then the others; then what is left to write.
+    fn release_deadline(&self) -> Option<Instant> {
+        let since = self.released?;
+        let effectful = self.in_flight.values().any(|node| node.effects != Effects::Pure);
+        Some(match (effectful, self.in_flight.is_empty()) {
+            (true, _) => since + self.deps.limits.drain,
+            (false, false) => since + PURE_GRACE,
+            (false, true) => self.last_ended.unwrap_or(since).max(since) + LAST_WRITE,
+        })
+    }
+
+    /// They stay RUNNING in the journal: whoever goes on starts them again.
+    fn abandon_nodes(&mut self) {
+        self.nodes = JoinSet::new();
+        self.held.clear();
+        self.in_flight.clear();
+    }
+
+    fn has_room(&self) -> bool {
+        self.backlog.bytes() < UNDURABLE_LIMIT
+    }
+
+    fn block_context(&self, node_id: NodeId, node_exec_id: NodeExecId) -> BlockContext {
+        let facts = self.run.facts();
+        BlockContext {
+            user_id: facts.user_id,
+            graph_id: facts.graph_id,
+            graph_version: facts.graph_version,
+            graph_exec_id: facts.graph_exec_id,
+            node_id,
+            node_exec_id,
+            execution: facts.context.clone(),
+        }
+    }
+
+    fn id(&self) -> GraphExecId {
+        self.run.facts().graph_exec_id
+    }
+}
+
+/// Waits for what is under way in `slot` and empties it; for ever when there is nothing.
+async fn pending<T>(slot: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    let Some(future) = slot else { return std::future::pending().await };
+    let output = future.await;
+    *slot = None;
+    output
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

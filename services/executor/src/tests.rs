@@ -1,0 +1,331 @@
+//! What a run does in the hands of one process, and what the next process finds when the first one stops.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use model::{ClaimedRun, ExecutionEvent, ExecutionStatus};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::shift::Shifted;
+use crate::task::{Control, Limits};
+use crate::testing::{COUNT, ECHO, EFFECT, FOREVER, PANIC, World};
+
+/// Claims the only queued run and works on it in a task.
+async fn take(world: &World) -> (Control, tokio::task::JoinHandle<Shifted>) {
+    let claimed = world.claim().await;
+    let control = Control::default();
+    let (shift, handle) = (world.shift.clone(), control.clone());
+    (control, tokio::spawn(async move { shift.work(claimed, handle).await }))
+}
+
+/// The values that the last node of the run emitted.
+fn last_values(run: &ClaimedRun) -> Vec<Value> {
+    let last = run.node_executions.last().map(|record| record.node_id);
+    let records = run.node_executions.iter().filter(|record| Some(record.node_id) == last);
+    records
+        .flat_map(|record| record.outputs.get("value").cloned().unwrap_or_default())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_completed_and_says_so_last() {
+    let mut world = World::new();
+    let id = world.submit(&[ECHO, ECHO, ECHO], json!("x"));
+    let (_, task) = take(&world).await;
+    assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+    let run = world.ledger.run(id);
+    assert_eq!(run.status, ExecutionStatus::Completed);
+    assert_eq!(last_values(&run), [json!("x")]);
+    assert_eq!(run.stats.node_count, 3);
+
+    let told = world.told();
+    assert!(
+        told.windows(2).all(|pair| pair[0].seq <= pair[1].seq && pair[1].prev == pair[0].seq),
+        "{told:#?}"
+    );
+    let status = |event: &ExecutionEvent| match event {
+        ExecutionEvent::GraphExecutionUpdate(run) => Some(run.meta.status),
+        ExecutionEvent::NodeExecutionUpdate(_) => None,
+    };
+    assert_eq!(status(&told[0].event), Some(ExecutionStatus::Running));
+    assert_eq!(status(&told[told.len() - 1].event), Some(ExecutionStatus::Completed));
+    let notice = world.notices.try_recv().unwrap();
+    assert_eq!(notice.data["agent_name"], "test agent");
+    assert_eq!(notice.data["node_count"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_waits_until_its_start_is_durable() {
+    let world = World::new();
+    world.submit(&[ECHO, EFFECT, ECHO], json!(1));
+    let (_, task) = take(&world).await;
+    assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 1);
+    assert!(!world.seen.too_early.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_waits_for_the_lease() {
+    let world = World::new();
+    let id = world.submit(&[ECHO, EFFECT], json!(1));
+    world.clock.lost();
+    let (_, task) = take(&world).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 0);
+    world.clock.confirmed(Instant::now());
+    assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+    assert_eq!(world.ledger.run(id).status, ExecutionStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_fails_the_node_and_not_the_run() {
+    let world = World::new();
+    let id = world.submit(&[PANIC], json!(1));
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let run = world.ledger.run(id);
+    assert_eq!(run.status, ExecutionStatus::Completed);
+    assert_eq!(run.stats.node_error_count, 1);
+    let error = run.node_executions[0].outputs["error"][0].as_str().unwrap().to_owned();
+    assert!(
+        error.starts_with("raised by TestBlock with message: the block panicked: as told. block_id: "),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_takes_too_long_fails_with_what_it_had_emitted() {
+    let world = World::with_limits(Limits {
+        nodes_per_run: 8,
+        node_timeout: Duration::from_secs(30),
+        drain: Duration::from_secs(60),
+    });
+    let id = world.submit(&[FOREVER, ECHO], json!("kept"));
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let run = world.ledger.run(id);
+    assert_eq!(run.node_executions[0].status, ExecutionStatus::Failed);
+    assert_eq!(last_values(&run), [json!("kept")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_run_ends_terminated_with_everything_that_was_open() {
+    let world = World::new();
+    let id = world.submit(&[FOREVER, ECHO], json!(1));
+    let (control, task) = take(&world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    control.cancel.cancel();
+    assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+    let run = world.ledger.run(id);
+    assert_eq!(run.status, ExecutionStatus::Terminated);
+    assert_eq!(run.node_executions[0].status, ExecutionStatus::Terminated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_flag_in_the_row_cancels_without_a_message() {
+    let world = World::new();
+    let id = world.submit(&[ECHO, EFFECT, EFFECT, EFFECT], json!(1));
+    let (_, task) = take(&world).await;
+    world.ledger.request_cancel(id);
+    task.await.unwrap();
+    assert_eq!(world.ledger.run(id).status, ExecutionStatus::Terminated);
+    assert!(world.seen.effects.load(Ordering::SeqCst) < 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_outlasts_the_absence_of_the_database() {
+    let world = World::new();
+    let id = world.submit(&[COUNT, ECHO], json!(50));
+    let (_, task) = take(&world).await;
+    world.ledger.set_absent(true);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(!task.is_finished());
+    world.ledger.set_absent(false);
+    assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+    assert_eq!(last_values(&world.ledger.run(id)).len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_to_an_append_changes_nothing() {
+    let world = World::new();
+    let id = world.submit(&[COUNT, ECHO], json!(50));
+    world.ledger.lose_next_append_reply();
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let run = world.ledger.run(id);
+    assert_eq!(run.status, ExecutionStatus::Completed);
+    assert_eq!(last_values(&run).len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_taken_away_is_dropped_without_another_word() {
+    let mut world = World::new();
+    let id = world.submit(&[EFFECT, EFFECT], json!(1));
+    let (_, task) = take(&world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let told = world.told().len();
+    world.ledger.take_away(id);
+    assert_eq!(task.await.unwrap(), Shifted::Lost);
+    assert!(told > 0 && world.told().is_empty());
+    assert_ne!(world.ledger.run(id).status, ExecutionStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_run_goes_on_elsewhere_as_if_nothing_had_happened() {
+    let world = World::new();
+    let id = world.submit(&[COUNT, EFFECT, ECHO], json!(20));
+    let (control, task) = take(&world).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let asked = Instant::now();
+    control.release.cancel();
+    assert_eq!(task.await.unwrap(), Shifted::Released);
+    // The effects in flight were waited for, and no new one was started.
+    assert!(asked.elapsed() <= Duration::from_secs(3));
+    let before = world.seen.effects.load(Ordering::SeqCst);
+    assert!(before < 20);
+    world.shift.clone().work(reclaimed(&world, id).await, Control::default()).await;
+    let run = world.ledger.run(id);
+    assert_eq!(run.status, ExecutionStatus::Completed);
+    assert_eq!(last_values(&run).len(), 20);
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_run_does_not_wait_for_nodes_that_can_be_run_again() {
+    let world = World::new();
+    let id = world.submit(&[FOREVER, ECHO], json!(1));
+    let (control, task) = take(&world).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let asked = Instant::now();
+    control.release.cancel();
+    assert_eq!(task.await.unwrap(), Shifted::Released);
+    assert!(asked.elapsed() <= Duration::from_secs(2));
+    assert_eq!(world.ledger.run(id).status, ExecutionStatus::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_without_its_graph_fails_with_the_reason() {
+    let world = World::new();
+    let id = world.submit(&[uuid::Uuid::from_u128(99)], json!(1));
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let run = world.ledger.run(id);
+    assert_eq!(run.status, ExecutionStatus::Failed);
+    assert!(run.stats.error.unwrap().contains("cannot be run"));
+}
+
+async fn reclaimed(world: &World, id: model::GraphExecId) -> ClaimedRun {
+    use crate::ledger::Ledger;
+    world.ledger.release_runs(uuid::Uuid::nil(), vec![id]).await.unwrap();
+    world.claim().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_claims_as_many_runs_as_it_has_slots_and_more_when_one_ends() {
+    let world = World::new();
+    let ids: Vec<_> = (0..5).map(|_| world.submit(&[EFFECT], json!(1))).collect();
+    let executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 2);
+    for id in ids {
+        assert_eq!(world.ledger.ended(id).await.status, ExecutionStatus::Completed);
+    }
+    executor.shutdown.trigger();
+    executor.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_nobody_announced_is_found_within_seconds() {
+    let world = World::new();
+    let _executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let id = world.submit(&[ECHO], json!(1));
+    let asked = Instant::now();
+    world.ledger.ended(id).await;
+    assert!(asked.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announced_run_starts_at_once() {
+    let world = World::new();
+    let executor = world.executor(2);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let id = world.submit(&[ECHO], json!(1));
+    let asked = Instant::now();
+    executor.bell.notify_one();
+    world.ledger.ended(id).await;
+    assert!(asked.elapsed() < Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_claim_was_answered_to_nobody_is_put_back_and_done() {
+    let world = World::new();
+    let id = world.submit(&[ECHO], json!(1));
+    world.ledger.lose_next_claim_reply();
+    let _executor = world.executor(2);
+    assert_eq!(world.ledger.ended(id).await.status, ExecutionStatus::Completed);
+    assert_eq!(world.ledger.released(), [id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_outlasts_the_absence_of_the_database() {
+    let world = World::new();
+    world.ledger.set_absent(true);
+    let id = world.submit(&[ECHO, EFFECT], json!(1));
+    let _executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.ledger.set_absent(false);
+    let asked = Instant::now();
+    assert_eq!(world.ledger.ended(id).await.status, ExecutionStatus::Completed);
+    assert!(asked.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_message_ends_the_run() {
+    let world = World::new();
+    let id = world.submit(&[FOREVER], json!(1));
+    let executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    executor.cancels.send(id).await.unwrap();
+    assert_eq!(world.ledger.ended(id).await.status, ExecutionStatus::Terminated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_cancel_message_is_made_up_for_by_the_next_renewal() {
+    let world = World::new();
+    let id = world.submit(&[FOREVER], json!(1));
+    let _executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.ledger.request_cancel(id);
+    let asked = Instant::now();
+    assert_eq!(world.ledger.ended(id).await.status, ExecutionStatus::Terminated);
+    assert!(asked.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_ends_hands_its_runs_over() {
+    let world = World::new();
+    let id = world.submit(&[FOREVER], json!(1));
+    let executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = Instant::now();
+    executor.shutdown.trigger();
+    executor.task.await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(3));
+    assert_eq!(world.ledger.released(), [id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_ends_in_time_even_when_the_database_is_away() {
+    let world = World::new();
+    world.submit(&[COUNT, ECHO], json!(50));
+    let executor = world.executor(2);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    world.ledger.set_absent(true);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = Instant::now();
+    executor.shutdown.trigger();
+    executor.task.await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+}
