@@ -1,0 +1,122 @@
+//! Events that fit: long texts lose their middle, long lists their end (internals §3.1).
+
+use model::event::EventEnvelope;
+use model::{ExecutionEvent, Map};
+use serde_json::{Value, json};
+
+/// The event as compact JSON of at most `limit` bytes. Inputs and outputs are shortened when they take more than half
+/// of it each; what is still too large becomes the contract's notice of that.
+pub(super) fn fitted(mut envelope: EventEnvelope, limit: usize) -> Vec<u8> {
+    let whole = written(&envelope);
+    if whole.len() <= limit {
+        return whole;
+    }
+    match &mut envelope.payload {
+        ExecutionEvent::NodeExecutionUpdate(node) => {
+            shorten_map(&mut node.input_data, limit / 2);
+            node.output_data.values_mut().for_each(|values| shorten_list(values, limit / 2));
+        }
+        ExecutionEvent::GraphExecutionUpdate(graph) => {
+            if let Some(inputs) = &mut graph.meta.inputs {
+                shorten_map(inputs, limit / 2);
+            }
+            graph.outputs.values_mut().for_each(|values| shorten_list(values, limit / 2));
+        }
+    }
+    let shortened = written(&envelope);
+    if shortened.len() <= limit {
+        return shortened;
+    }
+    let notice = json!({"payload": {
+        "event_type": "error_comms_update",
+        "error": "Payload too large for Redis transmission",
+        "original_size_bytes": whole.len(),
+        "max_size_bytes": limit,
+    }});
+    notice.to_string().into_bytes()
+}
+
+fn written(envelope: &EventEnvelope) -> Vec<u8> {
+    serde_json::to_vec(envelope).unwrap_or_default()
+}
+
+fn shorten_map(map: &mut Map, limit: usize) {
+    let mut value = Value::Object(std::mem::take(map));
+    shorten(&mut value, limit);
+    if let Value::Object(shortened) = value {
+        *map = shortened;
+    }
+}
+
+fn shorten_list(values: &mut Vec<Value>, limit: usize) {
+    let mut value = Value::Array(std::mem::take(values));
+    shorten(&mut value, limit);
+    if let Value::Array(shortened) = value {
+        *values = shortened;
+    }
+}
+
+/// Tries ever smaller bounds for texts (65 536 … 8 characters) and lists (4096 … 1 items) until it fits.
+fn shorten(value: &mut Value, limit: usize) {
+    for step in 0..=13 {
+        if size(value) <= limit {
+            return;
+        }
+        cut(value, (4096 >> step).max(1), (65_536 >> step).max(8));
+    }
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| size(item) + 1).sum::<usize>() + 1,
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>() + 1,
+        other => other.to_string().len(),
+    }
+}
+
+fn cut(value: &mut Value, items: usize, characters: usize) {
+    match value {
+        Value::String(text) => {
+            let length = text.chars().count();
+            if length > characters {
+                let half = characters / 2;
+                let head: String = text.chars().take(half).collect();
+                let tail: String = text.chars().skip(length - half).collect();
+                *text = format!("{head}… (omitted {} chars)…{tail}", length - 2 * half);
+            }
+        }
+        Value::Array(list) => {
+            if list.len() > items {
+                let omitted = list.len() - items;
+                list.truncate(items);
+                list.push(Value::String(format!("… (omitted {omitted} items)…")));
+            }
+            list.iter_mut().for_each(|item| cut(item, items, characters));
+        }
+        Value::Object(map) => map.values_mut().for_each(|item| cut(item, items, characters)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_cut_until_it_fits_and_says_so() {
+        let mut value = json!({"a": "ä".repeat(100_000), "b": vec!["x".repeat(50); 10_000], "c": 1});
+        shorten(&mut value, 20_000);
+        assert!(size(&value) <= 20_000, "{}", size(&value));
+        let text = value.to_string();
+        assert!(text.contains("(omitted") && text.contains("\"c\":1"), "{text}");
+    }
+
+    #[test]
+    fn a_value_that_fits_is_untouched() {
+        let mut value = json!({"a": [1, "b", null]});
+        let before = value.clone();
+        shorten(&mut value, 1000);
+        assert_eq!(value, before);
+    }
+}

@@ -1,0 +1,209 @@
+//! Subscriptions to exact channels on one connection, shared and counted: ten sockets that watch one run cost Redis one
+//! subscription.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use redis::aio::{PubSubSink, PubSubStream};
+use runtime::retry::Backoff;
+use runtime::{Settings, Shutdown};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::timeout;
+
+/// Messages that a slow reader may be behind before it is told of a gap.
+const BACKLOG: usize = 256;
+/// How long a new subscriber waits for Redis to confirm.
+const CONFIRM: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(3);
+/// A connection that died silently is noticed by a ping at this interval.
+const PING: Duration = Duration::from_secs(15);
+
+/// What a subscription yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    Message(Arc<[u8]>),
+    /// Messages may have been lost before this point: read the truth.
+    Gap,
+}
+
+#[derive(Clone)]
+pub struct Subscriber(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    channels: Mutex<HashMap<String, Entry>>,
+    changed: Notify,
+}
+
+struct Entry {
+    readers: usize,
+    sender: broadcast::Sender<Received>,
+    live: watch::Sender<bool>,
+}
+
+/// One reader of one channel. Dropping it ends the subscription when it was the last.
+pub struct Subscription {
+    channel: String,
+    shared: Arc<Shared>,
+    receiver: broadcast::Receiver<Received>,
+}
+
+impl Subscriber {
+    pub fn start(settings: &Settings, shutdown: &Shutdown) -> Self {
+        let shared = Arc::new(Shared::default());
+        let task = supervise(settings.redis.url(), shared.clone());
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+        Self(shared)
+    }
+
+    /// Subscribes, and waits until Redis has confirmed it or 2 s have passed: what is read from the database afterwards
+    /// has no gap to what is received. Without Redis the subscription begins with a [`Received::Gap`] once it is back.
+    pub async fn subscribe(&self, channel: String) -> Subscription {
+        let (receiver, mut live) = self.0.locked(|channels| {
+            let entry = channels.entry(channel.clone()).or_insert_with(|| Entry {
+                readers: 0,
+                sender: broadcast::Sender::new(BACKLOG),
+                live: watch::Sender::new(false),
+            });
+            entry.readers += 1;
+            (entry.sender.subscribe(), entry.live.subscribe())
+        });
+        // Made before waiting, so that a caller that goes away meanwhile leaves nothing behind.
+        let subscription = Subscription {
+            channel,
+            shared: self.0.clone(),
+            receiver,
+        };
+        self.0.changed.notify_one();
+        let _ = timeout(CONFIRM, live.wait_for(|live| *live)).await;
+        subscription
+    }
+}
+
+impl Subscription {
+    pub async fn next(&mut self) -> Received {
+        match self.receiver.recv().await {
+            Ok(received) => received,
+            Err(broadcast::error::RecvError::Lagged(_)) => Received::Gap,
+            // The sender lives as long as a subscription does.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.locked(|channels| {
+            if let Some(entry) = channels.get_mut(&self.channel) {
+                entry.readers -= 1;
+                if entry.readers == 0 {
+                    channels.remove(&self.channel);
+                }
+            }
+        });
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Shared {
+    fn locked<T>(&self, use_channels: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
+        use_channels(&mut self.channels.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Connects again and again. After each loss every reader is told of a gap as soon as it is subscribed again.
+async fn supervise(url: String, shared: Arc<Shared>) {
+    let mut backoff = Backoff::default();
+    let mut lost_before = false;
+    loop {
+        match connect(&url).await {
+            Ok((sink, stream)) => {
+                if backoff.attempts() > 0 {
+                    tracing::info!("Redis recovered: subscriptions are renewed");
+                }
+                backoff.reset();
+                let error = serve(sink, stream, &shared, lost_before).await;
+                tracing::warn!(error, "the subscription connection to Redis was lost");
+            }
+            Err(error) if backoff.attempts() == 0 && !lost_before => tracing::warn!(error, "waiting for Redis"),
+            Err(_) => {}
+        }
+        lost_before = true;
+        shared.locked(|channels| channels.values().for_each(|entry| _ = entry.live.send_replace(false)));
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+async fn connect(url: &str) -> Result<(PubSubSink, PubSubStream), String> {
+    let client = redis::Client::open(url).map_err(|error| error.to_string())?;
+    let opened = timeout(CONNECT, client.get_async_pubsub())
+        .await
+        .map_err(|_| "no connection in time".to_owned())?;
+    Ok(opened.map_err(|error| error.to_string())?.split())
+}
+
+/// Returns why the connection ended.
+async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, mut announce_gap: bool) -> String {
+    let mut subscribed: HashSet<String> = HashSet::new();
+    let mut ping = tokio::time::interval(PING);
+    loop {
+        if let Err(error) = align(&mut sink, shared, &mut subscribed, announce_gap).await {
+            return error;
+        }
+        announce_gap = false;
+        tokio::select! {
+            () = shared.changed.notified() => {}
+            message = stream.next() => {
+                let Some(message) = message else { return "the server closed it".to_owned() };
+                let body = Received::Message(message.get_payload_bytes().into());
+                shared.locked(|channels| {
+                    if let Some(entry) = channels.get(message.get_channel_name()) {
+                        let _ = entry.sender.send(body);
+                    }
+                });
+            }
+            _ = ping.tick() => {
+                match timeout(CONNECT, sink.ping::<redis::Value>()).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return error.to_string(),
+                    Err(_) => return "a ping was not answered".to_owned(),
+                }
+            }
+        }
+    }
+}
+
+/// Makes what Redis sends agree with what is wanted.
+async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<String>, announce_gap: bool) -> Result<(), String> {
+    let wanted: HashSet<String> = shared.locked(|channels| channels.keys().cloned().collect());
+    let gone: Vec<String> = subscribed.difference(&wanted).cloned().collect();
+    if !gone.is_empty() {
+        sink.unsubscribe(gone.as_slice()).await.map_err(|error| error.to_string())?;
+        gone.iter().for_each(|channel| _ = subscribed.remove(channel));
+    }
+    let missing: Vec<String> = wanted.difference(subscribed).cloned().collect();
+    if !missing.is_empty() {
+        sink.subscribe(missing.as_slice()).await.map_err(|error| error.to_string())?;
+        subscribed.extend(missing);
+    }
+    shared.locked(|channels| {
+        for (_, entry) in channels
+            .iter()
+            .filter(|(channel, entry)| subscribed.contains(*channel) && !*entry.live.borrow())
+        {
+            if announce_gap {
+                let _ = entry.sender.send(Received::Gap);
+            }
+            entry.live.send_replace(true);
+        }
+    });
+    Ok(())
+}
