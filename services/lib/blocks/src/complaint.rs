@@ -5,7 +5,8 @@ pub(crate) fn complaint(pattern: &str) -> Option<String> {
     let mut scan = Scan {
         letters: pattern.chars().collect(),
         at: 0,
-        groups: Vec::new(),
+        open: Vec::new(),
+        numbered: 0,
     };
     let (message, position) = scan.run().err()?;
     let before: String = scan.letters.iter().take(position).collect();
@@ -33,8 +34,10 @@ enum Before {
 struct Scan {
     letters: Vec<char>,
     at: usize,
-    /// Where the open groups begin.
-    groups: Vec<usize>,
+    /// Where the open groups begin, and their numbers.
+    open: Vec<(usize, Option<usize>)>,
+    /// How many numbered groups have begun.
+    numbered: usize,
 }
 
 impl Scan {
@@ -50,9 +53,9 @@ impl Scan {
             before = match letter {
                 '\\' => self.escape(start)?,
                 '[' => self.class(start)?,
-                '(' => self.open(start),
+                '(' => self.group(start)?,
                 ')' => {
-                    self.groups.pop().ok_or_else(|| ("unbalanced parenthesis".to_owned(), start))?;
+                    self.open.pop().ok_or_else(|| ("unbalanced parenthesis".to_owned(), start))?;
                     Before::Item
                 }
                 '|' | '^' | '$' => Before::Nothing,
@@ -68,8 +71,8 @@ impl Scan {
                 _ => Before::Item,
             };
         }
-        match self.groups.pop() {
-            Some(start) => Err(("missing ), unterminated subpattern".to_owned(), start)),
+        match self.open.pop() {
+            Some((start, _)) => Err(("missing ), unterminated subpattern".to_owned(), start)),
             None => Ok(()),
         }
     }
@@ -108,26 +111,63 @@ impl Scan {
         }
     }
 
-    /// The head of a group. Flags alone and comments are no groups that end.
-    fn open(&mut self, start: usize) -> Before {
-        if self.peek(0) == Some('?') {
-            if self.peek(1) == Some('#') {
-                while self.peek(0).is_some_and(|letter| letter != ')') {
-                    self.at += 1;
-                }
+    /// The head of a group. Comments are no groups; flags alone end at once.
+    fn group(&mut self, start: usize) -> Result<Before, Mistake> {
+        if self.peek(0) != Some('?') {
+            self.numbered += 1;
+            self.open.push((start, Some(self.numbered)));
+            return Ok(Before::Nothing);
+        }
+        if self.peek(1) == Some('#') {
+            while self.peek(0).is_some_and(|letter| letter != ')') {
                 self.at += 1;
-                return Before::Item;
             }
             self.at += 1;
-            while self.peek(0).is_some_and(|letter| !matches!(letter, ':' | '=' | '!' | '>' | ')' | '(')) {
-                self.at += 1;
-            }
-            if matches!(self.peek(0), Some(':' | '=' | '!' | '>')) {
-                self.at += 1;
-            }
+            return Ok(Before::Item);
         }
-        self.groups.push(start);
-        Before::Nothing
+        self.at += 1;
+        let head = self.at;
+        while self.peek(0).is_some_and(|letter| !matches!(letter, ':' | '=' | '!' | '>' | ')' | '(')) {
+            self.at += 1;
+        }
+        let head: String = self.letters.iter().take(self.at).skip(head).collect();
+        if self.peek(0) == Some(')') && !head.is_empty() && head.chars().all(|flag| "aiLmsux".contains(flag)) {
+            self.at += 1;
+            return if start == 0 {
+                Ok(Before::Nothing)
+            } else {
+                Err(("global flags not at the start of the expression".to_owned(), start))
+            };
+        }
+        let is_named = head.starts_with("P<");
+        self.numbered += usize::from(is_named);
+        self.open.push((start, is_named.then_some(self.numbered)));
+        if matches!(self.peek(0), Some(':' | '=' | '!' | '>')) {
+            self.at += 1;
+        }
+        Ok(Before::Nothing)
+    }
+
+    /// `\1` to `\99`; three octal digits are a character.
+    fn reference(&mut self, start: usize) -> Result<Before, Mistake> {
+        let digits: String = self
+            .letters
+            .iter()
+            .skip(start + 1)
+            .take(3)
+            .take_while(|letter| letter.is_ascii_digit())
+            .collect();
+        let is_octal = digits.len() == 3 && digits.chars().all(|digit| digit < '8');
+        let length = if is_octal { 3 } else { digits.len().min(2) };
+        self.at = start + 1 + length;
+        let group: usize = digits.get(..length).and_then(|digits| digits.parse().ok()).unwrap_or_default();
+        if !is_octal && group > self.numbered {
+            return Err((format!("invalid group reference {group}"), start + 1));
+        }
+        if !is_octal && self.open.iter().any(|(_, number)| *number == Some(group)) {
+            return Err(("cannot refer to an open group".to_owned(), start));
+        }
+        Ok(Before::Item)
     }
 
     fn escape(&mut self, start: usize) -> Result<Before, Mistake> {
@@ -136,6 +176,7 @@ impl Scan {
         };
         self.at += 1;
         match letter {
+            '1'..='9' => self.reference(start),
             'A' | 'b' | 'B' | 'Z' => Ok(Before::Nothing),
             _ if letter.is_ascii_alphabetic() && !"adDfnNrsStuUvwWx".contains(letter) => Err((format!("bad escape \\{letter}"), start)),
             _ => Ok(Before::Item),
@@ -209,6 +250,9 @@ mod tests {
             ("\\h", "bad escape \\h at position 0"),
             ("[\\h]", "bad escape \\h at position 1"),
             ("[b-a]", "bad character range b-a at position 1"),
+            ("a\\1(b)", "invalid group reference 1 at position 2"),
+            ("(\\1)", "cannot refer to an open group at position 1"),
+            ("a(?i)b", "global flags not at the start of the expression at position 1"),
             ("a{3,2}", "min repeat greater than max repeat at position 2"),
             ("a\n(", "missing ), unterminated subpattern at position 2 (line 2, column 1)"),
         ];
@@ -234,6 +278,10 @@ mod tests {
             "(?P<n>a)(?P=n)",
             "(?<=a)b",
             "(?#()x",
+            "(a)\\1",
+            "\\101",
+            "(?is)a",
+            "(?i:a)",
             "(a)(?(1)b|c)",
         ] {
             assert_eq!(complaint(pattern), None, "{pattern}");

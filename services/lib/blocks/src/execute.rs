@@ -44,3 +44,79 @@ pub async fn collect(block: &dyn Block, input: Map, context: &BlockContext) -> R
     let (ended, collected) = tokio::join!(running, collecting);
     ended.map(|()| collected)
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::types::PinType;
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc;
+    use uuid::Uuid;
+
+    use super::{collect, execute};
+    use crate::block::{BlockContext, BlockErrorKind, Failure};
+    use crate::describe::{Describe, optional, output, required};
+    use crate::emit::{NotJson, PinValue};
+    use crate::immediate::Immediate;
+
+    /// Emits its input on the pin that it is told.
+    fn echo() -> Immediate {
+        let described = Describe::new(Uuid::nil(), "EchoBlock", "")
+            .input(required("value", PinType::Any))
+            .input(optional("pin", PinType::Str, json!("number")))
+            .output(output("number", PinType::Float));
+        Immediate::new(described.build(), |mut input, out| {
+            let value = input.value("value");
+            match input.text("pin").as_str() {
+                "number" if value == "inf" => out.emit("number", f64::INFINITY),
+                "number" => out.emit("number", value),
+                "error" => out.emit("error", value),
+                _ => return Err(Failure::raised("what?")),
+            }
+            Ok(())
+        })
+    }
+
+    async fn run(input: Value) -> Result<Value, (BlockErrorKind, String)> {
+        let collected = collect(&echo(), input.as_object().cloned().unwrap(), &BlockContext::direct(Uuid::nil())).await;
+        collected.map(|outputs| json!(outputs)).map_err(|error| (error.kind, error.to_string()))
+    }
+
+    #[tokio::test]
+    async fn nulls_count_as_absent() {
+        let (kind, text) = run(json!({ "value": null })).await.unwrap_err();
+        assert_eq!(kind, BlockErrorKind::Input);
+        assert!(
+            text.starts_with("raised by EchoBlock with message: ") && text.ends_with(". block_id: 00000000-0000-0000-0000-000000000000"),
+            "{text}"
+        );
+        assert_eq!(run(json!({ "value": 1, "pin": null })).await.unwrap(), json!({ "number": [1] }));
+    }
+
+    #[tokio::test]
+    async fn each_way_to_fail_has_its_kind() {
+        let kind_of = async |input| run(input).await.unwrap_err().0;
+        assert_eq!(kind_of(json!({ "value": "text" })).await, BlockErrorKind::Output);
+        assert_eq!(kind_of(json!({ "value": "text", "pin": "error" })).await, BlockErrorKind::Execution);
+        assert_eq!(kind_of(json!({ "value": "text", "pin": "other" })).await, BlockErrorKind::Unknown);
+    }
+
+    #[tokio::test]
+    async fn infinity_is_null_directly_and_an_error_in_a_graph() {
+        assert_eq!(run(json!({ "value": "inf" })).await.unwrap(), json!({ "number": [null] }));
+        let (sink, mut outputs) = mpsc::channel(1);
+        let input = json!({ "value": "inf" }).as_object().cloned().unwrap();
+        execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.unwrap();
+        let value = outputs.recv().await.unwrap().value;
+        assert_eq!(value, PinValue::NonFinite(f64::INFINITY));
+        assert_eq!(value.into_json(), Err(NotJson));
+        assert_eq!(NotJson.to_string(), "Out of range float values are not JSON compliant");
+    }
+
+    #[tokio::test]
+    async fn a_stopped_run_stops_the_block() {
+        let (sink, outputs) = mpsc::channel(1);
+        drop(outputs);
+        let input = json!({ "value": 1 }).as_object().cloned().unwrap();
+        assert!(execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.is_err());
+    }
+}

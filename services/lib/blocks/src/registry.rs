@@ -64,3 +64,65 @@ fn api_entry(descriptor: &BlockDescriptor) -> Value {
         "uiType": descriptor.kind.as_str(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use engine::block::{BlockCatalog, BlockKind};
+    use uuid::uuid;
+
+    use super::Registry;
+
+    #[test]
+    fn ids_and_names_are_unique() {
+        let registry = Registry::standard();
+        let ids: HashSet<_> = registry.iter().map(|block| block.descriptor().id).collect();
+        let names: HashSet<_> = registry.iter().map(|block| block.descriptor().name).collect();
+        assert_eq!((ids.len(), names.len()), (registry.iter().count(), registry.iter().count()));
+    }
+
+    #[test]
+    fn the_list_shows_what_the_builder_needs() {
+        let list = Registry::standard().api_list();
+        let entry = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|entry| entry["name"] == "AgentShortTextInputBlock")
+            .unwrap();
+        assert_eq!(entry["id"], "7fcd3bcb-8e1b-4e69-903d-32d3d4a92158");
+        assert_eq!(
+            (&entry["uiType"], entry["staticOutput"].as_bool()),
+            (&BlockKind::Input.as_str().into(), Some(true))
+        );
+        assert_eq!(entry["categories"][1]["category"], "INPUT");
+        assert_eq!(entry["inputSchema"]["required"], serde_json::json!(["name"]));
+        let value = &entry["inputSchema"]["properties"]["value"];
+        assert_eq!(
+            (&value["title"], &value["anyOf"][0]["format"], &value["default"]),
+            (&"Value".into(), &"short-text".into(), &().into())
+        );
+        assert_eq!(entry["inputSchema"]["properties"]["secret"]["advanced"], true);
+        assert!(entry["outputSchema"]["properties"].get("error").is_none());
+    }
+
+    #[test]
+    fn only_what_a_block_declares_itself_is_converted() {
+        let registry = Registry::standard();
+        let own = |id| -> Vec<&str> {
+            registry
+                .block(id)
+                .unwrap()
+                .inputs
+                .iter()
+                .filter(|pin| pin.own)
+                .map(|pin| pin.name)
+                .collect()
+        };
+        assert_eq!(own(uuid!("c0a8e994-ebf1-4a9c-a4d8-89d09c86741b")).len(), 7);
+        assert_eq!(own(uuid!("96dae2bb-97a2-41c2-bd2f-13a3b5a8ea98")), ["value"]);
+        assert_eq!(own(uuid!("655d6fdf-a334-421c-b733-520549c07cd1")), ["value", "placeholder_values"]);
+        assert_eq!(own(uuid!("5603b273-f41e-4020-af7d-fbc9c6a8d928")), ["value", "column_headers"]);
+    }
+}

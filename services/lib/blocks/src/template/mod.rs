@@ -1,10 +1,12 @@
 //! Text templates: Jinja as the reference runs it, which is sandboxed and without globals (blocks-local, porting notes).
 
+mod filters;
+
+use std::fmt::{self, Write};
 use std::sync::LazyLock;
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
-use minijinja_contrib::filters;
 use minijinja_contrib::pycompat::unknown_method_callback;
 use model::Map;
 use serde_json::Value as Json;
@@ -37,21 +39,7 @@ fn environment() -> Environment<'static> {
     for name in globals {
         environment.remove_global(&name);
     }
-    for name in ["pprint", "tojson", "urlize", "xmlattr"] {
-        environment.remove_filter(name);
-    }
-    environment.add_filter("format", format_number);
-    environment.add_filter("escape", escape);
-    environment.add_filter("e", escape);
-    environment.add_filter("forceescape", |value: Value| Value::from_safe_string(escaped(&text_of(&value))));
-    environment.add_filter("filesizeformat", filters::filesizeformat);
-    environment.add_filter("truncate", filters::truncate);
-    environment.add_filter("striptags", filters::striptags);
-    environment.add_filter("wordcount", |text: String| python::words(&text).count());
-    environment.add_filter(
-        "string",
-        |value: Value| if value.is_safe() { value } else { Value::from(text_of(&value)) },
-    );
+    filters::install(&mut environment);
     environment
 }
 
@@ -71,12 +59,19 @@ fn value_of(value: &Json) -> Value {
     }
 }
 
-/// What went wrong, without the template's name and source that the engine adds for debugging.
+/// What went wrong in the words of the reference's engine where they are known, without the template's name and source.
 fn describe(error: &Error) -> String {
-    match error.detail() {
-        Some(detail) => detail.to_owned(),
-        None => error.kind().to_string(),
-    }
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let subject = |before: &str, after: &str| detail.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    let known = match error.kind() {
+        ErrorKind::UnknownFilter => subject("filter ", " is unknown").map(|name| format!("No filter named '{name}'.")),
+        ErrorKind::UnknownTest => subject("test ", " is unknown").map(|name| format!("No test named '{name}'.")),
+        ErrorKind::UnknownFunction => subject("", " is unknown").map(|name| format!("'{name}' is undefined")),
+        ErrorKind::UndefinedError => subject("`", "` is undefined").map(|name| format!("'{name}' is undefined")),
+        _ if detail.starts_with("unable to calculate") && detail.ends_with("/ 0") => Some("division by zero".to_owned()),
+        _ => None,
+    };
+    known.unwrap_or(detail)
 }
 
 fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
@@ -84,7 +79,7 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
     let text = match state.auto_escape() {
         AutoEscape::None => text,
         _ if value.is_safe() => text,
-        _ => escaped(&text),
+        _ => filters::escaped(&text),
     };
     out.write_str(&text)
         .map_err(|_| Error::new(ErrorKind::WriteFailure, "the output could not be written"))
@@ -112,12 +107,19 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
             out.push_str(&f64::try_from(value.clone()).map_or_else(|_| value.to_string(), python::float_text));
         }
         ValueKind::Seq | ValueKind::Iterable if depth < MAX_DEPTH => {
-            out.push('[');
-            for (index, item) in value.try_iter().into_iter().flatten().enumerate() {
-                out.push_str(if index == 0 { "" } else { ", " });
+            let is_tuple = FirstLetter::of(value) == Some('(');
+            out.push(if is_tuple { '(' } else { '[' });
+            let mut count = 0;
+            for item in value.try_iter().into_iter().flatten() {
+                out.push_str(if count == 0 { "" } else { ", " });
                 write_repr(out, &item, depth + 1);
+                count += 1;
             }
-            out.push(']');
+            out.push_str(match (is_tuple, count) {
+                (false, _) => "]",
+                (true, 1) => ",)",
+                (true, _) => ")",
+            });
         }
         ValueKind::Map if depth < MAX_DEPTH => {
             out.push('{');
@@ -133,36 +135,23 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) {
     }
 }
 
-/// `{{ 3.14159|format("%.2f") }}`: the contract's `format` puts one number into a printf form.
-fn format_number(value: Value, form: String) -> Result<String, Error> {
-    let number = match value.as_str() {
-        Some(text) => python::parse_float(text),
-        None => f64::try_from(value.clone()).ok(),
-    };
-    let number = number.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("could not convert {value} to a number")))?;
-    minijinja::formatting::format(minijinja::formatting::FormatStyle::Printf, &form, &[Value::from(number)])
+/// Takes the first letter that is written and stops: the engine tells a tuple from a list in its text only.
+struct FirstLetter(Option<char>);
+
+impl FirstLetter {
+    fn of(value: &Value) -> Option<char> {
+        let mut first = Self(None);
+        // The error is the stop.
+        let _ = write!(first, "{value}");
+        first.0
+    }
 }
 
-fn escape(value: Value) -> Value {
-    if value.is_safe() {
-        return value;
+impl Write for FirstLetter {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = text.chars().next();
+        if self.0.is_some() { Err(fmt::Error) } else { Ok(()) }
     }
-    Value::from_safe_string(escaped(&text_of(&value)))
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            _ => out.push(letter),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -224,6 +213,44 @@ mod tests {
     fn format_takes_one_number() {
         assert_eq!(rendered("{{ 3.14159|format('%.2f') }}", json!({})).unwrap(), "3.14");
         assert!(rendered("{{ 'abc'|format('%.2f') }}", json!({})).is_err());
+    }
+
+    #[test]
+    fn filters_take_arguments_by_place() {
+        let variables = json!({ "x": "the quick brown fox" });
+        assert_eq!(
+            rendered("{{ x|truncate(12) }}{{ x|truncate(5, true, leeway=0) }}", variables).unwrap(),
+            "the...th..."
+        );
+        assert_eq!(
+            rendered(
+                "[{{ 'ab'|center(5) }}]{{ 'abc'|int }}{{ '4.7'|int }}{{ 'q'|int(9) }}{{ 'é/'|urlencode }}",
+                json!({})
+            )
+            .unwrap(),
+            "[  ab ]049%C3%A9/"
+        );
+    }
+
+    #[test]
+    fn tuples_are_told_from_lists() {
+        assert_eq!(
+            rendered("{{ (1, 2) }}{{ (1,) }}{{ x.items()|list }}", json!({ "x": { "a": 1 } })).unwrap(),
+            "(1, 2)(1,)[('a', 1)]"
+        );
+    }
+
+    #[test]
+    fn errors_read_as_the_reference_words_them() {
+        let cases = [
+            ("{{ a.b }}", "'a' is undefined"),
+            ("{{ 1|x }}", "No filter named 'x'."),
+            ("{{ range(1) }}", "'range' is undefined"),
+            ("{{ 1/0 }}", "division by zero"),
+        ];
+        for (template, message) in cases {
+            assert_eq!(rendered(template, json!({})).unwrap_err(), message);
+        }
     }
 
     #[test]
