@@ -82,12 +82,13 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
     let (notices, notices_queue) = mpsc::channel(NOTICES);
     let outbox = tokio::spawn(notice::publish(settings.clone(), notices_queue, farewell.clone()));
 
+    let bus = EventBus::start(&settings);
     let intake = Intake {
         ledger: ledger.clone(),
         owner,
         owner_name: host_name(),
         slots: settings.executor.num_graph_workers as usize,
-        shift: Arc::new(shift(&settings, ledger, owner, lease, notices, &farewell)),
+        shift: Arc::new(shift(&settings, ledger, owner, lease, notices, &bus, &farewell)),
         clock,
         metrics: ExecutorMetrics::new(&metrics),
         database: health.check("database_manager"),
@@ -98,7 +99,8 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
     };
     intake.run(shutdown).await;
     farewell.trigger();
-    // What is left is bounded: the last notifications and the last scrape.
+    // What is left takes bounded time: the last events, the last notifications and the last scrape.
+    bus.flush().await;
     let _ = outbox.await;
     server.await.map_err(std::io::Error::other)??;
     Ok(())
@@ -110,6 +112,7 @@ fn shift(
     owner: Uuid,
     lease: lease::Lease,
     notices: mpsc::Sender<model::notification::NotificationEvent>,
+    bus: &EventBus,
     farewell: &Shutdown,
 ) -> Shift {
     let limits = Limits {
@@ -118,7 +121,7 @@ fn shift(
         drain: Duration::from_secs(settings.executor.drain_seconds),
     };
     let registry = Registry::standard();
-    let bus = EventBus::start(settings, farewell);
+    let bus = bus.clone();
     let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));
     let deps = Deps {
         registry: registry.clone(),

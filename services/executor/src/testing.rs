@@ -51,7 +51,7 @@ struct TestBlock {
 }
 
 impl TestBlock {
-    fn new(id: BlockId, effects: Effects, seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<dyn Block> {
+    fn make(id: BlockId, effects: Effects, seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<dyn Block> {
         let pin = |name, required| Pin {
             name,
             ty: PinType::Any,
@@ -399,7 +399,7 @@ impl World {
     pub fn with_limits(limits: Limits) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
         let seen = Arc::new(Seen::default());
-        let block = |id, effects| TestBlock::new(id, effects, &seen, &ledger);
+        let block = |id, effects| TestBlock::make(id, effects, &seen, &ledger);
         let registry = Arc::new(Registry::new(vec![
             block(ECHO, Effects::Pure),
             block(EFFECT, Effects::Once),
