@@ -1,6 +1,7 @@
 //! Schedules that came through REST, and the ledger of what was decided about every slot.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use model::{CredentialsMetaInput, GraphExecId, GraphId, Map, Timestamp, UserId};
 use sqlx::postgres::PgRow;
@@ -139,37 +140,53 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Schedules whose slot has come, earliest first. Several schedulers may see the same: the key of the run and
-    /// [`Store::advance_schedule`] decide who fired it.
-    pub async fn due_schedules(&self, limit: i64) -> Result<Vec<Schedule>> {
-        let query = format!("SELECT {SCHEDULE} FROM schedules WHERE next_run_at <= now() ORDER BY next_run_at, id LIMIT $1");
+    /// Claims schedules whose slot has come, earliest first: nobody else gets them for `first_hold`, twice as long with every further
+    /// attempt, at most `longest_hold`. So a slot whose run could not be started is tried again by itself; what was started is moved on with
+    /// [`Store::advance_schedule`]. Should a claim run out under a slow scheduler, the key of the run keeps it from starting twice.
+    pub async fn claim_due_schedules(&self, limit: i64, first_hold: Duration, longest_hold: Duration) -> Result<Vec<Schedule>> {
+        let query = format!(
+            "WITH due AS MATERIALIZED (
+                 SELECT id FROM schedules WHERE next_run_at <= now() AND (retry_at IS NULL OR retry_at <= now())
+                 ORDER BY next_run_at, id LIMIT $1 FOR UPDATE SKIP LOCKED)
+             UPDATE schedules SET attempts = attempts + 1,
+                 retry_at = now() + make_interval(secs => least($2 * power(2, least(attempts, 30)), $3))
+             WHERE id IN (SELECT id FROM due) RETURNING {SCHEDULE}"
+        );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(limit)
+            .bind(first_hold.as_secs_f64())
+            .bind(longest_hold.as_secs_f64())
             .fetch_all(&self.pool)
             .await
             .map_err(|error| self.explain(error))?;
-        rows.iter().map(read).collect()
+        let mut claimed: Vec<Schedule> = rows.iter().map(read).collect::<Result<_>>()?;
+        claimed.sort_by_key(|schedule| (schedule.next_run_at, schedule.id));
+        Ok(claimed)
     }
 
-    /// The earliest slot that is still to come or due, for a timer.
-    pub async fn next_schedule_time(&self) -> Result<Option<Timestamp>> {
-        let next: Option<DateTime<Utc>> = sqlx::query_scalar("SELECT min(next_run_at) FROM schedules WHERE next_run_at IS NOT NULL")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        Ok(next.map(Timestamp::from))
+    /// How long until the next schedule can be claimed, by the database's clock; zero when one is due. None when nothing will ever be.
+    pub async fn next_schedule_due_in(&self) -> Result<Option<Duration>> {
+        let seconds: Option<f64> = sqlx::query_scalar(
+            "SELECT extract(epoch FROM min(greatest(next_run_at, retry_at)) - clock_timestamp())::float8 FROM schedules WHERE next_run_at IS NOT NULL",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
     }
 
     /// Writes the decision about the slot `decision.slot` and moves the schedule on to `next`, in one transaction. False when somebody
     /// else has already moved it on.
     pub async fn advance_schedule(&self, decision: &SlotDecision, next: Option<Timestamp>) -> Result<bool> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let moved = sqlx::query("UPDATE schedules SET next_run_at = $3, updated_at = now() WHERE id = $1 AND next_run_at = $2")
-            .bind(decision.schedule_uid)
-            .bind(decision.slot.into_inner())
-            .bind(next.map(Timestamp::into_inner))
-            .execute(&mut *tx)
-            .await?;
+        let moved = sqlx::query(
+            "UPDATE schedules SET next_run_at = $3, attempts = 0, retry_at = NULL, updated_at = now() WHERE id = $1 AND next_run_at = $2",
+        )
+        .bind(decision.schedule_uid)
+        .bind(decision.slot.into_inner())
+        .bind(next.map(Timestamp::into_inner))
+        .execute(&mut *tx)
+        .await?;
         if moved.rows_affected() == 0 {
             return Ok(false);
         }

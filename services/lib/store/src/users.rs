@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use crate::{Result, Store};
 
@@ -41,10 +42,31 @@ impl Store {
             .ok_or_else(|| crate::Error::NotFound(format!("User {user_id} not found")))
     }
 
-    /// The platform's own user, whom runs belong to that name no owner.
+    /// The user in whose name the platform itself runs things, made on first sight with a profile. It has no mailbox: nothing is sent to it.
     pub async fn ensure_service_user(&self, user_id: UserId) -> Result<()> {
-        let email = format!("{user_id}@service.invalid");
-        self.get_or_create_user(user_id, &email, Some("Platform service")).await.map(drop)
+        let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM users WHERE id = $1)")
+            .bind(user_id)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        if there {
+            return Ok(());
+        }
+        sqlx::query(
+            "WITH made AS (
+                 INSERT INTO users (id, email, email_verified, name) VALUES ($1, $2, false, $3) ON CONFLICT (id) DO NOTHING RETURNING id
+             )
+             INSERT INTO profiles (id, user_id, username, name) SELECT $4, id, $5, $3 FROM made ON CONFLICT (username) DO NOTHING",
+        )
+        .bind(user_id)
+        .bind(format!("{user_id}@service.invalid"))
+        .bind("Platform")
+        .bind(Uuid::now_v7())
+        .bind(format!("platform-{}", user_id.simple()))
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        Ok(())
     }
 
     pub async fn get_user_email(&self, user_id: UserId) -> Result<Option<String>> {
