@@ -1,1 +1,11 @@
-fn main() {}
+//! The scheduler service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::main("scheduler", async |settings, shutdown| {
+        let listener = runtime::serve::bind(&settings.rpc.bind_host, settings.ports.scheduler).await?;
+        scheduler::run(settings, listener, shutdown).await?;
+        Ok::<(), runtime::BoxError>(())
+    })
+}

@@ -1,0 +1,83 @@
+//! The progress of submitted runs as a long poll (design §5, Execution): answered from Postgres, woken by Redis.
+
+use std::time::Duration;
+
+use bus::events::{Channels, Subscriber};
+use model::progress::{ProgressCursor, ProgressPage};
+use runtime::{Settings, Shutdown};
+use store::{IoBlocks, Store};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// Hints may be lost, and Redis may be away: a waiting reader looks for itself this often.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// However many hints come, a reader looks no more often than this.
+const AT_MOST_EVERY: Duration = Duration::from_millis(10);
+/// Well below what any proxy or client waits for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LARGEST_PAGE: u32 = 1000;
+
+#[derive(Clone)]
+pub struct Progress {
+    store: Store,
+    blocks: IoBlocks,
+    hint: watch::Receiver<()>,
+    shutdown: Shutdown,
+}
+
+impl Progress {
+    /// Starts the task that listens for hints.
+    pub fn start(store: Store, blocks: IoBlocks, settings: &Settings, shutdown: &Shutdown) -> Self {
+        let (sender, hint) = watch::channel(());
+        let subscriber = Subscriber::start(settings, shutdown);
+        let channel = Channels::new(settings).progress();
+        let ended = shutdown.clone();
+        tokio::spawn(async move {
+            let forward = async {
+                let mut subscription = subscriber.subscribe(channel).await;
+                loop {
+                    // A gap is a hint as well: something may have happened.
+                    subscription.next().await;
+                    sender.send_replace(());
+                }
+            };
+            tokio::select! {
+                () = forward => {}
+                () = ended.cancelled() => {}
+            }
+        });
+        Self {
+            store,
+            blocks,
+            hint,
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    /// At once when something changed after the cursor, otherwise when something does, at the latest after `wait`.
+    pub async fn after(&self, cursor: &ProgressCursor, wait: Duration, limit: u32) -> store::Result<ProgressPage> {
+        let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+        let limit = limit.clamp(1, LARGEST_PAGE);
+        let mut hint = self.hint.clone();
+        loop {
+            hint.mark_unchanged();
+            let page = self.store.progress_after(cursor, limit, &self.blocks).await?;
+            let now = Instant::now();
+            if !page.runs.is_empty() || now >= deadline || self.shutdown.is_cancelled() {
+                return Ok(page);
+            }
+            tokio::select! {
+                () = sleep_until(deadline.min(now + LOOK_AGAIN)) => {}
+                () = hinted(&mut hint) => sleep_until(deadline.min(now + AT_MOST_EVERY)).await,
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+    }
+}
+
+async fn hinted(hint: &mut watch::Receiver<()>) {
+    if hint.changed().await.is_err() {
+        // The listener has ended, as the shutdown has begun.
+        std::future::pending::<()>().await;
+    }
+}

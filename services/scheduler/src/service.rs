@@ -1,0 +1,116 @@
+//! The methods of the service, each a few lines: check, do, answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::Utc;
+use indexmap::IndexMap;
+use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
+use model::schedule::GraphExecutionJobInfo;
+use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
+use rpc::RpcError;
+use rpc::services::Scheduler;
+use store::{NewSchedule, Schedule};
+use submit::{Origin, SubmitCommand, Submitter};
+use uuid::Uuid;
+
+use crate::cron::ContractCron;
+use crate::error::{ScheduleError, of_store, of_submit};
+use crate::progress::Progress;
+use crate::runs::Runs;
+use crate::schedules::{ScheduleStore, job_info, parse_zone};
+
+pub struct SchedulerService {
+    pub submitter: Submitter,
+    pub schedules: Arc<dyn ScheduleStore>,
+    pub runs: Runs,
+    pub progress: Progress,
+}
+
+#[async_trait]
+impl Scheduler for SchedulerService {
+    async fn add_graph_execution_schedule(
+        &self,
+        user_id: UserId,
+        graph_id: GraphId,
+        graph_version: i32,
+        cron: String,
+        input_data: Map,
+        input_credentials: IndexMap<String, CredentialsMetaInput>,
+        name: Option<String>,
+        user_timezone: Option<String>,
+    ) -> Result<GraphExecutionJobInfo, RpcError> {
+        let parsed: ContractCron = cron.parse().map_err(|error| RpcError::value(format!("{error}")))?;
+        let zone = user_timezone.unwrap_or_default();
+        let zone =
+            parse_zone(&zone).ok_or_else(|| RpcError::value(format!("Unknown time zone \"{zone}\": use an IANA name such as Europe/Paris")))?;
+        let command = SubmitCommand {
+            user_id,
+            graph_id,
+            graph_version: Some(graph_version),
+            inputs: input_data,
+            credentials: input_credentials,
+            origin: Origin::Schedule,
+            ..SubmitCommand::default()
+        };
+        self.submitter.check(&command).await.map_err(of_submit)?;
+        let schedule = NewSchedule {
+            id: Uuid::new_v4(),
+            user_id,
+            graph_id,
+            graph_version,
+            name: name.unwrap_or_default(),
+            cron,
+            timezone: zone.name().to_owned(),
+            inputs: command.inputs,
+            credentials: command.credentials,
+            next_run_at: None,
+        };
+        let schedule = self.schedules.add(schedule, &parsed, zone).await?;
+        tracing::info!(schedule_id = %schedule.id, %user_id, %graph_id, cron = schedule.cron, timezone = schedule.timezone, "schedule created");
+        shown(schedule)
+    }
+
+    async fn delete_graph_execution_schedule(&self, schedule_id: String, user_id: UserId) -> Result<GraphExecutionJobInfo, RpcError> {
+        let unknown = || RpcError::not_found(format!("Job #{schedule_id} not found."));
+        let id: Uuid = schedule_id.parse().map_err(|_| unknown())?;
+        let schedule = self.schedules.get(id).await?.ok_or_else(unknown)?;
+        if schedule.user_id != user_id {
+            return Err(RpcError::not_authorized("User ID does not match the job's user ID"));
+        }
+        self.schedules.delete(id).await?;
+        tracing::info!(schedule_id, %user_id, "schedule deleted");
+        shown(schedule)
+    }
+
+    async fn get_graph_execution_schedules(
+        &self,
+        graph_id: Option<GraphId>,
+        user_id: Option<UserId>,
+    ) -> Result<Vec<GraphExecutionJobInfo>, RpcError> {
+        let now = Utc::now();
+        let schedules = self.schedules.list(user_id, graph_id).await?;
+        Ok(schedules.into_iter().filter_map(|schedule| job_info(schedule, now)).collect())
+    }
+
+    async fn submit_graph_execution(&self, request: SubmitRequest) -> Result<Submitted, RpcError> {
+        self.runs.submit(request).await
+    }
+
+    async fn stop_graph_execution(&self, graph_exec_id: GraphExecId) -> Result<ExecutionStatus, RpcError> {
+        self.runs.stop(graph_exec_id).await
+    }
+
+    async fn get_execution_progress(&self, cursor: Option<ProgressCursor>, wait_ms: u64, limit: u32) -> Result<ProgressPage, RpcError> {
+        let cursor = cursor.unwrap_or_default();
+        let page = self.progress.after(&cursor, Duration::from_millis(wait_ms), limit).await;
+        page.map_err(of_store)
+    }
+}
+
+/// A schedule whose last date has passed has no next time to show.
+fn shown(schedule: Schedule) -> Result<GraphExecutionJobInfo, RpcError> {
+    let cron = schedule.cron.clone();
+    job_info(schedule, Utc::now()).ok_or_else(|| ScheduleError::NeverDue(cron).into())
+}
