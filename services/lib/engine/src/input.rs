@@ -7,6 +7,7 @@ use crate::block::BlockKind;
 use crate::convert::{ConversionError, convert};
 use crate::pins::{PinError, merge_inputs};
 use crate::plan::PlanNode;
+use crate::types::PinType;
 use crate::value::{StorageError, clean_map};
 
 /// Why values are no input yet, or never. The message is the contract's.
@@ -30,8 +31,17 @@ pub enum Dynamic {
     Keep,
 }
 
+/// The input of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    pub data: Map,
+    /// A list became a map whose keys are the numbers of its elements, at a pin that does not say that keys are text. Until it
+    /// has been stored, no block takes such a map: the node fails when it starts.
+    pub numbered_keys: bool,
+}
+
 /// Checks and completes the values of a node: defaults, dynamic pins, conversions, schema. The result holds no control characters.
-pub fn resolve(node: &PlanNode, data: Map, dynamic: Dynamic) -> Result<Map, InputError> {
+pub fn resolve(node: &PlanNode, data: Map, dynamic: Dynamic) -> Result<Resolved, InputError> {
     let mismatch = |reason| InputError::Mismatch {
         block: node.block.name,
         reason,
@@ -44,14 +54,28 @@ pub fn resolve(node: &PlanNode, data: Map, dynamic: Dynamic) -> Result<Map, Inpu
     if dynamic == Dynamic::Merge {
         data = merge_inputs(data)?;
     }
+    let mut numbered_keys = false;
     for (name, ty) in &node.block.conversions {
         if let Some(value) = data.get_mut(*name).filter(|value| !value.is_null()) {
+            numbered_keys |= numbers_keys(value, ty);
             let converted = convert(value.take(), ty)?;
             *value = converted.into_value().ok_or(StorageError::NonFinite)?;
         }
     }
     check(node, &data).map_err(mismatch)?;
-    Ok(clean_map(data)?)
+    Ok(Resolved {
+        data: clean_map(data)?,
+        numbered_keys,
+    })
+}
+
+fn numbers_keys(value: &Value, ty: &PinType) -> bool {
+    let is_list = value.as_array().is_some_and(|items| !items.is_empty());
+    match ty {
+        PinType::Dict(key, _) => is_list && **key == PinType::Any,
+        PinType::Optional(inner) => numbers_keys(value, inner),
+        _ => false,
+    }
 }
 
 /// The node's defaults, overridden by what has arrived. Values for an agent have their own place in the defaults.

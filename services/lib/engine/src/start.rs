@@ -24,7 +24,7 @@ pub fn starting_inputs(plan: &Plan, inputs: &Map, masks: &NodeInputMasks) -> Res
         let resolved = storable_map(data)
             .map_err(|error| refused(error.to_string()))
             .and_then(|data| resolve(node, data, Dynamic::Merge).map_err(|error| refused(error.to_string())))?;
-        starting.push((node.id, resolved));
+        starting.push((node.id, resolved.data));
     }
     if starting.is_empty() {
         return Err(GraphError::NoStartingNode);

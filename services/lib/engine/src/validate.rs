@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::block::{BlockCatalog, BlockDescriptor, BlockKind};
 use crate::error::{GraphError, NodeErrors, Side};
-use crate::pins::{declared_name, is_tool};
+use crate::pins::{declared_name, is_dynamic, is_tool};
 use crate::plan::describe;
 use crate::schema::is_credentials;
 
@@ -113,6 +113,12 @@ fn judge(graph: &GraphModel, catalog: &dyn BlockCatalog, masks: &NodeInputMasks,
             let id = node.id.to_string();
             let given = Given {
                 defaults: &node.input_default,
+                flattened: node
+                    .input_default
+                    .keys()
+                    .filter(|name| is_dynamic(name))
+                    .map(|name| declared_name(name))
+                    .collect(),
                 linked: linked.get(id.as_str()),
                 mask: masks.get(&node.id),
             };
@@ -133,13 +139,15 @@ fn judge(graph: &GraphModel, catalog: &dyn BlockCatalog, masks: &NodeInputMasks,
 /// Where a node's values come from before it runs.
 struct Given<'a> {
     defaults: &'a Map,
+    /// Bases of the defaults with flattened names.
+    flattened: HashSet<&'a str>,
     linked: Option<&'a HashSet<&'a str>>,
     mask: Option<&'a Map>,
 }
 
 impl Given<'_> {
     fn has(&self, name: &str) -> bool {
-        self.value(name).is_some() || self.linked.is_some_and(|names| names.contains(name))
+        self.value(name).is_some() || self.flattened.contains(name) || self.linked.is_some_and(|names| names.contains(name))
     }
 
     fn value(&self, name: &str) -> Option<&Value> {
@@ -153,6 +161,11 @@ fn judge_fields(block: &BlockDescriptor, given: &Given<'_>, purpose: Purpose, fi
         if must_be_complete && pin.required && !is_credentials(pin.name) && !given.has(pin.name) {
             fields.insert(pin.name.to_owned(), REQUIRED.to_owned());
         }
+    }
+    // The name is part of the graph's interface: no link can bring it.
+    let names_interface = matches!(block.kind, BlockKind::Input | BlockKind::Output);
+    if purpose == Purpose::Save && names_interface && block.input("name").is_some() && !given.defaults.contains_key("name") {
+        fields.insert("name".to_owned(), REQUIRED.to_owned());
     }
     if block.kind == BlockKind::Input
         && let Some(name) = given.value("name").and_then(Value::as_str)

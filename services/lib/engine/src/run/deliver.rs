@@ -142,6 +142,8 @@ impl Run {
         let resolved = resolve(sink, data, Dynamic::Merge).ok()?;
         let exec = self.execs.get_mut(index)?;
         let node = exec.node;
+        exec.numbered_keys = resolved.numbered_keys;
+        let resolved = resolved.data;
         exec.execution_data = Some(resolved.clone());
         exec.queue_time = Some(at);
         self.set_node_status(index, ExecutionStatus::Queued, Some(resolved.clone()), None, at);

@@ -126,7 +126,7 @@ impl Run {
         let node = plan.at(exec.node)?;
         let repeated = exec.status == ExecutionStatus::Running;
         let mut data = exec.data().clone();
-        let node_exec_id = exec.id;
+        let (node_exec_id, numbered_keys) = (exec.id, exec.numbered_keys);
         exec.start_time = Some(at);
         exec.in_flight = true;
         self.in_flight += 1;
@@ -137,12 +137,20 @@ impl Run {
         if let Some(mask) = self.facts.nodes_input_masks.get(&node.id) {
             data.extend(mask.clone());
         }
+        if numbered_keys {
+            let error = format!(
+                "raised by {} with message: keys must be text. block_id: {}",
+                node.block.name, node.block.id
+            );
+            self.finish(node_exec_id, NodeResult::Failed { error }, NodeStats::default(), at);
+            return None;
+        }
         match resolve(node, data, Dynamic::Keep) {
-            Ok(data) => Some(NodeStart {
+            Ok(resolved) => Some(NodeStart {
                 node_exec_id,
                 node_id: node.id,
                 block_id: node.block.id,
-                input: self.block_input(node, data),
+                input: self.block_input(node, resolved.data),
                 effects: node.block.effects,
                 repeated,
             }),

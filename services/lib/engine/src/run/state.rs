@@ -21,6 +21,8 @@ pub(super) struct Exec {
     pub inputs: Map,
     /// The resolved input, from QUEUED on.
     pub execution_data: Option<Map>,
+    /// See [`crate::input::Resolved`].
+    pub numbered_keys: bool,
     pub outputs: Outputs,
     pub add_time: Timestamp,
     pub queue_time: Option<Timestamp>,
@@ -44,6 +46,7 @@ impl Exec {
             status: ExecutionStatus::Incomplete,
             inputs: Map::new(),
             execution_data: None,
+            numbered_keys: false,
             outputs: Outputs::new(),
             add_time: at,
             queue_time: None,

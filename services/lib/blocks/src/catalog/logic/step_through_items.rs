@@ -30,7 +30,7 @@ pub(crate) fn block() -> Immediate {
             .placeholder("[1, 2, 3]"),
     )
     .input(
-        optional("items_object", PinType::object(), Value::Object(Map::new()))
+        optional("items_object", PinType::dict(PinType::Any, PinType::Any), Value::Object(Map::new()))
             .basic()
             .about("The dictionary.")
             .placeholder("{\"key\": \"value\"}"),
