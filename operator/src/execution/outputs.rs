@@ -29,13 +29,8 @@ pub fn fit(outputs: &Outputs) -> (Map<String, Value>, bool) {
             }
             truncated = true;
             // The beginning of a long text says more than nothing.
-            if let Value::String(text) = value
-                && left > 64
-            {
-                let mut text = text.clone();
-                crds::conditions::truncate(&mut text, left / 2 - 16);
-                left = left.saturating_sub(Value::String(text.clone()).to_string().len() + 1);
-                list.push(Value::String(text));
+            if let Value::String(text) = value {
+                list.extend(beginning(text, left.saturating_sub(1)));
             }
             break;
         }
@@ -45,6 +40,22 @@ pub fn fit(outputs: &Outputs) -> (Map<String, Value>, bool) {
         }
     }
     (kept, truncated)
+}
+
+/// The longest beginning of a text, by halves, that takes at most so many bytes as JSON.
+fn beginning(text: &str, room: usize) -> Option<Value> {
+    let mut length = room;
+    while length > 16 {
+        let mut text = text.to_owned();
+        crds::conditions::truncate(&mut text, length);
+        let value = Value::String(text);
+        if value.to_string().len() <= room {
+            return Some(value);
+        }
+        // Control characters and quotes take more room as JSON.
+        length /= 2;
+    }
+    None
 }
 
 #[cfg(test)]

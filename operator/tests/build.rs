@@ -1,0 +1,226 @@
+//! The objects of a platform, as they are applied. `INSTA_UPDATE=always cargo test -p operator` accepts a wanted change.
+
+use std::collections::BTreeMap;
+
+use crds::AutoGPTPlatform;
+use crds::conditions::reason;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use operator::config::DefaultImages;
+use operator::platform::build::{Resources, build, generate};
+use operator::platform::component::{Component, DataStore};
+use operator::platform::dereference::{Dereferenced, secret_names};
+use operator::platform::validate::{Generated, Names, Problem, Validated, validate};
+use serde_json::{Value, json};
+
+fn platform(spec: Value) -> AutoGPTPlatform {
+    serde_json::from_value(json!({
+        "apiVersion": "autogpt.dev/v1alpha1",
+        "kind": "AutoGPTPlatform",
+        "metadata": {"name": "autogpt", "namespace": "agents", "uid": "11111111-2222-4333-8444-555555555555", "generation": 1},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn defaults() -> DefaultImages {
+    DefaultImages {
+        repository: Some("registry.example/autogpt".to_owned()),
+        tag: Some("1.2.3".to_owned()),
+        pull_policy: None,
+        postgres: "postgres:17".to_owned(),
+        redis: "redis:7".to_owned(),
+        rabbitmq: "rabbitmq:4".to_owned(),
+    }
+}
+
+fn secret(pairs: BTreeMap<String, String>) -> Secret {
+    Secret {
+        data: Some(pairs.into_iter().map(|(key, value)| (key, ByteString(value.into_bytes()))).collect()),
+        ..Secret::default()
+    }
+}
+
+/// All of a platform's Secrets: generated ones as the operator makes them, others with the keys `url` and `key`.
+fn found(platform: &AutoGPTPlatform) -> Dereferenced {
+    let names = Names::new("autogpt");
+    let mut found = Dereferenced::default();
+    for name in secret_names(platform) {
+        let kind = [Generated::Jwt, Generated::RpcToken]
+            .into_iter()
+            .chain(DataStore::ALL.map(Generated::Data))
+            .find(|kind| match kind {
+                Generated::Jwt => name == names.jwt(),
+                Generated::RpcToken => name == names.rpc_token(),
+                Generated::Data(store) => name == names.data(*store),
+            });
+        let pairs = match kind {
+            Some(kind) => generate(&names, &kind, || "0123456789abcdef".to_owned()),
+            None => BTreeMap::from([("url".to_owned(), format!("scheme://{name}")), ("key".to_owned(), "value".to_owned())]),
+        };
+        found.secrets.insert(name, Some(secret(pairs)));
+    }
+    found
+}
+
+fn validated(spec: Value) -> Validated {
+    let platform = platform(spec);
+    validate(&platform, &found(&platform), &defaults()).unwrap()
+}
+
+fn everything_elsewhere() -> Value {
+    json!({
+        "postgres": {"external": {"secretRef": {"name": "db"}}},
+        "redis": {"external": {"secretRef": {"name": "cache"}}},
+        "rabbitmq": {"external": {"secretRef": {"name": "broker"}}},
+        "auth": {"jwtSecretRef": {"name": "tokens", "key": "key"}},
+        "smtp": {"secretRef": {"name": "mail"}},
+        "scheduler": {"store": "postgres"},
+        "image": {"repository": "other.example/a", "tag": "2", "pullPolicy": "Always"},
+        "components": {"executor": {"replicas": 3, "resources": {"limits": {"memory": "1Gi"}}, "env": [
+            {"name": "LOG_FORMAT", "value": "pretty"},
+            {"name": "EXTRA", "secretKeyRef": {"name": "mine", "key": "key"}},
+        ]}},
+    })
+}
+
+fn yaml(resources: &Resources) -> String {
+    let Resources {
+        service_account,
+        role,
+        role_binding,
+        services,
+        stateful_sets,
+        migration,
+        deployments,
+    } = resources;
+    let mut documents: Vec<Value> = Vec::new();
+    documents.extend(service_account.iter().map(|object| json!(object)));
+    documents.extend(role.iter().map(|object| json!(object)));
+    documents.extend(role_binding.iter().map(|object| json!(object)));
+    documents.extend(services.iter().map(|object| json!(object)));
+    documents.extend(stateful_sets.iter().map(|object| json!(object)));
+    documents.push(json!(migration));
+    documents.extend(deployments.values().map(|object| json!(object)));
+    documents.iter().map(|document| serde_yaml::to_string(document).unwrap()).collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn a_platform_with_everything_of_its_own() {
+    insta::assert_snapshot!(yaml(&build(&validated(json!({})))));
+}
+
+#[test]
+fn a_platform_on_existing_data_services() {
+    insta::assert_snapshot!(yaml(&build(&validated(everything_elsewhere()))));
+}
+
+#[test]
+fn the_same_platform_gives_the_same_objects() {
+    assert_eq!(build(&validated(json!({}))), build(&validated(json!({}))));
+}
+
+#[test]
+fn a_changed_secret_rolls_out_what_uses_it_and_nothing_else() {
+    let platform = platform(json!({}));
+    let mut secrets = found(&platform);
+    let before = build(&validate(&platform, &secrets, &defaults()).unwrap());
+    let jwt = BTreeMap::from([("JWT_VERIFY_KEY".to_owned(), "another".to_owned())]);
+    secrets.secrets.insert("autogpt-jwt".to_owned(), Some(secret(jwt)));
+    let after = build(&validate(&platform, &secrets, &defaults()).unwrap());
+    for component in Component::ALL {
+        let changed = before.deployments[&component] != after.deployments[&component];
+        assert_eq!(changed, component.checks_users(), "{component:?}");
+    }
+    assert_eq!(before.stateful_sets, after.stateful_sets);
+    assert_eq!(before.migration, after.migration);
+}
+
+#[test]
+fn another_version_is_another_migration() {
+    let one = build(&validated(json!({"image": {"tag": "1"}})));
+    let other = build(&validated(json!({"image": {"tag": "2"}})));
+    assert_ne!(one.migration.metadata.name, other.migration.metadata.name);
+    let more_executors = build(&validated(json!({"image": {"tag": "1"}, "components": {"executor": {"replicas": 5}}})));
+    assert_eq!(one.migration, more_executors.migration);
+}
+
+#[test]
+fn no_pod_may_more_than_it_must() {
+    for spec in [json!({}), everything_elsewhere()] {
+        let resources = build(&validated(spec));
+        let templates = resources
+            .deployments
+            .values()
+            .map(|object| json!(object.spec.as_ref().unwrap().template))
+            .chain(resources.stateful_sets.iter().map(|object| json!(object.spec.as_ref().unwrap().template)))
+            .chain([json!(resources.migration.spec.as_ref().unwrap().template)]);
+        for template in templates {
+            let (pod, container) = (&template["spec"], &template["spec"]["containers"][0]);
+            let name = &container["name"];
+            assert_eq!(pod["enableServiceLinks"], false, "{name}");
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{name}");
+            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{name}");
+            assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]), "{name}");
+            let may_call_the_api_server = pod["automountServiceAccountToken"] == true;
+            assert_eq!(may_call_the_api_server, name == "scheduler" && pod["serviceAccountName"].is_string(), "{name}");
+        }
+    }
+}
+
+fn problems(spec: Value, change: impl FnOnce(&mut Dereferenced)) -> Vec<Problem> {
+    let platform = platform(spec);
+    let mut found = found(&platform);
+    change(&mut found);
+    validate(&platform, &found, &defaults()).unwrap_err()
+}
+
+#[test]
+fn a_missing_secret_is_named_with_the_command_that_makes_it() {
+    let found = problems(everything_elsewhere(), |found| {
+        found.secrets.insert("db".to_owned(), None);
+    });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].reason, reason::SECRET_MISSING);
+    insta::assert_snapshot!(found[0].message, @"Secret db, named in spec.postgres.external, does not exist: create it, for example with `kubectl -n agents create secret generic db --from-literal=url=postgresql://user:password@host:5432/database`");
+}
+
+#[test]
+fn all_problems_are_said_at_once() {
+    let found = problems(everything_elsewhere(), |found| {
+        found.secrets.insert("db".to_owned(), None);
+        found.secrets.insert("cache".to_owned(), Some(secret(BTreeMap::from([("url".to_owned(), String::new())]))));
+        found.secrets.insert("tokens".to_owned(), Some(secret(BTreeMap::new())));
+        found.secrets.insert("mail".to_owned(), None);
+        found.secrets.insert("mine".to_owned(), None);
+    });
+    let reasons: Vec<&str> = found.iter().map(|problem| problem.reason).collect();
+    use reason::{SECRET_INCOMPLETE, SECRET_MISSING};
+    assert_eq!(reasons, [SECRET_MISSING, SECRET_INCOMPLETE, SECRET_INCOMPLETE, SECRET_MISSING, SECRET_MISSING]);
+}
+
+#[test]
+fn generated_secrets_that_are_absent_are_to_be_made_and_incomplete_ones_are_a_problem() {
+    let platform = platform(json!({}));
+    let nothing = Dereferenced {
+        secrets: secret_names(&platform).into_iter().map(|name| (name, None)).collect(),
+    };
+    let validated = validate(&platform, &nothing, &defaults()).unwrap();
+    assert_eq!(validated.generated.iter().filter(|(_, _, missing)| *missing).count(), 5);
+    let found = problems(json!({}), |found| {
+        found.secrets.insert("autogpt-postgres".to_owned(), Some(secret(BTreeMap::from([("url".to_owned(), "x".to_owned())]))));
+    });
+    assert!(found.iter().all(|problem| problem.reason == reason::SECRET_INCOMPLETE), "{found:?}");
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn a_platform_without_an_image_says_where_to_name_one() {
+    let platform = platform(json!({}));
+    let none = DefaultImages { tag: None, ..defaults() };
+    let found = validate(&platform, &found(&platform), &none).unwrap_err();
+    assert_eq!(found[0].reason, reason::IMAGE_MISSING);
+    assert!(found[0].message.contains("spec.image.tag"));
+}
