@@ -1,7 +1,7 @@
 //! Does what `make up` does on a cluster of its own, looks at everything a newcomer is promised, then breaks it.
 //!
 //! One test, because the cluster is made once; each step is a function that says what it shows.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::expect_used, clippy::print_stdout)]
 
 use std::time::Duration;
 
