@@ -12,7 +12,7 @@ pub mod testing;
 
 use std::path::{Path, PathBuf};
 
-use process::{Guardian, Process};
+use process::{Guardian, Process, free_ports};
 
 /// Why a service could not be started, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,26 @@ pub struct Stack {
     pub amqp_url: String,
     /// RabbitMQ's management API, with credentials.
     pub rabbitmq_api_url: String,
-    _guardian: Guardian,
+    directory: PathBuf,
+    options: Options,
+    ports: Ports,
+    guardian: Guardian,
+}
+
+/// A service that a test may kill and start again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Postgres,
+    Redis,
+    RabbitMq,
+}
+
+/// Where the services listen, also after they were started again.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    postgres: u16,
+    redis: u16,
+    rabbitmq: [u16; 4],
 }
 
 impl Stack {
@@ -63,10 +82,16 @@ impl Stack {
     pub async fn start(dir: &Path, options: Options) -> Result<Self, Error> {
         runtime::install_tls_provider();
         let mut guardian = Guardian::start()?;
+        let [postgres, redis, amqp, management, distribution, names] = free_ports()?;
+        let ports = Ports {
+            postgres,
+            redis,
+            rabbitmq: [amqp, management, distribution, names],
+        };
         // RabbitMQ takes longest: all three start at once.
-        let rabbitmq = rabbitmq::spawn(&dir.join("rabbitmq"), &mut guardian)?;
-        let redis = redis::spawn(&dir.join("redis"), &mut guardian)?;
-        let postgres = postgres::spawn(&dir.join("postgres"), options, &mut guardian).await?;
+        let rabbitmq = rabbitmq::spawn(&dir.join("rabbitmq"), ports.rabbitmq, &mut guardian)?;
+        let redis = redis::spawn(&dir.join("redis"), ports.redis, &mut guardian)?;
+        let postgres = postgres::spawn(&dir.join("postgres"), ports.postgres, options, &mut guardian).await?;
         let (mut rabbitmq, mut redis, mut postgres) = (rabbitmq, redis, postgres);
         let database_url = postgres.ready().await?;
         let redis_url = redis.ready().await?;
@@ -79,8 +104,42 @@ impl Stack {
             redis_url,
             amqp_url,
             rabbitmq_api_url,
-            _guardian: guardian,
+            directory: dir.to_owned(),
+            options,
+            ports,
+            guardian,
         })
+    }
+
+    /// SIGKILL, as a crash of the machine would end it.
+    pub async fn kill(&mut self, part: Part) {
+        match part {
+            Part::Postgres => self.postgres.stop("KILL").await,
+            Part::Redis => self.redis.stop("KILL").await,
+            Part::RabbitMq => self.rabbitmq.discard().await,
+        }
+    }
+
+    /// Starts a killed service again, on the same port and with the data that it left.
+    pub async fn restart(&mut self, part: Part) -> Result<(), Error> {
+        let (directory, guardian) = (&self.directory, &mut self.guardian);
+        match part {
+            Part::Postgres => {
+                let mut starting = postgres::spawn(&directory.join("postgres"), self.ports.postgres, self.options, guardian).await?;
+                starting.ready().await?;
+                self.postgres = starting.process;
+            }
+            Part::Redis => {
+                let mut starting = redis::spawn(&directory.join("redis"), self.ports.redis, guardian)?;
+                starting.ready().await?;
+                self.redis = starting.process;
+            }
+            Part::RabbitMq => {
+                self.rabbitmq = rabbitmq::spawn(&directory.join("rabbitmq"), self.ports.rabbitmq, guardian)?;
+                self.rabbitmq.ready().await?;
+            }
+        }
+        Ok(())
     }
 
     /// The addresses as settings of the platform.
@@ -95,11 +154,13 @@ impl Stack {
     /// Ends the services at once: their data is thrown away.
     pub async fn discard(mut self) {
         tokio::join!(self.postgres.stop("KILL"), self.redis.stop("KILL"), self.rabbitmq.discard());
+        self.guardian.dismiss().await;
     }
 
     /// Ends the services so that their data is complete. Takes up to about ten seconds, RabbitMQ being the slowest.
     pub async fn stop(mut self) {
         tokio::join!(self.postgres.stop("INT"), self.redis.stop("TERM"), self.rabbitmq.stop());
+        self.guardian.dismiss().await;
     }
 }
 

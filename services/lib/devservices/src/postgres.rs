@@ -6,7 +6,7 @@ use std::process::Stdio;
 use sqlx::Connection;
 use tokio::process::Command;
 
-use crate::process::{Guardian, Process, free_ports};
+use crate::process::{Guardian, Process};
 use crate::{Error, Options, find, make_directory};
 
 pub(crate) struct Starting {
@@ -14,14 +14,13 @@ pub(crate) struct Starting {
     url: String,
 }
 
-pub(crate) async fn spawn(dir: &Path, options: Options, guardian: &mut Guardian) -> Result<Starting, Error> {
+pub(crate) async fn spawn(dir: &Path, port: u16, options: Options, guardian: &mut Guardian) -> Result<Starting, Error> {
     make_directory(dir)?;
     let data = dir.join("data");
     let log = dir.join("log");
     if !data.join("PG_VERSION").exists() {
         initialise(dir, &data, options).await?;
     }
-    let [port] = free_ports()?;
     let mut command = as_postgres(find::postgres_program("postgres")?.as_path());
     command.arg("-D").arg(&data).args([
         "-p",
@@ -68,7 +67,11 @@ async fn initialise(dir: &Path, data: &Path, options: Options) -> Result<(), Err
     if output.status.success() {
         return Ok(());
     }
-    Err(failed(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())))
+    let mut reason = String::from_utf8_lossy(&output.stderr).into_owned();
+    if reason.contains("Permission denied") {
+        reason.push_str("the user `postgres` must be able to enter every directory above it: choose another data directory");
+    }
+    Err(failed(std::io::Error::other(reason)))
 }
 
 fn as_postgres(program: &Path) -> Command {

@@ -18,7 +18,7 @@ const STOP: Duration = Duration::from_secs(15);
 /// A small shell that holds the other end of a pipe. When this process is gone, however it went, the pipe closes and
 /// the shell ends the process groups that were registered.
 pub(crate) struct Guardian {
-    _child: Child,
+    child: Child,
     groups: Option<ChildStdin>,
 }
 
@@ -44,7 +44,12 @@ impl Guardian {
                 source,
             })?;
         let groups = child.stdin.take();
-        Ok(Self { _child: child, groups })
+        Ok(Self { child, groups })
+    }
+
+    /// Sends it away when everything it guarded has ended: later, other processes may have these numbers.
+    pub async fn dismiss(mut self) {
+        let _ = self.child.kill().await;
     }
 
     fn register(&mut self, group: u32) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::process::{Guardian, Process, free_ports};
+use crate::process::{Guardian, Process};
 use crate::{Error, find, make_directory, write_file};
 
 pub(crate) struct RabbitMq {
@@ -14,13 +14,14 @@ pub(crate) struct RabbitMq {
     management_port: u16,
 }
 
-pub(crate) fn spawn(dir: &Path, guardian: &mut Guardian) -> Result<RabbitMq, Error> {
+/// `ports`: AMQP, management, distribution, name server.
+pub(crate) fn spawn(dir: &Path, ports: [u16; 4], guardian: &mut Guardian) -> Result<RabbitMq, Error> {
     let home = dir.join("home");
     make_directory(&home)?;
     // Debian's script on the PATH changes user and redirects the logs; this one is the original.
     let program = find::program("rabbitmq-server", "rabbitmq-server", &["/usr/lib/rabbitmq/bin"])?;
     let epmd = find::program("epmd", "erlang-base", &[])?;
-    let [port, management_port, distribution_port, epmd_port] = free_ports()?;
+    let [port, management_port, distribution_port, epmd_port] = ports;
 
     let mut name_server = Command::new(epmd);
     name_server.args(["-address", "127.0.0.1", "-port", &epmd_port.to_string()]);

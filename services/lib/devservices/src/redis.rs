@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::process::{Guardian, Process, free_ports};
+use crate::process::{Guardian, Process};
 use crate::{Error, find, make_directory};
 
 pub(crate) struct Starting {
@@ -12,9 +12,8 @@ pub(crate) struct Starting {
     url: String,
 }
 
-pub(crate) fn spawn(dir: &Path, guardian: &mut Guardian) -> Result<Starting, Error> {
+pub(crate) fn spawn(dir: &Path, port: u16, guardian: &mut Guardian) -> Result<Starting, Error> {
     make_directory(dir)?;
-    let [port] = free_ports()?;
     let mut command = Command::new(find::program("redis-server", "redis-server", &[])?);
     command
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
