@@ -1,1 +1,68 @@
-//! db
+//! The database manager (port 8005): the only way to the database for executor, scheduler and notification (internals §1.5), the relay that
+//! brings accepted runs to RabbitMQ, and the sweeper that takes runs from executors that are gone (design §6).
+
+mod errors;
+mod instruments;
+mod manager;
+mod migrate;
+mod relay;
+mod schema;
+mod sweeper;
+
+use std::sync::Arc;
+
+use blocks::Registry;
+use bus::amqp::Publisher;
+use bus::amqp::topology::Topology;
+use runtime::{Health, Metrics, Settings, Shutdown};
+use store::Store;
+use tokio::net::TcpListener;
+
+use crate::instruments::Instruments;
+use crate::manager::Manager;
+use crate::relay::Relay;
+
+pub use crate::migrate::migrate;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("the database was not there within {seconds} s: {cause}")]
+    NoDatabase { seconds: u64, cause: store::Error },
+    #[error("the migration was stopped before the database was there")]
+    Stopped,
+    #[error("the server failed: {0}")]
+    Server(#[from] std::io::Error),
+}
+
+/// Serves until the shutdown. Starts without PostgreSQL and RabbitMQ and waits for them; `/readyz` says for what.
+pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
+    let health = Health::new(&shutdown);
+    let metrics = Metrics::new();
+    let instruments = Instruments::new(&metrics);
+    let registry = Registry::standard();
+    let manager = Manager::new(settings.clone(), store.clone(), registry, instruments.clone());
+
+    let publisher = Publisher::new(&settings, "database manager", &[Topology::Executions]);
+    let relay = Relay::new(store.clone(), publisher, instruments.clone());
+    let tasks = [
+        tokio::spawn(schema::watch(settings.clone(), store.clone(), health.check("database"), shutdown.clone())),
+        tokio::spawn(relay.run(shutdown.clone())),
+        tokio::spawn(sweeper::run(store.clone(), instruments, shutdown.clone())),
+    ];
+
+    let mut router = rpc::services::database_manager_router(Arc::new(manager), &settings, &health);
+    if settings.enable_metrics {
+        router = router.merge(metrics.router());
+    }
+    runtime::serve::http(listener, router, shutdown.clone()).await?;
+    shutdown.trigger();
+    for task in tasks {
+        // A panic in a task was logged where it happened.
+        let _ = task.await;
+    }
+    store.close().await;
+    Ok(())
+}

@@ -60,7 +60,7 @@ impl Store {
     ) -> Result<Option<GraphExecution>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         lock_unleased(&mut tx, &[graph_exec_id]).await?;
-        let ended: Vec<GraphExecId> = sqlx::query_scalar(
+        let changed: Vec<GraphExecId> = sqlx::query_scalar(
             "UPDATE graph_executions SET status = coalesce($2, status), stats = coalesce($3, stats), updated_at = now(),
                  started_at = CASE WHEN $2 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END,
                  ended_at = CASE WHEN $2 IN ('COMPLETED', 'FAILED', 'TERMINATED') THEN now() ELSE ended_at END,
@@ -74,8 +74,10 @@ impl Store {
         .bind(words(to.map_or(&[][..], ExecutionStatus::allowed_from)))
         .fetch_all(&mut *tx)
         .await?;
-        if to.is_some_and(ExecutionStatus::is_terminal) {
-            control::wake_parents(&mut tx, &ended).await?;
+        match to {
+            Some(ExecutionStatus::Queued) => control::announce(&mut tx, &changed).await?,
+            Some(to) if to.is_terminal() => control::wake_parents(&mut tx, &changed).await?,
+            _ => {}
         }
         tx.commit().await?;
         self.get_execution(None, graph_exec_id, blocks).await

@@ -95,6 +95,15 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
     wake_parents(connection, &ended).await
 }
 
+/// Runs that wait for an executor now.
+pub(crate) async fn announce(connection: &mut PgConnection, ids: &[GraphExecId]) -> Result<()> {
+    sqlx::query("INSERT INTO outbox (graph_exec_id) SELECT * FROM unnest($1::uuid[])")
+        .bind(ids)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The end of a run is news for the run that started it (design §6.7).
 pub(crate) async fn wake_parents(connection: &mut PgConnection, ended: &[GraphExecId]) -> Result<()> {
     if ended.is_empty() {

@@ -26,15 +26,14 @@ pub enum SchemaState {
 impl Store {
     /// Runs the migrations that are missing. Several processes may do so at once: one works, the others wait.
     pub async fn migrate(&self) -> Result<()> {
-        let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
         if let Some(schema) = &self.schema {
             let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
-            connection.execute(sqlx::AssertSqlSafe(create)).await?;
+            self.pool.execute(sqlx::AssertSqlSafe(create)).await.map_err(|error| self.explain(error))?;
         }
         // An older program meets a newer schema during a roll-out back: what it needs is still there.
         let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
         migrator.set_ignore_missing(true);
-        migrator.run(&mut *connection).await.map_err(|error| match error {
+        migrator.run(&self.pool).await.map_err(|error| match error {
             MigrateError::Execute(error) => self.explain(error),
             MigrateError::Dirty(version) => Error::SchemaDirty { version },
             other => Error::Migration(other.to_string()),

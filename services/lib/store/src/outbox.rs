@@ -9,7 +9,7 @@ use crate::{Result, Store};
 /// Rows taken at once.
 const BATCH: i64 = 500;
 
-/// Rows that this process has locked. Dropped without [`OutboxBatch::delete`] they stay and are sent again: a message may come twice,
+/// Rows that this process has locked. Dropped without [`OutboxBatch::settle`] they stay and are sent again: a message may come twice,
 /// never not at all.
 pub struct OutboxBatch {
     tx: Transaction<'static, Postgres>,
@@ -54,10 +54,17 @@ impl Store {
 }
 
 impl OutboxBatch {
-    /// To be called when the broker has confirmed every message.
-    pub async fn delete(mut self) -> Result<()> {
+    /// Forgets the rows whose message the broker has confirmed, `confirmed` being one answer a message; the others are free again.
+    pub async fn settle(mut self, confirmed: &[bool]) -> Result<()> {
+        let done: Vec<i64> = self
+            .ids
+            .iter()
+            .zip(confirmed)
+            .filter(|(_, confirmed)| **confirmed)
+            .map(|(id, _)| *id)
+            .collect();
         sqlx::query("DELETE FROM outbox WHERE id = ANY($1)")
-            .bind(&self.ids)
+            .bind(done)
             .execute(&mut *self.tx)
             .await?;
         self.tx.commit().await?;

@@ -27,6 +27,8 @@ pub struct NewRun {
     pub parent: Option<GraphExecId>,
     pub idempotency_key: Option<String>,
     pub starting_nodes: Vec<StartingNode>,
+    /// Off, the run stays INCOMPLETE and nobody is told of it (the contract's `create_graph_execution`).
+    pub queued: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ impl Store {
             "WITH run AS (
                  INSERT INTO graph_executions (id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks,
                      compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key)
-                 VALUES ($1, $2, $3, $4, 'QUEUED', $5, $6, $7, $8, $9, $10, $11, $12)
+                 VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12)
                  ON CONFLICT (idempotency_key) DO NOTHING
                  RETURNING {META}
              ), started AS (
@@ -92,7 +94,7 @@ impl Store {
                  SELECT i.node_exec_id, i.place - $19, i.name, i.value, run.created_at
                  FROM run CROSS JOIN unnest($16::uuid[], $17::text[], $18::jsonb[]) WITH ORDINALITY AS i(node_exec_id, name, value, place)
              ), told AS (
-                 INSERT INTO outbox (graph_exec_id) SELECT run.id FROM run
+                 INSERT INTO outbox (graph_exec_id) SELECT run.id FROM run WHERE $20
              )
              SELECT {META} FROM run"
         );
@@ -116,6 +118,7 @@ impl Store {
             .bind(pins.names)
             .bind(pins.values)
             .bind(pins.count)
+            .bind(run.queued)
             .fetch_optional(&self.pool)
             .await
             .map_err(|error| self.explain(error))?;

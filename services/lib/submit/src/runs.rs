@@ -78,6 +78,7 @@ impl Submitter {
                     input,
                 })
                 .collect(),
+            queued: true,
         })
     }
 

@@ -194,6 +194,7 @@ pub struct DatabaseSettings {
     #[serde(deserialize_with = "empty_as_none")]
     pub schema: Option<String>,
     pub connection_limit: u32,
+    pub migrate_on_start: bool,
 }
 
 #[derive(Clone, Deserialize, Serialize)]

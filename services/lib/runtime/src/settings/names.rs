@@ -37,6 +37,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("DB_NAME", "database.name"),
     ("DB_SCHEMA", "database.schema"),
     ("DB_CONNECTION_LIMIT", "database.connection_limit"),
+    ("MIGRATE_ON_START", "database.migrate_on_start"),
     ("REDIS_URL", "redis.url"),
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PORT", "redis.port"),

@@ -248,6 +248,7 @@ impl TestGraph {
                 node_id: self.input_node,
                 input: map(json!({"name": "in", "value": "given"})),
             }],
+            queued: true,
         }
     }
 }

@@ -1,0 +1,108 @@
+//! The outbox relay: brings wake-ups to RabbitMQ and forgets them only when the broker has confirmed them (design §6.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::amqp::{Error, Outgoing, Publisher};
+use runtime::Shutdown;
+use runtime::retry::{Backoff, retry_forever};
+use store::{OutboxBatch, Store};
+use tokio::sync::Notify;
+
+use crate::instruments::Instruments;
+
+/// Nudges may be lost: the relay also looks by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The rows of a batch are locked while it is published: a broker that stalls must not hold them, nor the transaction, for long.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(8);
+
+pub struct Relay {
+    store: Store,
+    publisher: Publisher,
+    instruments: Instruments,
+}
+
+impl Relay {
+    pub fn new(store: Store, publisher: Publisher, instruments: Instruments) -> Self {
+        Self {
+            store,
+            publisher,
+            instruments,
+        }
+    }
+
+    pub async fn run(self, shutdown: Shutdown) {
+        let nudge = Arc::new(Notify::new());
+        let ear = tokio::spawn(listen(self.store.clone(), nudge.clone()));
+        let mut backoff = Backoff::default();
+        while !shutdown.is_cancelled() {
+            // No row is locked while RabbitMQ is away.
+            if retry_forever("RabbitMQ", &shutdown, || self.publisher.check()).await.is_none() {
+                break;
+            }
+            let pause = match self.drain().await {
+                Ok(()) => {
+                    backoff.reset();
+                    LOOK_EVERY
+                }
+                Err(error) => {
+                    if backoff.attempts() == 0 {
+                        tracing::warn!(%error, "wake-ups could not be relayed, trying again");
+                    }
+                    backoff.next_delay()
+                }
+            };
+            tokio::select! {
+                () = nudge.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        ear.abort();
+    }
+
+    /// Until the outbox is empty.
+    async fn drain(&self) -> Result<(), RelayError> {
+        while let Some(batch) = self.store.take_outbox().await? {
+            self.relay(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn relay(&self, batch: OutboxBatch) -> Result<(), RelayError> {
+        let messages = batch.messages.iter().map(Outgoing::run).collect::<Result<Vec<_>, _>>()?;
+        let results = tokio::time::timeout(PUBLISH_WITHIN, self.publisher.publish_all(&messages)).await;
+        let results = results.map_err(|_| Error::Timeout)?;
+        let confirmed: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        batch.settle(&confirmed).await?;
+        self.instruments
+            .relayed
+            .inc_by(confirmed.iter().map(|confirmed| u64::from(*confirmed)).sum());
+        match results.into_iter().find_map(Result::err) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Bus(#[from] Error),
+}
+
+/// Turns notifications of the database into nudges, reconnecting for ever.
+async fn listen(store: Store, nudge: Arc<Notify>) {
+    loop {
+        if let Ok(mut listener) = store.listen_outbox().await {
+            // What came before the listening began was not heard.
+            nudge.notify_one();
+            while listener.heard().await.is_ok() {
+                nudge.notify_one();
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
