@@ -3,7 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::{Number, Value};
 
-use crate::text::{json_text, parse_float, parse_json, strip};
+use crate::json::parse_json;
+use crate::text::{json_text, parse_float, strip};
 use crate::types::PinType;
 use crate::value::{Converted, MAX_DEPTH};
 

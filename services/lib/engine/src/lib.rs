@@ -1,10 +1,13 @@
 //! The graph machine: what a graph means, what a value becomes, what runs next. Pure: no async, no I/O, no clock.
 //!
 //! ```text
-//! graph     ids of a new graph or version          types, value, text   the words that the rest speaks
-//! validate  may it be saved, may it run            convert, pins        what a value becomes on its way
-//! schema    what it takes and gives                check, input         from arrived values to a block's input
-//! plan → start → run                               a graph compiled, where it starts, one run in memory
+//! graph                      ids of a new graph or version
+//! validate                   may it be saved, may it run
+//! schema                     what it takes and gives
+//! plan → start → run         a graph compiled, where it starts, one run in memory
+//! input, check               from arrived values to a block's input
+//! convert, pins              what a value becomes on its way
+//! types, value, text, json   the words that the rest speaks
 //! ```
 
 pub mod block;
@@ -13,6 +16,7 @@ pub mod convert;
 pub mod error;
 pub mod graph;
 pub mod input;
+pub mod json;
 pub mod pins;
 pub mod plan;
 pub mod run;

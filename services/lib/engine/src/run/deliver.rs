@@ -74,6 +74,9 @@ impl Run {
         });
         exec.inputs.insert(route.sink_name.clone(), value);
         self.changed_at = at;
+        if self.lacks_a_link(sink, route.sink, index) {
+            return;
+        }
         let data = self.with_remembered_statics(sink, route.sink, index);
         let Some(resolved) = self.complete(sink, index, data, at) else { return };
         if route.is_static {
@@ -117,6 +120,17 @@ impl Run {
             state.incomplete.insert(index);
         }
         index
+    }
+
+    /// Whether a linked pin has no value from anywhere: a cheap look before values are copied, since most arrivals complete nothing.
+    fn lacks_a_link(&self, sink: &PlanNode, node: NodeIndex, index: ExecIndex) -> bool {
+        let Some(exec) = self.execs.get(index) else { return true };
+        let mask = self.facts.nodes_input_masks.get(&sink.id);
+        let has_latest = self.nodes.get(node).is_some_and(|state| state.latest_queued.is_some());
+        let has = |name: &String| {
+            exec.inputs.contains_key(name) || (has_latest && sink.linked_static.contains(name)) || mask.is_some_and(|mask| mask.contains_key(name))
+        };
+        !sink.linked.iter().all(has)
     }
 
     /// What has arrived, and for static pins still missing what the node's latest execution had: null when it had nothing.

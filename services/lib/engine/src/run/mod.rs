@@ -2,6 +2,14 @@
 //!
 //! The caller runs the blocks and says what they emit; this decides where values go and what runs next. Nothing here waits,
 //! reads a clock or fails: what cannot be delivered is left undelivered, as the contract wants it.
+//!
+//! ```text
+//! restore → begin → { next_ready → output … → finish } until is_idle → end
+//!                   take_journal whenever something should become durable
+//! ```
+//!
+//! The entries of one `take_journal` belong together: an output and the inputs that it became must be appended in one batch,
+//! or a successor would route the output a second time or not at all.
 
 mod deliver;
 mod restore;

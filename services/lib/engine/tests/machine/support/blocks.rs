@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 pub type Emissions = Result<Vec<(String, Value)>, (Vec<(String, Value)>, String)>;
 
+type Behaviour = fn(&Map) -> Emissions;
+
 pub struct Blocks {
-    blocks: HashMap<BlockId, (BlockDescriptor, fn(&Map) -> Emissions)>,
+    blocks: HashMap<BlockId, (BlockDescriptor, Behaviour)>,
 }
 
 impl BlockCatalog for Blocks {
@@ -118,15 +120,7 @@ impl Blocks {
         });
     }
 
-    fn add(
-        &mut self,
-        name: &'static str,
-        kind: BlockKind,
-        inputs: &[&'static str],
-        outputs: &[&'static str],
-        is_static: bool,
-        run: fn(&Map) -> Emissions,
-    ) {
+    fn add(&mut self, name: &'static str, kind: BlockKind, inputs: &[&'static str], outputs: &[&'static str], is_static: bool, run: Behaviour) {
         let pin = |text: &&'static str| {
             let (name, ty) = text.split_once(' ').unwrap_or((text, "any"));
             let ty: PinType = ty.parse().unwrap();
