@@ -1,1 +1,15 @@
-//! Tests only.
+//! The product as a client sees it: real binaries, real servers, HTTP.
+//!
+//! The binaries come from `BIN_DIR` or the directory of the test executable; the servers from `devservices`.
+
+pub mod client;
+pub mod graphs;
+pub mod process;
+
+use std::path::PathBuf;
+
+/// The root of the checkout.
+pub fn repository() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).map(PathBuf::from).unwrap_or(here)
+}

@@ -1,0 +1,100 @@
+//! The recorded behaviour of the reference, as far as this build has the blocks: every such case must pass.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use contract_tests::client::SECRET;
+use contract_tests::repository;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::app::app;
+
+#[tokio::test]
+async fn recorded_blocks_pass() {
+    replay("blocks").await;
+}
+
+#[tokio::test]
+async fn recorded_graphs_pass() {
+    replay("graphs").await;
+}
+
+#[tokio::test]
+async fn recorded_validation_passes() {
+    replay("validation").await;
+}
+
+/// Runs `replay.py` over the cases of one file that use no block outside this build.
+async fn replay(file: &str) {
+    let present = block_ids().await;
+    let selection = select(file, &present);
+    let output = tokio::process::Command::new("python3")
+        .arg(recorded().join("replay.py"))
+        .args([
+            "--base",
+            &app().rest(),
+            "--secret",
+            SECRET,
+            "--files",
+            file,
+            "--min-rate",
+            "1",
+            "--diffs",
+            "40",
+        ])
+        .arg("--dir")
+        .arg(selection.path())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("python3 runs");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn recorded() -> PathBuf {
+    repository().join("tests/recorded")
+}
+
+async fn block_ids() -> BTreeSet<String> {
+    let answer = app().user().await.get("/api/blocks").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let blocks = answer.body.as_array().cloned().unwrap_or_default();
+    blocks.iter().filter_map(|block| Some(block["id"].as_str()?.to_owned())).collect()
+}
+
+/// A directory with the cases of `file` that this build can judge.
+fn select(file: &str, present: &BTreeSet<String>) -> TempDir {
+    let name = format!("{file}.jsonl");
+    let text = std::fs::read_to_string(recorded().join(&name)).expect("the recorded cases");
+    let cases = text.lines().filter(|line| !line.trim().is_empty());
+    let kept: Vec<&str> = cases
+        .filter(|line| {
+            let case: Value = serde_json::from_str(line).expect("a case a line");
+            // A case that is about an unknown block, or has no graph, is judged in any build.
+            case["tag"].as_str().is_some_and(|tag| tag.contains("unknown_block")) || used_blocks(&case).is_subset(present)
+        })
+        .collect();
+    assert!(!kept.is_empty(), "no recorded case of {name} uses only the blocks of this build");
+    let directory = tempfile::tempdir().expect("a directory");
+    write(directory.path(), &name, &kept);
+    directory
+}
+
+fn write(directory: &Path, name: &str, lines: &[&str]) {
+    std::fs::write(directory.join(name), lines.join("\n")).expect("the selected cases");
+}
+
+/// Every `block_id` anywhere in a case.
+fn used_blocks(case: &Value) -> BTreeSet<String> {
+    match case {
+        Value::Object(map) => {
+            let own = map.get("block_id").and_then(Value::as_str).map(str::to_owned);
+            map.values().flat_map(used_blocks).chain(own).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(used_blocks).collect(),
+        _ => BTreeSet::new(),
+    }
+}
