@@ -1,1 +1,102 @@
-//! rest
+//! The REST service: the public operations of the platform (rest.md §1), exact on the wire.
+//!
+//! From an operation to its code: `router.rs` names the handler, `handlers/` has one file an area, and a handler calls the
+//! domain: `store` to read, `submit` to create, the scheduler service for schedules and stops.
+
+mod block_list;
+mod events;
+mod graph_json;
+mod handlers;
+mod http;
+mod router;
+mod state;
+mod stop;
+mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::Verifier;
+use blocks::Registry;
+use bus::events::EventBus;
+use rpc::services::{Scheduler, SchedulerClient};
+use runtime::{Health, Metrics, Settings, Shutdown};
+use store::Store;
+use tokio::net::TcpListener;
+
+use crate::events::Announcer;
+use crate::state::AppState;
+
+/// How often the database is looked at.
+const BETWEEN_CHECKS: Duration = Duration::from_secs(2);
+
+/// What ends the service at start. Once it runs, an absent dependency is waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Key(#[from] auth::KeyError),
+    #[error(transparent)]
+    Cors(#[from] auth::cors::CorsError),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("cannot serve HTTP: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+/// Serves until the shutdown.
+pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let scheduler: Arc<dyn Scheduler> = Arc::new(SchedulerClient::new(&settings));
+    run_with(settings, listener, shutdown, scheduler).await
+}
+
+/// The same with another way to the scheduler service.
+pub async fn run_with(settings: Settings, listener: TcpListener, shutdown: Shutdown, scheduler: Arc<dyn Scheduler>) -> Result<(), Error> {
+    let verifier = Verifier::from_settings(&settings)?;
+    let cors = auth::cors::layer(&settings.cors_allow_origins, settings.app_env)?;
+    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
+    let health = Health::new(&shutdown);
+    watch_database(&store, &health, &shutdown);
+    let announcer = Announcer::new(EventBus::start(&settings));
+    let probes = probes(&settings, &health);
+    let state = AppState::new(settings, verifier, store.clone(), Registry::standard(), scheduler, announcer)?;
+    runtime::serve::http(listener, router::router(state, cors, probes), shutdown).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Keeps readiness at what the database says; the log tells once that it is missing and once that it is there.
+fn watch_database(store: &Store, health: &Health, shutdown: &Shutdown) {
+    let (store, shutdown, check) = (store.clone(), shutdown.clone(), health.check("postgres"));
+    tokio::spawn(async move {
+        let mut missing = false;
+        while !shutdown.is_cancelled() {
+            match store.check_schema().await {
+                Ok(()) => {
+                    if std::mem::replace(&mut missing, false) {
+                        tracing::info!("PostgreSQL recovered");
+                    }
+                    check.ok();
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut missing, true) {
+                        tracing::warn!(%error, "waiting for PostgreSQL");
+                    }
+                    check.fail(error.to_string());
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(BETWEEN_CHECKS) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    });
+}
+
+fn probes(settings: &Settings, health: &Health) -> axum::Router {
+    let probes = health.router();
+    if settings.enable_metrics {
+        probes.merge(Metrics::new().router())
+    } else {
+        probes
+    }
+}

@@ -1,1 +1,15 @@
-fn main() {}
+//! The REST service (port 8006).
+
+use std::process::ExitCode;
+
+use runtime::{BoxError, Settings, Shutdown};
+
+fn main() -> ExitCode {
+    runtime::main("rest", serve)
+}
+
+async fn serve(settings: Settings, shutdown: Shutdown) -> Result<(), BoxError> {
+    let listener = runtime::serve::bind(&settings.hosts.agent_api, settings.ports.agent_api).await?;
+    Box::pin(rest::run(settings, listener, shutdown)).await?;
+    Ok(())
+}

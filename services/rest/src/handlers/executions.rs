@@ -1,0 +1,194 @@
+//! Runs: start, look, stop, forget (rest.md §2.5, §2.6).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use indexmap::IndexMap;
+use model::{CredentialsMetaInput, GraphExecutionMeta, GraphExecutionWithNodes, Map};
+use runtime::Settings;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::{ExecutionFilter, IoBlocks, Store};
+use submit::{SubmitCommand, SubmitError, Submitter};
+
+use crate::events::Announcer;
+use crate::http::body::Shaped;
+use crate::http::params::path_version;
+use crate::http::shape::{Field, Shape};
+use crate::http::{ApiError, ApiResult, JsonBody, Parameters, id};
+use crate::stop::Stopper;
+use crate::users::CurrentUser;
+
+/// `GET /api/executions` ends here; there is no paging.
+const NEWEST: i64 = 250;
+
+/// A reference to stored credentials.
+pub const CREDENTIALS: Shape = Shape::Model(&[
+    Field::required("id", Shape::Text),
+    Field::optional("title", Shape::Nullable(&Shape::Text)),
+    Field::required("provider", Shape::Text),
+    Field::required("type", Shape::OneOf(&["api_key", "oauth2", "user_password", "host_scoped"])),
+]);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Execute {
+    inputs: Map,
+    credentials_inputs: IndexMap<String, CredentialsMetaInput>,
+}
+
+impl Shaped for Execute {
+    const SHAPE: Shape = Shape::Model(&[
+        Field::optional("inputs", Shape::Object),
+        Field::optional("credentials_inputs", Shape::MapOf(&CREDENTIALS)),
+    ]);
+    const OPTIONAL: bool = true;
+}
+
+#[derive(Debug, Serialize)]
+pub struct Page {
+    executions: Vec<GraphExecutionMeta>,
+    pagination: Pagination,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Pagination {
+    total_items: i64,
+    total_pages: i64,
+    current_page: i64,
+    page_size: i64,
+}
+
+impl Pagination {
+    fn new(total_items: i64, current_page: i64, page_size: i64) -> Self {
+        Self {
+            total_items,
+            total_pages: (total_items + page_size - 1) / page_size,
+            current_page,
+            page_size,
+        }
+    }
+}
+
+pub async fn execute(
+    user: CurrentUser,
+    State(settings): State<Settings>,
+    State(submitter): State<Submitter>,
+    State(announcer): State<Announcer>,
+    Path((graph_id, graph_version)): Path<(String, String)>,
+    parameters: Parameters,
+    JsonBody(body): JsonBody<Execute>,
+) -> ApiResult<Json<GraphExecutionMeta>> {
+    let version = path_version("graph_version", &graph_version)?;
+    // The contract answers 400 here, not 404: the frontend shows the text.
+    let missing = || ApiError::value(format!("Graph #{graph_id} v{graph_version} not found."));
+    let (Some(id), Some(version)) = (id(&graph_id), version) else {
+        return Err(missing());
+    };
+    if settings.credits.enable_credit && submitter.store().get_credits(user.id).await? <= 0 {
+        return Err(SubmitError::InsufficientBalance.into());
+    }
+    let command = SubmitCommand {
+        user_id: user.id,
+        graph_id: id,
+        graph_version: Some(version),
+        inputs: body.inputs,
+        credentials: body.credentials_inputs,
+        preset_id: parameters.text("preset_id").map(str::to_owned),
+        ..SubmitCommand::default()
+    };
+    let mut execution = submitter.submit(command).await?;
+    announcer.announce(&execution);
+    // What the run has done since it was accepted is not this answer's business (findings 21).
+    execution.stats = None;
+    Ok(Json(execution))
+}
+
+pub async fn list_all(user: CurrentUser, State(store): State<Store>) -> ApiResult<Json<Vec<GraphExecutionMeta>>> {
+    let newest = ExecutionFilter {
+        user_id: Some(user.id),
+        limit: Some(NEWEST),
+        ..ExecutionFilter::default()
+    };
+    Ok(Json(store.list_executions(&newest).await?))
+}
+
+pub async fn list_of_graph(
+    user: CurrentUser,
+    State(store): State<Store>,
+    Path(graph_id): Path<String>,
+    parameters: Parameters,
+) -> ApiResult<Json<Page>> {
+    let page = parameters.integer_in("page", 1..=i64::MAX, 1)?;
+    let page_size = parameters.integer_in("page_size", 1..=100, 25)?;
+    let (executions, total) = match id(&graph_id) {
+        Some(graph_id) => {
+            let found = store.page_executions(user.id, graph_id, page, page_size).await?;
+            (found.executions, found.total)
+        }
+        None => (Vec::new(), 0),
+    };
+    Ok(Json(Page {
+        executions,
+        pagination: Pagination::new(total, page, page_size),
+    }))
+}
+
+pub async fn get(
+    user: CurrentUser,
+    State(store): State<Store>,
+    State(io): State<Arc<IoBlocks>>,
+    Path((graph_id, graph_exec_id)): Path<(String, String)>,
+) -> ApiResult<Json<GraphExecutionWithNodes>> {
+    let missing = || ApiError::not_found(format!("Graph execution #{graph_exec_id} not found."));
+    let (Some(graph_id), Some(exec_id)) = (id(&graph_id), id(&graph_exec_id)) else {
+        return Err(missing());
+    };
+    let found = store.get_execution_with_nodes(Some(user.id), exec_id, &io).await?;
+    let found = found.filter(|found| found.execution.meta.graph_id == graph_id);
+    found.map(Json).ok_or_else(missing)
+}
+
+/// The reply is the run as it was before; `null` when there is nothing to stop.
+pub async fn stop(
+    user: CurrentUser,
+    State(stopper): State<Stopper>,
+    Path((graph_id, graph_exec_id)): Path<(String, String)>,
+) -> ApiResult<Json<Option<GraphExecutionMeta>>> {
+    let (Some(graph_id), Some(exec_id)) = (id(&graph_id), id(&graph_exec_id)) else {
+        return Ok(Json(None));
+    };
+    stopper.stop(user.id, graph_id, exec_id).await.map(Json)
+}
+
+/// Hides the run. An unknown one is 404 here; the reference's 500 is a defect of it (rest.md §6).
+pub async fn delete(user: CurrentUser, State(store): State<Store>, Path(graph_exec_id): Path<String>) -> ApiResult<StatusCode> {
+    let deleted = match id(&graph_exec_id) {
+        Some(id) => store.soft_delete_execution(user.id, id).await?,
+        None => false,
+    };
+    if deleted {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::Generic(
+            StatusCode::NOT_FOUND,
+            format!("Graph execution #{graph_exec_id} not found"),
+        ))
+    }
+}
+
+/// How a refused submission looks (rest.md §2.5).
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::InsufficientBalance => Self::detail(StatusCode::PAYMENT_REQUIRED, error.to_string()),
+            SubmitError::GraphNotFound { .. } => Self::value(error.to_string()),
+            SubmitError::NotAccessible | SubmitError::NotInLibrary => Self::Generic(StatusCode::FORBIDDEN, error.to_string()),
+            SubmitError::Validation { message, node_errors } => crate::http::error::validation_failed(&message, json!(node_errors)),
+            SubmitError::Invalid(text) => Self::value(text),
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Graphs: create, read, save as a new version (rest.md §2.2, §2.3).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use blocks::Registry;
+use http::StatusCode;
+use model::{Graph, GraphModel};
+use serde::Deserialize;
+use serde_json::Value;
+use submit::Submitter;
+
+use crate::graph_json;
+use crate::http::body::Shaped;
+use crate::http::params::path_version;
+use crate::http::shape::{Field, Shape};
+use crate::http::{ApiError, ApiResult, JsonBody, Parameters, id};
+use crate::users::CurrentUser;
+
+/// `GET …/versions` ends here.
+const NEWEST_VERSIONS: i64 = 50;
+
+const LINK: Shape = Shape::Model(&[
+    Field::optional("id", Shape::Text),
+    Field::required("source_id", Shape::Text),
+    Field::required("sink_id", Shape::Text),
+    Field::required("source_name", Shape::Text),
+    Field::required("sink_name", Shape::Text),
+    Field::optional("is_static", Shape::Flag),
+]);
+
+const NODE: Shape = Shape::Model(&[
+    Field::optional("id", Shape::Text),
+    Field::required("block_id", Shape::Text),
+    Field::optional("input_default", Shape::Object),
+    Field::optional("metadata", Shape::Object),
+    Field::optional("input_links", Shape::List(&LINK)),
+    Field::optional("output_links", Shape::List(&LINK)),
+]);
+
+/// The fields of a graph in a request; a sub-graph has no `sub_graphs`.
+macro_rules! graph_shape {
+    ($($more:expr),*) => {
+        Shape::Model(&[
+            Field::optional("id", Shape::Text),
+            Field::optional("version", Shape::Integer),
+            Field::optional("is_active", Shape::Flag),
+            Field::required("name", Shape::Text),
+            Field::required("description", Shape::Text),
+            Field::optional("instructions", Shape::Nullable(&Shape::Text)),
+            Field::optional("recommended_schedule_cron", Shape::Nullable(&Shape::Text)),
+            Field::optional("nodes", Shape::List(&NODE)),
+            Field::optional("links", Shape::List(&LINK)),
+            Field::optional("forked_from_id", Shape::Nullable(&Shape::Text)),
+            Field::optional("forked_from_version", Shape::Nullable(&Shape::Integer)),
+            $($more),*
+        ])
+    };
+}
+
+const SUB_GRAPH: Shape = graph_shape!();
+const GRAPH: Shape = graph_shape!(Field::optional("sub_graphs", Shape::List(&SUB_GRAPH)));
+
+#[derive(Debug, Deserialize)]
+pub struct CreateGraph {
+    graph: Graph,
+}
+
+impl Shaped for CreateGraph {
+    const SHAPE: Shape = Shape::Model(&[Field::required("graph", GRAPH)]);
+}
+
+/// The body of a save: the graph itself.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct SavedGraph(Graph);
+
+impl Shaped for SavedGraph {
+    const SHAPE: Shape = GRAPH;
+}
+
+pub async fn list(user: CurrentUser, State(submitter): State<Submitter>) -> ApiResult<Json<Vec<Value>>> {
+    let graphs = submitter.list_graphs(user.id).await?;
+    Ok(Json(graphs.iter().map(graph_json::meta).collect()))
+}
+
+pub async fn create(user: CurrentUser, State(submitter): State<Submitter>, JsonBody(body): JsonBody<CreateGraph>) -> ApiResult<Json<Value>> {
+    let graph = submitter.create_graph(user.id, body.graph).await?;
+    Ok(Json(graph_json::full(&graph)))
+}
+
+/// Without `version` the highest one, not the active one (rest.md trap 11).
+pub async fn get(
+    user: CurrentUser,
+    State(submitter): State<Submitter>,
+    State(registry): State<Arc<Registry>>,
+    Path(graph_id): Path<String>,
+    parameters: Parameters,
+) -> ApiResult<Json<Value>> {
+    let version = parameters.text("version").filter(|text| !text.is_empty());
+    let version = match version {
+        Some(_) => match parameters.integer("version")?.map(i32::try_from) {
+            Some(Ok(version)) => Some(version),
+            _ => return Err(missing(&graph_id)),
+        },
+        None => None,
+    };
+    read(&submitter, &registry, &user, &graph_id, version, parameters.flag("for_export")?).await
+}
+
+pub async fn get_version(
+    user: CurrentUser,
+    State(submitter): State<Submitter>,
+    State(registry): State<Arc<Registry>>,
+    Path((graph_id, version)): Path<(String, String)>,
+    parameters: Parameters,
+) -> ApiResult<Json<Value>> {
+    let for_export = parameters.flag("for_export")?;
+    match path_version("version", &version)? {
+        Some(version) => read(&submitter, &registry, &user, &graph_id, Some(version), for_export).await,
+        None => Err(missing(&graph_id)),
+    }
+}
+
+pub async fn versions(user: CurrentUser, State(submitter): State<Submitter>, Path(graph_id): Path<String>) -> ApiResult<Json<Vec<Value>>> {
+    let found = match id(&graph_id) {
+        Some(id) => submitter.list_graph_versions(user.id, id, NEWEST_VERSIONS).await?,
+        None => Vec::new(),
+    };
+    if found.is_empty() {
+        return Err(missing(&graph_id));
+    }
+    Ok(Json(found.iter().map(graph_json::full).collect()))
+}
+
+/// Saves the graph as its next version.
+pub async fn update(
+    user: CurrentUser,
+    State(submitter): State<Submitter>,
+    Path(graph_id): Path<String>,
+    JsonBody(SavedGraph(graph)): JsonBody<SavedGraph>,
+) -> ApiResult<Json<Value>> {
+    if !graph.id.is_empty() && graph.id != graph_id {
+        return Err(ApiError::detail(StatusCode::BAD_REQUEST, "Graph ID does not match ID in URI"));
+    }
+    let id = id(&graph_id).ok_or_else(|| missing(&graph_id))?;
+    let saved: Option<GraphModel> = submitter.update_graph(user.id, id, graph).await?;
+    let saved = saved.ok_or_else(|| missing(&graph_id))?;
+    Ok(Json(graph_json::full(&saved)))
+}
+
+async fn read(
+    submitter: &Submitter,
+    registry: &Registry,
+    user: &CurrentUser,
+    graph_id: &str,
+    version: Option<i32>,
+    for_export: bool,
+) -> ApiResult<Json<Value>> {
+    let id = id(graph_id).ok_or_else(|| missing(graph_id))?;
+    let graph = submitter.get_graph(user.id, id, version).await?.ok_or_else(|| missing(graph_id))?;
+    Ok(Json(if for_export {
+        graph_json::export(&graph, registry)
+    } else {
+        graph_json::full(&graph)
+    }))
+}
+
+fn missing(graph_id: &str) -> ApiError {
+    ApiError::not_found(format!("Graph #{graph_id} not found."))
+}

@@ -1,0 +1,12 @@
+//! The wire format of the contract: how bodies and parameters are read, and what errors look like (rest.md §2.9, §2.10).
+
+pub mod body;
+pub mod error;
+pub mod headers;
+pub mod json;
+pub mod params;
+pub mod shape;
+
+pub use body::JsonBody;
+pub use error::{ApiError, ApiResult};
+pub use params::{Parameters, id};

@@ -1,0 +1,74 @@
+//! What handlers may ask for. Each takes only the parts that it needs, by `State<Part>`.
+
+use std::sync::Arc;
+
+use auth::Verifier;
+use axum::extract::FromRef;
+use blocks::{BlockCatalog, BlockKind, Registry};
+use rpc::services::Scheduler;
+use runtime::Settings;
+use store::{IoBlocks, Store};
+use submit::Submitter;
+
+use crate::block_list::BlockList;
+use crate::events::Announcer;
+use crate::stop::Stopper;
+use crate::users::Users;
+
+/// Everything the service consists of. Cheap to clone.
+#[derive(Clone, FromRef)]
+pub struct AppState {
+    pub settings: Settings,
+    pub verifier: Arc<Verifier>,
+    pub store: Store,
+    pub users: Users,
+    pub registry: Arc<Registry>,
+    pub block_list: Arc<BlockList>,
+    pub io_blocks: Arc<IoBlocks>,
+    pub submitter: Submitter,
+    pub scheduler: Arc<dyn Scheduler>,
+    pub stopper: Stopper,
+    pub announcer: Announcer,
+}
+
+impl AppState {
+    pub fn new(
+        settings: Settings,
+        verifier: Verifier,
+        store: Store,
+        registry: Arc<Registry>,
+        scheduler: Arc<dyn Scheduler>,
+        announcer: Announcer,
+    ) -> std::io::Result<Self> {
+        let catalog: Arc<dyn BlockCatalog> = registry.clone();
+        Ok(Self {
+            verifier: Arc::new(verifier),
+            users: Users::new(store.clone()),
+            block_list: Arc::new(BlockList::new(&registry.api_list())?),
+            io_blocks: Arc::new(io_blocks(&registry)),
+            submitter: Submitter::new(store.clone(), catalog),
+            stopper: Stopper::new(store.clone(), scheduler.clone()),
+            settings,
+            store,
+            registry,
+            scheduler,
+            announcer,
+        })
+    }
+}
+
+/// The blocks that carry a run's inputs and outputs.
+fn io_blocks(registry: &Registry) -> IoBlocks {
+    let of_kind = |kinds: &[BlockKind]| {
+        let descriptors = registry.iter().map(blocks::Block::descriptor);
+        descriptors
+            .filter(|descriptor| kinds.contains(&descriptor.kind))
+            .map(|descriptor| descriptor.id)
+            .collect()
+    };
+    IoBlocks {
+        input: of_kind(&[BlockKind::Input]),
+        output: of_kind(&[BlockKind::Output]),
+        webhook: of_kind(&[BlockKind::Webhook, BlockKind::WebhookManual]),
+    }
+}

@@ -1,0 +1,243 @@
+//! Runs: accepted, listed, looked at, stopped, hidden. No executor works here, so they stay QUEUED.
+
+use http::Method;
+use rpc::{RpcError, RpcErrorKind};
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, TestUser, text};
+use crate::graphs::{echo, incomplete};
+
+fn execute_path(graph: &Value) -> String {
+    format!("/api/graphs/{}/execute/{}", text(graph, "id"), graph["version"])
+}
+
+fn run_path(run: &Value) -> String {
+    format!("/api/graphs/{}/executions/{}", text(run, "graph_id"), text(run, "id"))
+}
+
+#[tokio::test]
+async fn a_run_is_queued_with_its_starting_nodes() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let run = app.run(&user, &graph, json!({"x": 5})).await;
+    assert_eq!(
+        (&run["status"], &run["stats"], &run["inputs"]),
+        (&json!("QUEUED"), &Value::Null, &json!({"x": 5}))
+    );
+    assert_eq!((&run["nodes_input_masks"], &run["credential_inputs"]), (&json!({}), &Value::Null));
+    assert!(text(&run, "started_at").ends_with('Z') && text(&run, "ended_at").ends_with('Z'));
+
+    let detail = app.get(&user, &run_path(&run)).await.body;
+    assert_eq!(
+        (&detail["id"], &detail["status"], &detail["outputs"]),
+        (&run["id"], &json!("QUEUED"), &json!({}))
+    );
+    let nodes = detail["node_executions"].as_array().unwrap();
+    assert_eq!(nodes.len(), 1);
+    assert_eq!(
+        (&nodes[0]["status"], &nodes[0]["block_id"]),
+        (&json!("QUEUED"), &json!(crate::graphs::INPUT))
+    );
+}
+
+#[tokio::test]
+async fn inputs_may_be_left_out_in_every_way() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let mut graph = echo();
+    graph["nodes"][0]["input_default"]["value"] = json!("default");
+    let graph = app.graph(&user, graph).await;
+    for body in ["", "null", "{}", r#"{"inputs":{}}"#, r#"{"credentials_inputs":{}}"#] {
+        let answer = app.request(Method::POST, &execute_path(&graph)).by(&user).raw(body).send().await;
+        assert_eq!(answer.status, 200, "{body:?}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_graph_that_is_not_ready_to_run_is_refused_field_by_field() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, incomplete()).await;
+    let answer = app.post(&user, &execute_path(&graph), json!({})).await;
+    let node = text(&graph["nodes"][0], "id");
+    let expected = json!({
+        "type": "validation_error",
+        "message": "Graph validation failed: 2 issues on 1 nodes",
+        "node_errors": {node: {"operation": "This field is required", "b": "This field is required"}},
+    });
+    assert_eq!(answer.refusal(), (400, &expected));
+    assert!(answer.body.get("message").is_none(), "an explicit error has no generic frame");
+}
+
+#[tokio::test]
+async fn graphs_that_may_not_run_are_refused_by_reason() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let id = text(&graph, "id");
+    let status = async |user: &TestUser, path: String| app.post(user, &path, json!({})).await.status.as_u16();
+    assert_eq!(status(&user, format!("/api/graphs/{}/execute/1", uuid::Uuid::new_v4())).await, 400);
+    assert_eq!(status(&user, "/api/graphs/nope/execute/1".to_owned()).await, 400);
+    assert_eq!(status(&user, format!("/api/graphs/{id}/execute/7")).await, 400);
+    assert_eq!(status(&user, format!("/api/graphs/{id}/execute/null")).await, 422);
+    assert_eq!(status(&TestUser::new(), format!("/api/graphs/{id}/execute/1")).await, 403);
+    let wrong = app
+        .post(
+            &user,
+            &execute_path(&graph),
+            json!({"inputs": [], "credentials_inputs": {"k": {"id": "1"}}}),
+        )
+        .await;
+    let places: Vec<_> = wrong.body["detail"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["loc"].to_string())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            r#"["body","inputs"]"#,
+            r#"["body","credentials_inputs","k","provider"]"#,
+            r#"["body","credentials_inputs","k","type"]"#
+        ]
+    );
+}
+
+#[tokio::test]
+async fn without_credits_nothing_runs() {
+    let app = TestApp::builder().set("ENABLE_CREDIT", "true").start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let answer = app.post(&user, &execute_path(&graph), json!({})).await;
+    assert_eq!(answer.status, 402);
+    assert!(answer.body["detail"].is_string());
+    app.store.book_credits(user.id, "grant", "GRANT", 1, &Value::Null).await.unwrap();
+    app.run(&user, &graph, json!({"x": 1})).await;
+}
+
+#[tokio::test]
+async fn runs_are_listed_newest_first_and_by_page() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let (graph, other) = (app.graph(&user, echo()).await, app.graph(&user, echo()).await);
+    let mut ids = Vec::new();
+    for x in 0..3 {
+        ids.push(app.run(&user, &graph, json!({ "x": x })).await["id"].clone());
+    }
+    ids.push(app.run(&user, &other, json!({})).await["id"].clone());
+    ids.reverse();
+    let listed = |body: &Value| body.as_array().unwrap().iter().map(|run| run["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(listed(&app.get(&user, "/api/executions").await.body), ids);
+
+    let path = format!("/api/graphs/{}/executions", text(&graph, "id"));
+    let page = app.get(&user, &format!("{path}?page=2&page_size=2")).await.body;
+    assert_eq!(listed(&page["executions"]), ids[3..]);
+    assert_eq!(
+        page["pagination"],
+        json!({"total_items": 3, "total_pages": 2, "current_page": 2, "page_size": 2})
+    );
+    let page = app.get(&user, &path).await.body;
+    assert_eq!(
+        page["pagination"],
+        json!({"total_items": 3, "total_pages": 1, "current_page": 1, "page_size": 25})
+    );
+    assert_eq!(app.get(&TestUser::new(), &path).await.body["executions"], json!([]));
+
+    for (query, place, kind) in [
+        ("page=0", "page", "greater_than_equal"),
+        ("page_size=101", "page_size", "less_than_equal"),
+        ("page_size=x", "page_size", "int_parsing"),
+    ] {
+        let answer = app.get(&user, &format!("{path}?{query}")).await;
+        assert_eq!(answer.status, 422);
+        assert_eq!(
+            (&answer.body["detail"][0]["loc"], &answer.body["detail"][0]["type"]),
+            (&json!(["query", place]), &json!(kind))
+        );
+    }
+}
+
+#[tokio::test]
+async fn runs_of_others_and_under_the_wrong_graph_are_not_found() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let (graph, other) = (app.graph(&user, echo()).await, app.graph(&user, echo()).await);
+    let run = app.run(&user, &graph, json!({})).await;
+    let stranger = TestUser::new();
+    assert_eq!(app.get(&stranger, &run_path(&run)).await.status, 404);
+    let misplaced = format!("/api/graphs/{}/executions/{}", text(&other, "id"), text(&run, "id"));
+    assert_eq!(app.get(&user, &misplaced).await.status, 404);
+    assert_eq!(
+        app.get(&user, &format!("/api/graphs/{}/executions/nope", text(&graph, "id")))
+            .await
+            .status,
+        404
+    );
+
+    let stop = app
+        .request(Method::POST, &format!("{}/stop", run_path(&run)))
+        .by(&stranger)
+        .raw("null")
+        .send()
+        .await;
+    assert_eq!((stop.status.as_u16(), stop.text.as_str()), (200, "null"));
+    let delete = app
+        .request(Method::DELETE, &format!("/api/executions/{}", text(&run, "id")))
+        .by(&stranger)
+        .send()
+        .await;
+    assert_eq!(delete.status, 404);
+    assert_eq!(app.get(&user, &run_path(&run)).await.body["status"], "QUEUED");
+}
+
+#[tokio::test]
+async fn a_stop_answers_with_the_run_as_it_was() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let run = app.run(&user, &graph, json!({})).await;
+    let stop = format!("{}/stop", run_path(&run));
+    // The frontend's proxy sends the literal null.
+    let answer = app.request(Method::POST, &stop).by(&user).raw("null").send().await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["status"]),
+        (200, &json!("QUEUED")),
+        "{}",
+        answer.text
+    );
+    assert_eq!(app.get(&user, &run_path(&run)).await.body["status"], "TERMINATED");
+    let again = app.request(Method::POST, &stop).by(&user).send().await;
+    assert_eq!((again.status.as_u16(), again.text.as_str()), (200, "null"));
+}
+
+#[tokio::test]
+async fn a_stop_without_a_scheduler_says_so() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let run = app.run(&user, &graph, json!({})).await;
+    app.scheduler
+        .fail_next(RpcError::new(RpcErrorKind::Connection, "no scheduler at http://localhost:8003"));
+    let answer = app.request(Method::POST, &format!("{}/stop", run_path(&run))).by(&user).send().await;
+    assert_eq!(answer.refusal(), (503, &json!("no scheduler at http://localhost:8003")));
+}
+
+#[tokio::test]
+async fn a_deleted_run_is_gone_from_every_list() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let run = app.run(&user, &graph, json!({})).await;
+    let path = format!("/api/executions/{}", text(&run, "id"));
+    let answer = app.request(Method::DELETE, &path).by(&user).send().await;
+    assert_eq!((answer.status.as_u16(), answer.bytes.len()), (204, 0));
+    assert_eq!(app.get(&user, "/api/executions").await.body, json!([]));
+    assert_eq!(app.get(&user, &run_path(&run)).await.status, 404);
+    for path in [path.as_str(), "/api/executions/nope"] {
+        let again = app.request(Method::DELETE, path).by(&user).send().await;
+        assert_eq!(again.status, 404);
+        assert_eq!(again.body["message"], json!(format!("Failed to process DELETE {path}")));
+    }
+}

@@ -1,0 +1,120 @@
+//! What every answer has in common: headers, compression, cross-origin rules, limits, health.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::app::{TestApp, TestUser};
+
+#[tokio::test]
+async fn unknown_routes_and_methods_have_their_own_words() {
+    let app = TestApp::start().await;
+    let unknown = app.request(Method::GET, "/api/nothing").send().await;
+    assert_eq!((unknown.status.as_u16(), unknown.text.as_str()), (404, r#"{"detail":"Not Found"}"#));
+    let wrong = app.request(Method::PATCH, "/api/graphs").send().await;
+    assert_eq!((wrong.status.as_u16(), wrong.text.as_str()), (405, r#"{"detail":"Method Not Allowed"}"#));
+    assert_eq!(
+        app.request(Method::GET, "/api/executions").send().await.refusal(),
+        (401, &json!("Authorization header is missing"))
+    );
+}
+
+#[tokio::test]
+async fn security_headers_are_on_every_answer_and_only_some_may_be_cached() {
+    let app = TestApp::start().await;
+    for path in ["/health", "/api/nothing", "/api/graphs"] {
+        let answer = app.request(Method::GET, path).send().await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(answer.header("x-xss-protection"), "1; mode=block");
+        assert_eq!(answer.header("referrer-policy"), "strict-origin-when-cross-origin");
+        assert_eq!(answer.header("cache-control"), "no-store, no-cache, must-revalidate, private", "{path}");
+        assert_eq!((answer.header("pragma"), answer.header("expires")), ("no-cache", "0"));
+    }
+    let blocks = app.get(&TestUser::new(), "/api/blocks").await;
+    assert_eq!((blocks.header("cache-control"), blocks.header("pragma")), ("", ""));
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_for_those_who_can_read_them() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let node = json!({"id": "n", "block_id": crate::graphs::OUTPUT, "input_default": {"name": "y", "value": "v".repeat(60_000)}});
+    let graph = app.graph(&user, json!({"name": "n", "description": "d", "nodes": [node]})).await;
+    let path = format!("/api/graphs/{}", crate::app::text(&graph, "id"));
+    let read = |path: String| app.request(Method::GET, &path).by(&user).header("accept-encoding", "gzip").send();
+    assert_eq!(read(path.clone()).await.header("content-encoding"), "gzip");
+    assert_eq!(app.get(&user, &path).await.header("content-encoding"), "");
+    assert_eq!(read("/api/executions".to_owned()).await.header("content-encoding"), "");
+}
+
+#[tokio::test]
+async fn a_body_may_be_large_but_not_endless() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let large = format!(r#"{{"name":"n","description":"{}","x":1}}"#, "d".repeat(3_000_000));
+    let answer = app
+        .request(Method::POST, "/api/graphs")
+        .by(&user)
+        .raw(format!(r#"{{"graph":{large}}}"#))
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "beyond the framework's 2 MB");
+    let endless = "x".repeat(64 * 1024 * 1024 + 1);
+    let answer = app.request(Method::POST, "/api/graphs").by(&user).raw(endless).send().await;
+    assert_eq!(answer.refusal(), (413, &json!("The body is larger than 64 MiB")));
+}
+
+#[tokio::test]
+async fn only_the_named_origins_may_call_from_a_browser() {
+    let app = TestApp::start().await;
+    let preflight = async |origin: &str| {
+        let request = app.request(Method::OPTIONS, "/api/graphs").header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        request
+            .header("access-control-request-headers", "authorization,content-type")
+            .send()
+            .await
+    };
+    let allowed = preflight("http://127.0.0.1:3000").await;
+    assert_eq!(allowed.header("access-control-allow-origin"), "http://127.0.0.1:3000");
+    assert_eq!(allowed.header("access-control-allow-credentials"), "true");
+    assert_eq!(allowed.header("access-control-allow-headers"), "authorization,content-type");
+    assert_eq!(preflight("http://evil.test").await.header("access-control-allow-origin"), "");
+    let refused = app
+        .request(Method::GET, "/api/graphs")
+        .header("origin", "http://localhost:3000")
+        .send()
+        .await;
+    assert_eq!(refused.header("access-control-allow-origin"), "http://localhost:3000", "on errors too");
+}
+
+#[tokio::test]
+async fn health_follows_the_contract_and_readiness_the_platform() {
+    let app = TestApp::start().await;
+    let healthy = app.request(Method::GET, "/health").send().await;
+    assert_eq!((healthy.status.as_u16(), healthy.text.as_str()), (200, r#"{"status":"healthy"}"#));
+    app.readiness(200, "ready").await;
+    assert_eq!(app.request(Method::GET, "/livez").send().await.status, 200);
+    assert_eq!(app.request(Method::GET, "/metrics").send().await.status, 404);
+    let app = TestApp::builder().set("ENABLE_METRICS", "true").start().await;
+    assert_eq!(app.request(Method::GET, "/metrics").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_database_the_service_runs_and_says_what_is_missing() {
+    let app = TestApp::builder().without_database().start().await;
+    assert_eq!(app.request(Method::GET, "/livez").send().await.status, 200);
+    app.readiness(503, "PostgreSQL at 127.0.0.1:1/nowhere does not answer").await;
+    let unhealthy = app.request(Method::GET, "/health").send().await;
+    assert_eq!(
+        (unhealthy.status.as_u16(), &unhealthy.body["message"]),
+        (400, &json!("Failed to process GET /health"))
+    );
+    let refused = tokio::time::timeout(Duration::from_secs(10), app.get(&TestUser::new(), "/api/executions"))
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 503);
+    assert!(refused.body["detail"].as_str().unwrap().contains("does not answer"), "{}", refused.text);
+}
