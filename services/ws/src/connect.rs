@@ -1,0 +1,112 @@
+//! `GET /ws`: who may connect (rest.md §3.2). A caller without a valid token is refused before the handshake.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use auth::Verifier;
+use axum::Json;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use model::UserId;
+use prometheus_client::metrics::gauge::Gauge;
+use runtime::Shutdown;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+use crate::outbox::{Outbox, outbox};
+use crate::rooms::Topic;
+use crate::session::{Session, Surroundings};
+use crate::socket;
+
+/// axum's default of 128 KiB a connection is sixteen times the memory that a connection should take.
+const READ_BUFFER: usize = 4096;
+/// Requests are small; the reference's limit is its server's default of 16 MiB.
+const MAX_REQUEST: usize = 1024 * 1024;
+
+/// What the route needs.
+#[derive(Clone)]
+pub struct Door {
+    /// None while `ENABLE_AUTH=false`: everybody is the default user.
+    pub verifier: Option<Arc<Verifier>>,
+    pub surroundings: Surroundings,
+    pub connections: Gauge,
+    /// Every connection's task.
+    pub tasks: TaskTracker,
+    /// Ends the connections.
+    pub closing: Shutdown,
+}
+
+pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return refuse(StatusCode::NOT_FOUND, "Not Found");
+    };
+    let user_id = match door.user(query.as_deref().unwrap_or_default()) {
+        Ok(user_id) => user_id,
+        Err(reason) => return refuse(StatusCode::FORBIDDEN, &reason),
+    };
+    if door.closing.is_cancelled() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "The server is going away");
+    }
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(READ_BUFFER)
+        .max_message_size(MAX_REQUEST)
+        .max_frame_size(MAX_REQUEST);
+    // The token is held from here, so that the shutdown waits for a handshake under way too.
+    let token = door.tasks.token();
+    upgrade.on_upgrade(async move |socket| {
+        let _open = Open::new(&door.connections);
+        let (outbox, queue) = outbox();
+        let session = Session::new(user_id, outbox.clone(), door.surroundings.clone());
+        let notified = listen_for_notifications(&door, user_id, outbox);
+        let conversation = socket::serve(socket, session, queue, door.closing.clone());
+        tokio::pin!(conversation);
+        tokio::select! {
+            never = notified => match never {},
+            () = conversation => {}
+        }
+        drop(token);
+    })
+}
+
+impl Door {
+    /// The user of `?token=…`.
+    fn user(&self, query: &str) -> Result<UserId, String> {
+        let Some(verifier) = &self.verifier else {
+            return Ok(auth::DEFAULT_USER_ID);
+        };
+        let token = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
+        let token = token.map(|(_, token)| token).filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| "Missing authentication token".to_owned())?;
+        verifier.verify(&token).map(|claims| claims.user_id).map_err(|error| error.to_string())
+    }
+}
+
+/// Stays in the user's own room. Every connection is in it without asking.
+async fn listen_for_notifications(door: &Door, user_id: UserId, outbox: Outbox) -> Infallible {
+    let _membership = door.surroundings.rooms.join(Topic::Notifications { user_id }, &outbox).await;
+    std::future::pending().await
+}
+
+fn refuse(status: StatusCode, detail: &str) -> Response {
+    (status, Json(json!({ "detail": detail }))).into_response()
+}
+
+/// Counts a connection while it lives.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,71 @@
+//! The bounded queue in front of one connection. A connection that cannot keep up is closed: it comes back, subscribes
+//! again and reads what it missed over REST, which a silent gap would not make it do.
+
+use axum::extract::ws::Utf8Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Frames that may wait for one connection.
+const CAPACITY: usize = 512;
+
+/// The sending end. Clones belong to the same connection.
+#[derive(Clone)]
+pub struct Outbox {
+    frames: mpsc::Sender<Utf8Bytes>,
+    overflow: CancellationToken,
+}
+
+/// The connection's end.
+pub struct Queue {
+    frames: mpsc::Receiver<Utf8Bytes>,
+    overflow: CancellationToken,
+}
+
+pub fn outbox() -> (Outbox, Queue) {
+    let (sender, receiver) = mpsc::channel(CAPACITY);
+    let overflow = CancellationToken::new();
+    let queue = Queue {
+        frames: receiver,
+        overflow: overflow.clone(),
+    };
+    (Outbox { frames: sender, overflow }, queue)
+}
+
+impl Outbox {
+    /// Never waits.
+    pub fn push(&self, frame: Utf8Bytes) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.frames.try_send(frame) {
+            self.overflow.cancel();
+        }
+    }
+}
+
+impl Queue {
+    /// The next frame. None when one had to be dropped.
+    pub async fn next(&mut self) -> Option<Utf8Bytes> {
+        tokio::select! {
+            biased;
+            () = self.overflow.cancelled() => None,
+            frame = self.frames.recv() => frame,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAPACITY, outbox};
+    use axum::extract::ws::Utf8Bytes;
+
+    #[tokio::test]
+    async fn frames_come_in_order_until_one_is_dropped() {
+        let (outbox, mut queue) = outbox();
+        outbox.push(Utf8Bytes::from_static("a"));
+        outbox.push(Utf8Bytes::from_static("b"));
+        assert_eq!(queue.next().await.as_deref(), Some("a"));
+        assert_eq!(queue.next().await.as_deref(), Some("b"));
+        for _ in 0..=CAPACITY {
+            outbox.push(Utf8Bytes::from_static("c"));
+        }
+        assert_eq!(queue.next().await, None);
+    }
+}

@@ -1,0 +1,145 @@
+//! What one connection has subscribed to, and how it answers requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use model::{GraphId, UserId};
+use rpc::services::DatabaseManager;
+use uuid::Uuid;
+
+use crate::frame::{self, Method, Request};
+use crate::outbox::Outbox;
+use crate::rooms::{Membership, Rooms, Topic};
+
+/// Subscriptions of one connection; a browser tab has a handful.
+const MAX_SUBSCRIPTIONS: usize = 1000;
+/// How long a subscription may wait for the database manager and Redis. A browser gives up on a connection after 10 s
+/// without an answer to its heartbeat.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What all connections share.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub rooms: Rooms,
+    pub database: Arc<dyn DatabaseManager>,
+}
+
+pub struct Session {
+    user_id: UserId,
+    outbox: Outbox,
+    surroundings: Surroundings,
+    /// By the channel's name. None for an id that names nothing of this user's: accepted, but nothing will ever come.
+    subscriptions: HashMap<String, Option<Membership>>,
+}
+
+impl Session {
+    pub fn new(user_id: UserId, outbox: Outbox, surroundings: Surroundings) -> Self {
+        Self {
+            user_id,
+            outbox,
+            surroundings,
+            subscriptions: HashMap::new(),
+        }
+    }
+
+    /// Carries a request out. The reply of a subscription comes when events can no longer be missed.
+    pub async fn answer(&mut self, request: Request) -> Option<Utf8Bytes> {
+        match request {
+            Request::Heartbeat => Some(frame::PONG),
+            Request::ClientError(text) => {
+                tracing::info!(user = %self.user_id, text, "a client reports an error");
+                None
+            }
+            Request::SubscribeExecution { graph_exec_id } => {
+                let channel = execution_channel(self.user_id, &graph_exec_id);
+                let outcome = self.subscribe(&channel, Wanted::Execution(graph_exec_id)).await;
+                Some(reply(Method::SubscribeGraphExecution, &channel, outcome))
+            }
+            Request::SubscribeGraph { graph_id } => {
+                let channel = graph_channel(self.user_id, &graph_id);
+                let outcome = self.subscribe(&channel, Wanted::Graph(graph_id)).await;
+                Some(reply(Method::SubscribeGraphExecutions, &channel, outcome))
+            }
+            Request::Unsubscribe { graph_exec_id } => {
+                let channel = execution_channel(self.user_id, &graph_exec_id);
+                let left = self.subscriptions.remove(&channel).is_some();
+                Some(frame::done(Method::Unsubscribe, left.then_some(channel.as_str())))
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, channel: &str, wanted: Wanted) -> Result<(), String> {
+        if self.subscriptions.contains_key(channel) {
+            return Ok(());
+        }
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return Err(format!(
+                "This connection has {MAX_SUBSCRIPTIONS} subscriptions already: unsubscribe from some first"
+            ));
+        }
+        let joined = tokio::time::timeout(PATIENCE, self.join(wanted)).await;
+        let membership = joined.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let membership = membership.map_err(|reason| {
+            tracing::warn!(user = %self.user_id, channel, reason, "a subscription failed");
+            "The subscription could not be made: subscribe again in a moment".to_owned()
+        })?;
+        self.subscriptions.insert(channel.to_owned(), membership);
+        Ok(())
+    }
+
+    async fn join(&self, wanted: Wanted) -> Result<Option<Membership>, String> {
+        let topic = match wanted {
+            Wanted::Execution(graph_exec_id) => self.execution_topic(&graph_exec_id).await?,
+            Wanted::Graph(graph_id) => parsed(&graph_id).map(|graph_id: GraphId| Topic::Graph {
+                user_id: self.user_id,
+                graph_id,
+            }),
+        };
+        match topic {
+            Some(topic) => Ok(Some(self.surroundings.rooms.join(topic, &self.outbox).await)),
+            None => Ok(None),
+        }
+    }
+
+    /// The topic of a run, once the database manager has named its graph. None when the user has no such run.
+    async fn execution_topic(&self, graph_exec_id: &str) -> Result<Option<Topic>, String> {
+        let Some(graph_exec_id) = parsed(graph_exec_id) else {
+            return Ok(None);
+        };
+        let run = self.surroundings.database.get_graph_execution_meta(self.user_id, graph_exec_id).await;
+        let run = run.map_err(|error| error.to_string())?;
+        Ok(run.map(|run| Topic::Execution {
+            user_id: self.user_id,
+            graph_id: run.graph_id,
+            graph_exec_id,
+        }))
+    }
+}
+
+enum Wanted {
+    Execution(String),
+    Graph(String),
+}
+
+fn parsed(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok()
+}
+
+fn reply(method: Method, channel: &str, outcome: Result<(), String>) -> Utf8Bytes {
+    match outcome {
+        Ok(()) => frame::done(method, Some(channel)),
+        Err(reason) => frame::refused(&reason),
+    }
+}
+
+/// `{user}|graph_exec#{id}`: events of one run and its nodes.
+pub fn execution_channel(user_id: UserId, graph_exec_id: &str) -> String {
+    format!("{user_id}|graph_exec#{graph_exec_id}")
+}
+
+/// `{user}|graph#{id}|executions`: events of a graph's runs, not of their nodes.
+pub fn graph_channel(user_id: UserId, graph_id: &str) -> String {
+    format!("{user_id}|graph#{graph_id}|executions")
+}

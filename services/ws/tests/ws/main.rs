@@ -1,0 +1,271 @@
+//! The protocol of internals §3.2 with a real client and a real Redis. Run with `make test`, or
+//! `cargo run -p devservices -- run -- cargo test -p ws`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod app;
+
+use std::time::Duration;
+
+use app::{TestApp, graph_event, node_event, sign, token};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+fn subscribe(graph_exec_id: impl serde::Serialize) -> Value {
+    json!({"method": "subscribe_graph_execution", "data": {"graph_exec_id": graph_exec_id}})
+}
+
+fn subscribe_graph(graph_id: impl serde::Serialize) -> Value {
+    json!({"method": "subscribe_graph_executions", "data": {"graph_id": graph_id}})
+}
+
+fn done(method: &str, channel: Option<String>) -> Value {
+    json!({"method": method, "data": null, "success": true, "channel": channel, "error": null})
+}
+
+fn refused(text: &str) -> Value {
+    json!({"method": "error", "data": null, "success": false, "channel": null, "error": text})
+}
+
+#[tokio::test]
+async fn a_connection_without_a_valid_token_is_refused_before_the_handshake() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let expired = sign(&json!({"sub": user, "aud": "authenticated", "exp": 1}));
+    let nobody = sign(&json!({"aud": "authenticated", "exp": 4_000_000_000_i64}));
+    let unsigned = token(user).rsplit_once('.').unwrap().0.to_owned() + ".";
+    for query in [
+        String::new(),
+        "?token=".to_owned(),
+        "?token=x".to_owned(),
+        format!("?token={expired}"),
+        format!("?token={nobody}"),
+        format!("?token={unsigned}"),
+        format!("?other={}", token(user)),
+    ] {
+        assert_eq!(app.try_connect(&query).await.err(), Some(403), "{query}");
+    }
+    assert!(app.try_connect(&format!("?token={}", token(user))).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_authentication_everybody_is_the_default_user() {
+    let app = TestApp::with(&[("ENABLE_AUTH", "false")]).await;
+    let mut client = app.try_connect("").await.ok().unwrap();
+    let graph = Uuid::new_v4();
+    let channel = format!("3e53486c-cf57-477e-ba2a-cb02dc828e1a|graph#{graph}|executions");
+    assert_eq!(
+        client.ask(subscribe_graph(graph)).await,
+        done("subscribe_graph_executions", Some(channel))
+    );
+}
+
+#[tokio::test]
+async fn a_subscriber_of_a_run_gets_its_nodes_and_itself() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    let channel = format!("{user}|graph_exec#{}", run.id);
+    assert_eq!(
+        client.ask(subscribe(run.id)).await,
+        done("subscribe_graph_execution", Some(channel.clone()))
+    );
+
+    app.publish(&node_event(&run));
+    let frame = client.json().await;
+    assert_eq!((&frame["method"], &frame["channel"]), (&json!("node_execution_event"), &json!(channel)));
+    assert_eq!((&frame["success"], &frame["error"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&frame["data"]["event_type"], &frame["data"]["status"]),
+        (&json!("node_execution_update"), &json!("COMPLETED"))
+    );
+    assert_eq!(frame["data"]["output_data"], json!({"result": [1.5]}));
+
+    app.publish(&graph_event(&run));
+    let frame = client.json().await;
+    assert_eq!((&frame["method"], &frame["channel"]), (&json!("graph_execution_event"), &json!(channel)));
+    assert_eq!(
+        (&frame["data"]["event_type"], &frame["data"]["id"]),
+        (&json!("graph_execution_update"), &json!(run.id))
+    );
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_subscriber_of_a_graph_gets_its_runs_but_not_their_nodes() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    let channel = format!("{user}|graph#{}|executions", run.graph_id);
+    assert_eq!(
+        client.ask(subscribe_graph(run.graph_id)).await,
+        done("subscribe_graph_executions", Some(channel.clone()))
+    );
+    app.publish(&node_event(&run));
+    app.publish(&graph_event(&run));
+    let frame = client.json().await;
+    assert_eq!((&frame["method"], &frame["channel"]), (&json!("graph_execution_event"), &json!(channel)));
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn subscribed_to_both_a_socket_gets_the_run_twice() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    client.ask(subscribe(run.id)).await;
+    client.ask(subscribe_graph(run.graph_id)).await;
+    app.publish(&graph_event(&run));
+    let mut channels = [client.json().await["channel"].to_string(), client.json().await["channel"].to_string()];
+    channels.sort();
+    assert!(channels[0].contains("|executions") && channels[1].contains("graph_exec#"), "{channels:?}");
+}
+
+#[tokio::test]
+async fn somebody_elses_run_is_accepted_and_silent() {
+    let app = TestApp::start().await;
+    let (owner, stranger) = (Uuid::new_v4(), Uuid::new_v4());
+    let run = app.run_of(owner);
+    let mut client = app.connect(stranger).await;
+    for id in [run.id.to_string(), "no-such-id".to_owned(), "*".to_owned()] {
+        let channel = format!("{stranger}|graph_exec#{id}");
+        assert_eq!(client.ask(subscribe(&id)).await, done("subscribe_graph_execution", Some(channel)));
+    }
+    client.ask(subscribe_graph(run.graph_id)).await;
+    app.publish(&node_event(&run));
+    app.publish(&graph_event(&run));
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn unsubscribing_ends_the_events_and_tells_whether_there_was_something_to_end() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    let unsubscribe = json!({"method": "unsubscribe", "data": {"graph_exec_id": run.id}});
+    assert_eq!(client.ask(unsubscribe.clone()).await, done("unsubscribe", None));
+    client.ask(subscribe(run.id)).await;
+    let channel = format!("{user}|graph_exec#{}", run.id);
+    assert_eq!(client.ask(unsubscribe.clone()).await, done("unsubscribe", Some(channel)));
+    app.publish(&node_event(&run));
+    client.expect_quiet().await;
+    assert_eq!(client.ask(unsubscribe).await, done("unsubscribe", None));
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_answered_with_exactly_three_keys() {
+    let app = TestApp::start().await;
+    let mut client = app.connect(Uuid::new_v4()).await;
+    client.send(r#"{"method":"heartbeat","data":"ping"}"#).await;
+    assert_eq!(client.text().await, r#"{"method":"heartbeat","data":"pong","success":true}"#);
+}
+
+#[tokio::test]
+async fn bad_frames_are_answered_and_the_socket_stays_open() {
+    let app = TestApp::start().await;
+    let mut client = app.connect(Uuid::new_v4()).await;
+    let cases = [
+        ("no json", "Invalid message format. Review the schema and retry"),
+        (r#"{"method":"dance"}"#, "Invalid message format. Review the schema and retry"),
+        (r#"{"method":"subscribe_graph_execution"}"#, "Subscription data missing"),
+        (
+            r#"{"method":"subscribe_graph_execution","data":{"x":1}}"#,
+            "Invalid message data. Refer to the API schema",
+        ),
+        (r#"{"method":"notification"}"#, "Message type is not processed by the server"),
+    ];
+    for (frame, text) in cases {
+        client.send(frame).await;
+        assert_eq!(client.json().await, refused(text), "{frame}");
+    }
+    client.send_binary(vec![0, 159, 146, 150]).await;
+    assert_eq!(client.json().await, refused("Invalid message format. Review the schema and retry"));
+    client.send(r#"{"method":"error","error":"mine"}"#).await;
+    client.expect_quiet().await;
+    assert_eq!(client.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+}
+
+#[tokio::test]
+async fn notifications_reach_all_sockets_of_their_user() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let (mut first, mut second, mut other) = (app.connect(user).await, app.connect(user).await, app.connect(Uuid::new_v4()).await);
+    let channel = format!("notification_event/{user}");
+    timeout(Duration::from_secs(10), async { while app.readers(&channel).await == 0 {} })
+        .await
+        .unwrap();
+    // Both are in the room once Redis has the subscription and the second had time to enter.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let payload = json!({"type": "onboarding", "event": "step_completed", "step": "WELCOME"});
+    let event = json!({"payload": {"user_id": user, "payload": payload}});
+    app.publish_raw(&channel, &event.to_string()).await;
+    let expected = json!({"method": "notification", "data": payload, "success": null, "channel": null, "error": null});
+    assert_eq!(first.json().await, expected);
+    assert_eq!(second.json().await, expected);
+    other.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn many_sockets_cost_redis_one_subscription_and_the_last_one_ends_it() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let channel = format!("execution_event/{user}/{}/{}", run.graph_id, run.id);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = app.connect(user).await;
+        client.ask(subscribe(run.id)).await;
+        clients.push(client);
+    }
+    assert_eq!(app.readers(&channel).await, 1);
+    app.publish(&node_event(&run));
+    for client in &mut clients {
+        assert_eq!(client.json().await["method"], "node_execution_event");
+    }
+    drop(clients);
+    let ended = async { while app.readers(&channel).await > 0 {} };
+    timeout(Duration::from_secs(10), ended)
+        .await
+        .expect("the subscription ends with its last reader");
+}
+
+#[tokio::test]
+async fn after_redis_was_lost_the_present_state_is_told() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    client.ask(subscribe(run.id)).await;
+    app.cut_redis().await;
+    let methods = [client.json().await["method"].clone(), client.json().await["method"].clone()];
+    assert_eq!(methods, ["node_execution_event", "graph_execution_event"]);
+}
+
+#[tokio::test]
+async fn the_health_routes_answer_and_ws_is_for_sockets_only() {
+    let app = TestApp::start().await;
+    assert_eq!(app.status("/").await, (200, r#"{"status":"healthy"}"#.to_owned()));
+    assert_eq!(app.status("/readyz").await.0, 200);
+    assert_eq!(app.status("/ws").await.0, 404);
+    assert_eq!(app.status("/metrics").await.0, 404);
+    let app = TestApp::with(&[("ENABLE_METRICS", "true")]).await;
+    let _client = app.connect(Uuid::new_v4()).await;
+    let (_, text) = app.status("/metrics").await;
+    assert!(text.contains("autogpt_websocket_connections_total 1"), "{text}");
+}
+
+#[tokio::test]
+async fn on_shutdown_readiness_goes_off_first_and_then_the_sockets_are_closed() {
+    let mut app = TestApp::start().await;
+    let mut client = app.connect(Uuid::new_v4()).await;
+    app.shutdown.trigger();
+    assert_eq!(app.status("/readyz").await.0, 503);
+    assert_eq!(client.ask(json!({"method": "heartbeat"})).await["data"], "pong", "still served");
+    assert_eq!(client.closed().await.0, 1001);
+    timeout(Duration::from_secs(8), &mut app.service).await.expect("ends in time").unwrap();
+}
