@@ -25,18 +25,24 @@ impl Store {
         row.as_ref().map(user).transpose()
     }
 
-    /// The user of a token, made on first sight. A changed e-mail or name in the token does not change the row.
+    /// The user of a token, made on first sight with a profile (rest.md trap 4). A changed e-mail or name in the token does not change the row.
     pub async fn get_or_create_user(&self, user_id: UserId, email: &str, name: Option<&str>) -> Result<User> {
         if let Some(user) = self.get_user(user_id).await? {
             return Ok(user);
         }
-        sqlx::query("INSERT INTO users (id, email, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
-            .bind(user_id)
-            .bind(email)
-            .bind(name)
-            .execute(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
+        sqlx::query(
+            "WITH made AS (INSERT INTO users (id, email, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING id)
+             INSERT INTO profiles (id, user_id, username, name) SELECT $4, id, $5, coalesce($3, split_part($2, '@', 1)) FROM made
+             ON CONFLICT (username) DO NOTHING",
+        )
+        .bind(user_id)
+        .bind(email)
+        .bind(name)
+        .bind(Uuid::now_v7())
+        .bind(format!("user-{}", user_id.simple()))
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
         self.get_user(user_id)
             .await?
             .ok_or_else(|| crate::Error::NotFound(format!("User {user_id} not found")))
