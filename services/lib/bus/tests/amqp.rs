@@ -1,6 +1,6 @@
 //! The broker's side of the contract, on a real RabbitMQ.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

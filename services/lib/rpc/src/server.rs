@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 use runtime::{Health, Secret, Settings};
 use serde::Serialize;
 use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::RpcError;
 
@@ -52,6 +53,8 @@ impl Server {
             .merge(self.health.router());
         self.methods
             .route_layer(from_fn_with_state(self.token, require_token))
+            // A panic answers like any other failure, and the connection stays usable.
+            .layer(CatchPanicLayer::custom(panicked))
             .merge(health)
             .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
             .method_not_allowed_fallback(async || detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
@@ -70,6 +73,11 @@ pub fn reply<T: Serialize>(outcome: Result<T, RpcError>) -> Response {
             error.into_response()
         }
     }
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    // The panic hook has printed where it happened; the caller learns no internals.
+    RpcError::runtime("the method failed unexpectedly").into_response()
 }
 
 async fn health_check(State(health): State<Health>) -> Response {

@@ -1,6 +1,6 @@
 //! The wire contract of internals §1, over real sockets: what a foreign client sends and gets, and what our client does.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,6 +31,7 @@ rpc::service! {
         async fn fail(kind: String) -> ();
         async fn flaky() -> u32, idempotent;
         async fn fragile() -> u32;
+        async fn explode() -> ();
     }
 }
 
@@ -67,6 +68,9 @@ impl Lab for Implementation {
             call @ 0..2 => Err(RpcError::database(format!("attempt {call}"))),
             call => Ok(call),
         }
+    }
+    async fn explode(&self) -> Result<(), RpcError> {
+        panic!("on purpose")
     }
     async fn fragile(&self) -> Result<u32, RpcError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
@@ -309,4 +313,13 @@ async fn bodies_beyond_the_frameworks_default_limit_are_accepted() {
     let world = World::start(&[]).await;
     let data = Map::from_iter([("big".to_owned(), Value::String("x".repeat(8 << 20)))]);
     assert_eq!(world.client().parts(Vec::new(), data).await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_panic_answers_like_any_other_failure_and_tells_no_internals() {
+    let world = World::start(&[]).await;
+    let (status, body) = world.post("explode", "").await;
+    assert_eq!((status, &body["type"]), (500, &json!("RuntimeError")));
+    assert!(!body.to_string().contains("on purpose"));
+    assert_eq!(world.client().add(1, 1).await, Ok(2));
 }
