@@ -6,12 +6,13 @@ use crate::settings::{LogFormat, LogSettings};
 
 /// Installs the global subscriber. A second call (several services in one process) is ignored.
 pub(crate) fn install(log: &LogSettings) {
-    // Dependencies are told to be quiet unless the level is given as directives.
+    // Dependencies are told to be quiet unless the level is given as directives. lapin logs every failed attempt as
+    // several errors; the bus says once that it waits, and why.
     let directives = if log.level.contains(['=', ',']) {
         log.level.clone()
     } else {
         format!(
-            "{},lapin=warn,sqlx=warn,hyper=warn,tower=warn,kube=warn,rustls=warn,h2=warn",
+            "{},lapin=off,sqlx=warn,hyper=warn,tower=warn,kube=warn,rustls=warn,h2=warn",
             log.level.to_lowercase()
         )
     };

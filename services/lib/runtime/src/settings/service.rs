@@ -83,9 +83,21 @@ impl RedisSettings {
 }
 
 impl RabbitMqSettings {
+    /// Strictly read, `amqp://host/` means the virtual host with the empty name, which nobody has: it is taken as `/`.
     pub fn url(&self) -> String {
         if !self.full_url.is_empty() {
-            return self.full_url.clone();
+            let (address, query) = self
+                .full_url
+                .split_once('?')
+                .map_or((self.full_url.as_str(), ""), |(address, query)| (address, query));
+            let without_vhost = address
+                .strip_suffix('/')
+                .filter(|rest| rest.split_once("://").is_some_and(|(_, host)| !host.contains('/')));
+            return match without_vhost {
+                Some(rest) if query.is_empty() => format!("{rest}/%2f"),
+                Some(rest) => format!("{rest}/%2f?{query}"),
+                None => self.full_url.clone(),
+            };
         }
         format!(
             "amqp://{}:{}@{}:{}/{}",

@@ -170,3 +170,17 @@ fn lists_are_json_in_the_environment() {
     assert_eq!(settings.cors_allow_origins.len(), 2);
     assert!(environment(&[("BACKEND_CORS_ALLOW_ORIGINS", "https://a.example")]).is_err());
 }
+
+#[test]
+fn a_broker_url_that_ends_in_a_slash_means_the_default_virtual_host() {
+    for (given, wanted) in [
+        ("amqp://u:p@mq:5672/", "amqp://u:p@mq:5672/%2f"),
+        ("amqp://mq/?heartbeat=5", "amqp://mq/%2f?heartbeat=5"),
+        ("amqp://mq", "amqp://mq"),
+        ("amqp://mq/tenant", "amqp://mq/tenant"),
+        ("amqp://mq/%2f", "amqp://mq/%2f"),
+    ] {
+        let settings = Settings::from_pairs([("RABBITMQ_URL", given)]).unwrap();
+        assert_eq!(settings.rabbitmq.url(), wanted);
+    }
+}
