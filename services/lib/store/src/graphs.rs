@@ -121,7 +121,8 @@ impl Store {
 /// False when an inline graph of the same content is there already.
 async fn insert_graph_row(connection: &mut PgConnection, graph: &GraphModel, inline_hash: Option<[u8; 32]>) -> Result<bool> {
     let conflict = if inline_hash.is_some() {
-        "ON CONFLICT (id, version) DO NOTHING"
+        // Without a target: of two that come at once the later one meets the index of active versions first.
+        "ON CONFLICT DO NOTHING"
     } else {
         ""
     };
