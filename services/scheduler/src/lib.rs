@@ -15,12 +15,14 @@ pub mod schedules;
 mod service;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use blocks::{Block, Registry};
 use bus::events::EventBus;
 use engine::block::{BlockDescriptor, BlockKind};
 use model::BlockId;
 use rpc::services::scheduler_router;
+use runtime::health::Check;
 use runtime::retry::retry_forever;
 use runtime::settings::ScheduleStoreKind;
 use runtime::{Health, Metrics, Settings, Shutdown};
@@ -37,6 +39,11 @@ use crate::progress::Progress;
 use crate::runs::Runs;
 use crate::schedules::{KubernetesSchedules, PostgresSchedules, ScheduleStore};
 use crate::service::SchedulerService;
+
+/// How often readiness looks at the database.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// How long what is being written may take after the last call was answered.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Serves until the shutdown. What is absent is waited for; calls that need it fail meanwhile.
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
@@ -69,51 +76,56 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
         schedules,
         changed,
     };
-    let health = health(&store, &shutdown);
-    let work = tokio::spawn(work(firing, settings.clone(), health.check("schema"), shutdown.clone()));
+    let health = Health::new(&shutdown);
+    let work = tokio::spawn(work(firing, settings.clone(), health.check("database"), shutdown.clone()));
     let mut router = scheduler_router(Arc::new(service), &settings, &health);
     if settings.enable_metrics {
         router = router.merge(Metrics::new().router());
     }
     runtime::serve::http(listener, router, shutdown).await?;
     // Runs that are being started are in the database in a moment; a claim that is left behind runs out by itself.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), work).await;
+    let _ = tokio::time::timeout(LAST_WRITES, work).await;
     store.close().await;
     Ok(())
 }
 
 /// What goes on besides the calls, once the database has its schema.
-async fn work(firing: Firing, settings: Settings, schema: runtime::health::Check, shutdown: Shutdown) {
-    let store = firing.store.clone();
-    let ready = retry_forever("PostgreSQL", &shutdown, || async {
-        let outcome = store.check_schema().await;
-        if let Err(error) = &outcome {
-            schema.fail(error.to_string());
-        }
-        outcome
-    });
-    if ready.await.is_none() {
+async fn work(firing: Firing, settings: Settings, database: Check, shutdown: Shutdown) {
+    if look(&firing.store, &database, &shutdown).await.is_none() {
         return;
     }
-    schema.ok();
-    let forgetting = retention::run(store, settings.scheduler.clone(), shutdown.clone());
+    let watching = watch_database(firing.store.clone(), database, shutdown.clone());
+    let forgetting = retention::run(firing.store.clone(), settings.scheduler.clone(), shutdown.clone());
     let firing = async {
         // In a cluster the operator fires.
         if settings.scheduler.store == ScheduleStoreKind::Postgres {
             firing.run(shutdown).await;
         }
     };
-    tokio::join!(forgetting, firing);
+    tokio::join!(watching, forgetting, firing);
 }
 
-fn health(store: &Store, shutdown: &Shutdown) -> Health {
-    let health = Health::new(shutdown);
-    let store = store.clone();
-    health.probe("database", move || {
-        let store = store.clone();
-        async move { store.ping().await.map_err(|error| error.to_string()) }
-    });
-    health
+/// Keeps readiness up to date, so that asking for it costs nothing and tells the reason at once.
+async fn watch_database(store: Store, check: Check, shutdown: Shutdown) {
+    while look(&store, &check, &shutdown).await.is_some() {
+        tokio::select! {
+            () = tokio::time::sleep(BETWEEN_LOOKS) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Returns once the database can be used; None when the shutdown comes first.
+async fn look(store: &Store, check: &Check, shutdown: &Shutdown) -> Option<()> {
+    let look = || async {
+        let outcome = store.check_schema().await;
+        match &outcome {
+            Ok(()) => check.ok(),
+            Err(error) => check.fail(error.to_string()),
+        }
+        outcome
+    };
+    retry_forever("PostgreSQL", shutdown, look).await
 }
 
 /// The blocks that carry a run's inputs and outputs.

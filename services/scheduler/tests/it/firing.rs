@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use model::Timestamp;
+use serde_json::json;
+
+use crate::world::{TestGraph, World, map, now};
+
+const RUNS: &str = "SELECT count(*) FROM graph_executions";
+const DECISIONS: &str = "SELECT count(*) FROM schedule_decisions";
+
+#[tokio::test]
+async fn a_due_schedule_starts_one_run_with_its_inputs_and_moves_on() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    let _services = (world.serve().await, world.serve().await);
+    world.until(DECISIONS, 1).await;
+    let key = format!("{}/2026-01-02T03:00:00Z", schedule.id);
+    let run = world.store.find_by_idempotency_key(&key).await.unwrap().unwrap();
+    assert_eq!(
+        (run.user_id, run.graph_id, run.inputs),
+        (graph.user_id, graph.id, Some(map(json!({"x": "from the schedule"}))))
+    );
+    assert_eq!(
+        world.text("SELECT decision || ' ' || graph_exec_id FROM schedule_decisions").await,
+        format!("Fired {}", run.id)
+    );
+    // Hundreds of slots have passed since: they are one with it.
+    let next = world.schedule(schedule.id).await.unwrap().next_run_at.unwrap();
+    assert!(next > now() && next.seconds_since(now()) <= 3600.0, "{next}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.number(RUNS).await, 1);
+}
+
+#[tokio::test]
+async fn a_schedule_fires_within_moments_of_its_slot() {
+    let world = World::new().await;
+    let service = world.serve().await;
+    service.until_ready().await;
+    let graph = world.user_with_graph().await;
+    let slot = Timestamp::from(now().into_inner() + chrono::Duration::milliseconds(1500));
+    let schedule = world.scheduled(graph, &slot.to_string()).await;
+    // A schedule that is added through the service wakes the loop, which then sees the other one as well.
+    service.add(graph, "0 0 * * *", None).await.unwrap();
+    world.until(DECISIONS, 1).await;
+    let run = world
+        .store
+        .find_by_idempotency_key(&format!("{}/{slot}", schedule.id))
+        .await
+        .unwrap()
+        .unwrap();
+    let late = run.started_at.seconds_since(slot);
+    assert!((0.0..1.0).contains(&late), "{late} s after the slot");
+}
+
+#[tokio::test]
+async fn a_graph_that_left_the_library_takes_its_schedules_along() {
+    let world = World::new().await;
+    let gone = world.user_with_graph().await;
+    let kept = world.graph(gone.user_id).await;
+    world.scheduled(gone, "2026-01-02T03:00:00Z").await;
+    world.scheduled(gone, "2999-01-02T03:00:00Z").await;
+    let other = world.scheduled(kept, "2999-01-02T03:00:00Z").await;
+    world.store.get_graph(gone.id, None).await.unwrap().unwrap();
+    delete_from_library(&world, gone).await;
+    let _service = world.serve().await;
+    world.until("SELECT count(*) FROM schedules", 1).await;
+    assert!(world.schedule(other.id).await.is_some());
+    assert_eq!(world.number(RUNS).await, 0);
+}
+
+#[tokio::test]
+async fn a_graph_that_cannot_run_any_more_loses_this_schedule_only() {
+    let world = World::new().await;
+    let graph = world.unfinished_graph().await;
+    let due = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    let later = world.scheduled(graph, "2999-01-02T03:00:00Z").await;
+    let _service = world.serve().await;
+    world.until("SELECT count(*) FROM schedules", 1).await;
+    assert!(world.schedule(due.id).await.is_none() && world.schedule(later.id).await.is_some());
+}
+
+#[tokio::test]
+async fn a_slot_that_the_user_must_mend_is_lost_and_the_schedule_stays() {
+    let world = World::new().await;
+    let owner = world.user_with_graph().await;
+    let visitor = TestGraph {
+        user_id: world.user().await,
+        ..owner
+    };
+    let schedule = world.scheduled(visitor, "2026-01-02T03:00:00Z").await;
+    let _service = world.serve().await;
+    world.until(DECISIONS, 1).await;
+    let decision = world.text("SELECT decision || ': ' || reason FROM schedule_decisions").await;
+    assert!(decision.starts_with("Missed: You do not have access"), "{decision}");
+    assert!(world.schedule(schedule.id).await.unwrap().next_run_at.unwrap() > now());
+}
+
+#[tokio::test]
+async fn a_slot_whose_run_could_not_be_started_is_held_back_and_then_tried_again() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    world.sql("ALTER TABLE outbox RENAME TO elsewhere").await;
+    let _service = world.serve().await;
+    world.until("SELECT sum(attempts)::bigint FROM schedules", 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.number("SELECT sum(attempts)::bigint FROM schedules").await, 1);
+    assert_eq!(world.schedule(schedule.id).await.unwrap().next_run_at, schedule.next_run_at);
+    world
+        .sql("ALTER TABLE elsewhere RENAME TO outbox; UPDATE schedules SET retry_at = now()")
+        .await;
+    let _another = world.serve().await;
+    world.until(DECISIONS, 1).await;
+    assert_eq!(
+        (
+            world.number(RUNS).await,
+            world.number("SELECT sum(attempts)::bigint FROM schedules").await
+        ),
+        (1, 0)
+    );
+}
+
+async fn delete_from_library(world: &World, graph: TestGraph) {
+    let versions = world.store.list_graph_versions(graph.user_id, graph.id, 10).await.unwrap();
+    assert_eq!(versions, [1]);
+    // The older of the user's two graphs.
+    world
+        .sql("UPDATE library_agents SET is_deleted = true WHERE graph_id = (SELECT id FROM graphs ORDER BY created_at LIMIT 1)")
+        .await;
+}
