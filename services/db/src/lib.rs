@@ -10,6 +10,7 @@ mod schema;
 mod sweeper;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use blocks::Registry;
 use bus::amqp::Publisher;
@@ -23,6 +24,9 @@ use crate::manager::Manager;
 use crate::relay::Relay;
 
 pub use crate::migrate::migrate;
+
+/// How long the tasks may take to end after the last request.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,12 +61,17 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
     if settings.enable_metrics {
         router = router.merge(metrics.router());
     }
-    runtime::serve::http(listener, router, shutdown.clone()).await?;
+    let served = runtime::serve::http(listener, router, shutdown.clone()).await;
     shutdown.trigger();
-    for task in tasks {
-        // A panic in a task was logged where it happened.
-        let _ = task.await;
+    let ended = async {
+        for task in tasks {
+            // A panic in a task was logged where it happened.
+            let _ = task.await;
+        }
+        store.close().await;
+    };
+    if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+        tracing::warn!("ending with work in flight: what is not committed is done again");
     }
-    store.close().await;
-    Ok(())
+    Ok(served?)
 }

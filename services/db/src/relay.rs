@@ -40,7 +40,12 @@ impl Relay {
             if retry_forever("RabbitMQ", &shutdown, || self.publisher.check()).await.is_none() {
                 break;
             }
-            let pause = match self.drain().await {
+            let drained = tokio::select! {
+                drained = self.drain() => drained,
+                // The batch at hand stays in the outbox: its messages may come twice.
+                () = shutdown.cancelled() => break,
+            };
+            let pause = match drained {
                 Ok(()) => {
                     backoff.reset();
                     LOOK_EVERY

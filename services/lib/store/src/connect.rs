@@ -1,13 +1,13 @@
 //! The pool. Connecting is lazy: a service starts without PostgreSQL and waits for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
 use url::Url;
 
-use crate::{Error, Result};
+use crate::{Error, OutboxNotifier, Result};
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +19,8 @@ pub struct Store {
     pub(crate) options: PgConnectOptions,
     /// The schema named in the URL (`?schema=platform`, as the reference spells it), else the server's default.
     pub(crate) schema: Option<Arc<str>>,
+    /// Started by whoever needs it first.
+    pub(crate) notifier: Arc<OnceLock<OutboxNotifier>>,
     /// Host, port and database for messages; never the password.
     target: Arc<str>,
 }
@@ -48,6 +50,7 @@ impl Store {
             pool,
             options,
             schema,
+            notifier: Arc::default(),
             target: target.into(),
         })
     }

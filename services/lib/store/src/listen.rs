@@ -40,13 +40,16 @@ impl OutboxNotifier {
 }
 
 impl Store {
-    /// Starts the task that owns the notifying connection. Needs a tokio runtime.
+    /// The same one for all clones of the store. The first call starts the task that owns the connection, and needs a tokio runtime.
     pub fn outbox_notifier(&self) -> OutboxNotifier {
-        let wake = Arc::new(Notify::new());
-        let handle = tokio::spawn(notify_when_woken(self.options.clone(), wake.clone()));
-        OutboxNotifier {
-            task: Arc::new(NotifierTask { wake, handle }),
-        }
+        let start = || {
+            let wake = Arc::new(Notify::new());
+            let handle = tokio::spawn(notify_when_woken(self.options.clone(), wake.clone()));
+            OutboxNotifier {
+                task: Arc::new(NotifierTask { wake, handle }),
+            }
+        };
+        self.notifier.get_or_init(start).clone()
     }
 
     /// Hears every nudge from now on.

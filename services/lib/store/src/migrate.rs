@@ -28,7 +28,10 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         if let Some(schema) = &self.schema {
             let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
-            self.pool.execute(sqlx::AssertSqlSafe(create)).await.map_err(|error| self.explain(error))?;
+            self.pool
+                .execute(sqlx::AssertSqlSafe(create))
+                .await
+                .map_err(|error| self.explain(error))?;
         }
         // An older program meets a newer schema during a roll-out back: what it needs is still there.
         let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());

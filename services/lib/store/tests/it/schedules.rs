@@ -44,7 +44,10 @@ async fn a_due_schedule_is_moved_on_by_one_scheduler_only() {
     world.store.insert_schedule(schedule(graph, Some(later))).await.unwrap();
     world.store.insert_schedule(schedule(graph, None)).await.unwrap();
     assert_eq!(world.store.next_schedule_due_in().await.unwrap(), Some(Duration::ZERO));
-    assert_eq!(world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap(), [due.clone()]);
+    assert_eq!(
+        world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap(),
+        std::slice::from_ref(&due)
+    );
     assert!(world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap().is_empty());
     let decision = fired(due.id, slot);
     let (one, two) = tokio::join!(
@@ -94,8 +97,14 @@ async fn schedules_are_listed_by_user_and_graph_and_go_with_their_graph() {
     let (mine, other) = (world.user_with_graph().await, world.user_with_graph().await);
     let kept = world.store.insert_schedule(schedule(mine, None)).await.unwrap();
     world.store.insert_schedule(schedule(other, None)).await.unwrap();
-    assert_eq!(world.store.list_schedules(Some(mine.user_id), None).await.unwrap(), [kept.clone()]);
-    assert_eq!(world.store.list_schedules(None, Some(mine.id)).await.unwrap(), [kept.clone()]);
+    assert_eq!(
+        world.store.list_schedules(Some(mine.user_id), None).await.unwrap(),
+        std::slice::from_ref(&kept)
+    );
+    assert_eq!(
+        world.store.list_schedules(None, Some(mine.id)).await.unwrap(),
+        std::slice::from_ref(&kept)
+    );
     assert_eq!(world.store.list_schedules(None, None).await.unwrap().len(), 2);
     assert_eq!(world.store.delete_schedules_of_graph(mine.user_id, mine.id).await.unwrap(), 1);
     assert!(!world.store.delete_schedule(kept.id).await.unwrap());

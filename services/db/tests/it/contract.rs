@@ -1,0 +1,144 @@
+//! The contract's methods, over HTTP.
+
+use model::ExecutionStatus;
+use model::notification::NotificationType;
+use model::user::UsageTransactionMetadata;
+use rpc::services::DatabaseManager;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::world::{Server, World};
+
+#[tokio::test]
+async fn a_run_written_by_the_contracts_methods_alone() {
+    let world = World::new().await;
+    let server = world.server().await;
+    let client = &server.client;
+    let start = world.graph.nodes[0].id;
+    let input = json!({"name": "x", "value": 1}).as_object().cloned().unwrap();
+    let created = client
+        .create_graph_execution(
+            world.graph.id,
+            1,
+            vec![(start, input.clone())],
+            input.clone(),
+            world.user,
+            None,
+            None,
+            None,
+            None,
+        )
+        .await
+        .unwrap();
+    let id = created.execution.meta.id;
+    assert_eq!(created.execution.meta.status, ExecutionStatus::Incomplete);
+    assert_eq!(created.node_executions[0].status, ExecutionStatus::Queued);
+    let node = created.node_executions[0].node_exec_id;
+    client.update_graph_execution_start_time(id).await.unwrap();
+    let running = client
+        .update_node_execution_status(node, ExecutionStatus::Running, None, None)
+        .await
+        .unwrap();
+    assert_eq!(running.status, ExecutionStatus::Running);
+    client.upsert_execution_output(node, "result".to_owned(), Some(json!(1))).await.unwrap();
+    // A transition that the table forbids returns the unchanged record.
+    let unchanged = client
+        .update_node_execution_status(node, ExecutionStatus::Queued, Some(input), None)
+        .await
+        .unwrap();
+    assert_eq!(unchanged.status, ExecutionStatus::Running);
+    assert_eq!(
+        client
+            .update_node_execution_status_batch(vec![node], ExecutionStatus::Completed, None)
+            .await
+            .unwrap(),
+        1
+    );
+    let done = client
+        .update_graph_execution_stats(id, Some(ExecutionStatus::Completed), None)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(done.meta.status, ExecutionStatus::Completed);
+    let count = client
+        .get_graph_executions_count(Some(world.user), None, Some(vec![ExecutionStatus::Completed]), None, None)
+        .await;
+    assert_eq!(count.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn credits_are_a_constant_while_disabled_and_a_ledger_otherwise() {
+    let world = World::new().await;
+    let free = world.server().await;
+    assert_eq!(free.client.get_credits(world.user).await.unwrap(), 100);
+    assert_eq!(
+        free.client
+            .spend_credits(world.user, 1000, UsageTransactionMetadata::default())
+            .await
+            .unwrap(),
+        0
+    );
+    let pairs = [
+        ("DATABASE_URL", world.database.as_str()),
+        ("RABBITMQ_URL", world.amqp.as_str()),
+        ("ENABLE_CREDIT", "true"),
+    ];
+    let paid = Server::start(&pairs).await;
+    let refused = paid
+        .client
+        .spend_credits(world.user, 5, UsageTransactionMetadata::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind.name(), "InsufficientBalanceError");
+    assert_eq!(refused.args[2..], [json!(0), json!(5)]);
+    world.store.book_credits(world.user, "gift", "GRANT", 20, &Value::Null).await.unwrap();
+    let once = UsageTransactionMetadata {
+        node_exec_id: Some(Uuid::new_v4().to_string()),
+        ..UsageTransactionMetadata::default()
+    };
+    for _ in 0..2 {
+        assert_eq!(paid.client.spend_credits(world.user, 5, once.clone()).await.unwrap(), 15);
+    }
+}
+
+#[tokio::test]
+async fn permissions_users_and_preferences() {
+    let world = World::new().await;
+    let server = world.server().await;
+    let client = &server.client;
+    client
+        .validate_graph_execution_permissions(world.user, world.graph.id, 1, false)
+        .await
+        .unwrap();
+    let refused = client
+        .validate_graph_execution_permissions(Uuid::new_v4(), world.graph.id, 1, false)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind.name(), "GraphNotAccessibleError");
+    let user = client.get_user_by_id(world.user).await.unwrap();
+    assert_eq!(client.get_user_email_by_id(world.user).await.unwrap(), Some(user.email));
+    assert!(client.get_user_email_verification(world.user).await.unwrap());
+    let preference = client.get_user_notification_preference(world.user).await.unwrap();
+    assert!(preference.preferences[&NotificationType::AgentRun]);
+    assert_eq!((preference.preferences.len(), preference.daily_limit), (10, 3));
+}
+
+#[tokio::test]
+async fn bodies_are_those_of_the_contract() {
+    let world = World::new().await;
+    let server = world.server().await;
+    let http = reqwest::Client::new();
+    let call = |method: &str, body: Value| {
+        http.post(format!("{}/{method}", server.url))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    };
+    let answer = call("get_credits", json!({"user_id": world.user, "unknown": 1})).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, "100".to_owned()));
+    let answer = call("get_node", json!({"node_id": Uuid::nil()})).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 400);
+    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(body["type"], "NotFoundError");
+    let answer = call("get_node", json!({})).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 422);
+}

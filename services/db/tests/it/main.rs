@@ -1,0 +1,10 @@
+//! The database manager as a running server, against real PostgreSQL and RabbitMQ.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a failed step is a failed test
+
+mod contract;
+mod executor_calls;
+mod proxy;
+mod relay;
+mod start;
+mod world;

@@ -1,0 +1,248 @@
+//! Submission against a real PostgreSQL with the real blocks.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a failed step is a failed test
+
+use std::collections::HashSet;
+
+use blocks::Registry;
+use model::{ExecutionStatus, Graph, GraphModel, Map, UserId};
+use serde_json::{Value, json};
+use store::{IoBlocks, Store};
+use submit::{Origin, SubmitCommand, SubmitError, Submitter};
+use uuid::Uuid;
+
+const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
+const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
+const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
+
+struct World {
+    submitter: Submitter,
+    user: UserId,
+}
+
+impl World {
+    async fn new() -> Self {
+        let store = Store::connect(&devservices::testing::database().await, 8).unwrap();
+        store.migrate().await.unwrap();
+        let user = user(&store).await;
+        Self {
+            submitter: Submitter::new(store, Registry::standard()),
+            user,
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.submitter.store()
+    }
+
+    async fn graph(&self) -> GraphModel {
+        self.submitter.create_graph(self.user, echo()).await.unwrap()
+    }
+
+    fn command(&self, graph: &GraphModel) -> SubmitCommand {
+        SubmitCommand {
+            user_id: self.user,
+            graph_id: graph.id,
+            graph_version: Some(graph.version),
+            inputs: map(json!({"x": "hello"})),
+            ..SubmitCommand::default()
+        }
+    }
+}
+
+async fn user(store: &Store) -> UserId {
+    let id = Uuid::new_v4();
+    store.get_or_create_user(id, &format!("{id}@example.com"), None).await.unwrap();
+    id
+}
+
+fn map(value: Value) -> Map {
+    value.as_object().cloned().unwrap()
+}
+
+fn graph(nodes: Value, links: Value) -> Graph {
+    serde_json::from_value(json!({"name": "echo", "description": "", "nodes": nodes, "links": links})).unwrap()
+}
+
+/// Input `x` goes to output `y`.
+fn echo() -> Graph {
+    graph(
+        json!([
+            {"id": "1", "block_id": INPUT, "input_default": {"name": "x"}, "metadata": {"position": {"x": 40.25, "y": 0.1}}},
+            {"id": "2", "block_id": OUTPUT, "input_default": {"name": "y"}},
+        ]),
+        json!([{"source_id": "1", "source_name": "result", "sink_id": "2", "sink_name": "value"}]),
+    )
+}
+
+#[tokio::test]
+async fn a_saved_graph_has_fresh_ids_and_reads_back_the_same() {
+    let world = World::new().await;
+    let saved = world.graph().await;
+    let read = world.submitter.get_graph(world.user, saved.id, None).await.unwrap().unwrap();
+    assert_eq!(read, saved);
+    assert_eq!(read.nodes[0].output_links, read.nodes[1].input_links);
+    assert_eq!(read.input_schema["properties"]["x"]["title"], "x");
+    assert_eq!(read.nodes[0].metadata, map(json!({"position": {"x": 40.25, "y": 0.1}})));
+    let again = world.graph().await;
+    assert_ne!((again.id, again.nodes[0].id), (saved.id, saved.nodes[0].id));
+    assert_eq!(world.submitter.list_graphs(world.user).await.unwrap().len(), 2);
+    let stranger = user(world.store()).await;
+    assert_eq!(world.submitter.get_graph(stranger, saved.id, None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn saves_at_the_same_time_take_a_version_each() {
+    let world = World::new().await;
+    let saved = world.graph().await;
+    let saves = (0..4).map(|_| world.submitter.update_graph(world.user, saved.id, echo()));
+    let versions: HashSet<i32> = futures::future::join_all(saves)
+        .await
+        .into_iter()
+        .map(|saved| saved.unwrap().unwrap().version)
+        .collect();
+    assert_eq!(versions, HashSet::from([2, 3, 4, 5]));
+    let listed = world.submitter.list_graph_versions(world.user, saved.id, 50).await.unwrap();
+    assert_eq!(
+        listed.iter().map(|graph| (graph.version, graph.is_active)).collect::<Vec<_>>(),
+        [(5, true), (4, false), (3, false), (2, false), (1, false)]
+    );
+    let stranger = user(world.store()).await;
+    assert!(world.submitter.update_graph(stranger, saved.id, echo()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_graph_that_cannot_be_saved_is_refused_with_the_reason() {
+    let world = World::new().await;
+    let mut unknown_block = echo();
+    unknown_block.nodes[0].block_id = Uuid::nil().to_string();
+    let mut dangling = echo();
+    dangling.links[0].sink_id = "nowhere".to_owned();
+    let mut no_such_pin = echo();
+    no_such_pin.links[0].source_name = "nothing".to_owned();
+    for (bad, word) in [(unknown_block, "block"), (dangling, "nowhere"), (no_such_pin, "nothing")] {
+        let error = world.submitter.create_graph(world.user, bad).await.unwrap_err();
+        assert!(matches!(&error, SubmitError::Invalid(text) if text.contains(word)), "{error:?}");
+    }
+    assert!(world.submitter.list_graphs(world.user).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_accepted_run_is_queued_with_resolved_inputs_and_the_users_context() {
+    let world = World::new().await;
+    let saved = world.graph().await;
+    world.store().set_user_timezone(world.user, "Europe/Berlin").await.unwrap();
+    let execution = world.submitter.submit(world.command(&saved)).await.unwrap();
+    assert_eq!(execution.status, ExecutionStatus::Queued);
+    assert_eq!(execution.inputs, Some(map(json!({"x": "hello"}))));
+    let run = world.store().take_outbox().await.unwrap().unwrap().messages.remove(0);
+    assert_eq!((run.graph_exec_id, run.user_id), (execution.id, world.user));
+    assert_eq!(run.execution_context.user_timezone, "Europe/Berlin");
+    assert_eq!(run.execution_context.root_execution_id, Some(execution.id));
+    assert!(run.execution_context.safe_mode);
+    let whole = world
+        .store()
+        .get_execution_with_nodes(Some(world.user), execution.id, &IoBlocks::default())
+        .await;
+    let nodes = whole.unwrap().unwrap().node_executions;
+    assert_eq!(nodes.len(), 1, "the output node waits for its link");
+    assert_eq!(nodes[0].input_data["value"], "hello");
+}
+
+#[tokio::test]
+async fn the_same_key_at_the_same_time_is_one_run_and_nobody_elses() {
+    let world = World::new().await;
+    let saved = world.graph().await;
+    let keyed = || SubmitCommand {
+        idempotency_key: Some("uid/slot".to_owned()),
+        origin: Origin::Resource,
+        ..world.command(&saved)
+    };
+    let accepted = futures::future::join_all((0..8).map(|_| world.submitter.accept(keyed()))).await;
+    let accepted: Vec<_> = accepted.into_iter().map(Result::unwrap).collect();
+    assert_eq!(accepted.iter().filter(|accepted| accepted.created).count(), 1);
+    assert!(accepted.iter().all(|one| one.execution.id == accepted[0].execution.id));
+    // The key wins over everything else that the repetition says.
+    let other_inputs = SubmitCommand {
+        graph_id: Uuid::new_v4(),
+        ..keyed()
+    };
+    assert_eq!(world.submitter.submit(other_inputs).await.unwrap().id, accepted[0].execution.id);
+    let stranger = SubmitCommand {
+        user_id: user(world.store()).await,
+        ..keyed()
+    };
+    assert!(matches!(world.submitter.submit(stranger).await, Err(SubmitError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn who_may_run_what() {
+    let world = World::new().await;
+    let saved = world.graph().await;
+    let missing = SubmitCommand {
+        graph_version: Some(9),
+        ..world.command(&saved)
+    };
+    assert!(matches!(
+        world.submitter.submit(missing).await,
+        Err(SubmitError::GraphNotFound { version: Some(9), .. })
+    ));
+    let unknown = SubmitCommand {
+        graph_id: Uuid::new_v4(),
+        graph_version: None,
+        ..world.command(&saved)
+    };
+    assert!(matches!(world.submitter.submit(unknown).await, Err(SubmitError::GraphNotFound { .. })));
+    let foreign = SubmitCommand {
+        user_id: user(world.store()).await,
+        ..world.command(&saved)
+    };
+    assert!(matches!(world.submitter.submit(foreign).await, Err(SubmitError::NotAccessible)));
+}
+
+#[tokio::test]
+async fn inputs_that_do_not_fit_are_refused_and_nothing_is_stored() {
+    let world = World::new().await;
+    let half = graph(
+        json!([{"id": "1", "block_id": CALCULATOR, "input_default": {"operation": "Add", "a": 1}}]),
+        json!([]),
+    );
+    let saved = world.submitter.create_graph(world.user, half).await.unwrap();
+    let error = world.submitter.submit(world.command(&saved)).await.unwrap_err();
+    let SubmitError::Validation { message, node_errors } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(message, "Graph validation failed: 1 issues on 1 nodes");
+    assert_eq!(node_errors[&saved.nodes[0].id]["b"], "This field is required");
+    assert!(world.submitter.check(&world.command(&saved)).await.is_err());
+    assert_eq!(world.store().outbox_length().await.unwrap(), 0);
+    // The mask supplies what is missing.
+    let masked = SubmitCommand {
+        masks: [(saved.nodes[0].id, map(json!({"b": 1})))].into_iter().collect(),
+        ..world.command(&saved)
+    };
+    world.submitter.check(&masked).await.unwrap();
+    world.submitter.submit(masked).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_inline_graph_is_stored_once_for_each_platform_owner_and_content() {
+    let world = World::new().await;
+    let platform = Uuid::new_v4().to_string();
+    let ensure = |owner, graph| world.submitter.ensure_inline_graph(&platform, owner, graph);
+    let (first, second) = tokio::join!(ensure(world.user, echo()), ensure(world.user, echo()));
+    let (id, version) = first.unwrap();
+    assert_eq!((second.unwrap(), version), ((id, 1), 1));
+    let mut changed = echo();
+    changed.name = "other".to_owned();
+    assert_ne!(ensure(world.user, changed).await.unwrap().0, id);
+    assert_ne!(ensure(user(world.store()).await, echo()).await.unwrap().0, id);
+    assert!(matches!(ensure(Uuid::new_v4(), echo()).await, Err(SubmitError::Invalid(_))));
+    assert!(world.submitter.list_graphs(world.user).await.unwrap().is_empty());
+    let run = SubmitCommand {
+        user_id: world.user,
+        graph_id: id,
+        ..SubmitCommand::default()
+    };
+    assert_eq!(world.submitter.submit(run).await.unwrap().graph_version, 1);
+}
