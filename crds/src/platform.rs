@@ -41,15 +41,15 @@ pub struct PlatformSpec {
     /// The six services.
     #[serde(default)]
     pub components: Components,
-    /// The database: external, or managed (one replica, for trying out).
-    #[serde(default)]
-    pub postgres: DataService,
-    /// The cache for live events: external, or managed (one replica, for trying out).
-    #[serde(default)]
-    pub redis: DataService,
-    /// The broker: external, or managed (one replica, for trying out).
-    #[serde(default)]
-    pub rabbitmq: DataService,
+    /// The database: external, or managed (one replica, for trying out), which it is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<DataService>,
+    /// The cache for live events: external, or managed (one replica, for trying out), which it is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<DataService>,
+    /// The broker: external, or managed (one replica, for trying out), which it is when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<DataService>,
     /// How users' tokens are checked.
     #[serde(default)]
     pub auth: Auth,
@@ -224,8 +224,9 @@ pub struct EnvVar {
     pub secret_key_ref: Option<SecretKeyReference>,
 }
 
-/// A database, cache or broker: somebody else's, or run by the operator.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+/// A database, cache or broker: somebody else's, or run by the operator. No default in the schema: it would stand in the
+/// way of whoever changes from one to the other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.external) != has(self.managed)").message("give exactly one of external and managed"))]
 pub struct DataService {
@@ -235,15 +236,6 @@ pub struct DataService {
     /// One that the operator runs: a single replica, for trying out. Use external in production.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<Managed>,
-}
-
-impl Default for DataService {
-    fn default() -> Self {
-        Self {
-            external: None,
-            managed: Some(Managed::default()),
-        }
-    }
 }
 
 /// A data service that exists.

@@ -7,10 +7,13 @@ pub mod runtime;
 pub mod schedule;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::runtime::retry::Backoff;
 use ::runtime::{Health, Settings, Shutdown, serve};
 use futures::future::join_all;
 use kube::Client;
+use tokio::net::TcpListener;
 
 use crate::config::{Config, ConfigError};
 use crate::runtime::crds::CrdError;
@@ -31,26 +34,58 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// Runs until the shutdown.
+/// Runs until the shutdown, as the environment says.
 pub async fn run(_settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let config = Config::from_env()?;
     let client = || async { Client::try_default().await.map_err(|error| Error::NoCluster(Box::new(error))) };
     // The Lease has a connection of its own: a busy one must not cost the leadership.
-    let (main, for_lease) = (client().await?, client().await?);
+    let clients = Clients {
+        main: client().await?,
+        lease: client().await?,
+    };
     let listener = serve::bind("0.0.0.0", config.port).await?;
+    Box::pin(operate(config, clients, listener, shutdown)).await
+}
+
+/// The connections to the API server.
+pub struct Clients {
+    pub main: Client,
+    pub lease: Client,
+}
+
+/// Runs until the shutdown, as it is told.
+pub async fn operate(config: Config, clients: Clients, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let health = Health::new(&shutdown);
     let metrics = OperatorMetrics::new();
     let router = health.router().merge(metrics.registry.router());
     let server = tokio::spawn(serve::http(listener, router, shutdown.clone()));
-    if config.apply_crds {
-        runtime::crds::update(&main).await?;
+    if config.apply_crds && !definitions_are_up_to_date(&clients.main, &shutdown).await? {
+        return Ok(());
     }
-    let contender = Contender::new(for_lease, &config.namespace, &config.identity);
-    contender
-        .run(shutdown.clone(), |stop| lead(main.clone(), config.clone(), metrics.clone(), stop))
-        .await;
+    let contender = Contender::new(clients.lease, &config.namespace, &config.identity);
+    let work = |stop| lead(clients.main.clone(), config.clone(), metrics.clone(), stop);
+    contender.run(shutdown.clone(), work).await;
     let _ = server.await;
     Ok(())
+}
+
+/// Tries for a while: at the start of a cluster neither the API server nor our rights need to be there yet. False when
+/// the shutdown came first.
+async fn definitions_are_up_to_date(client: &Client, shutdown: &Shutdown) -> Result<bool, CrdError> {
+    const ATTEMPTS: u32 = 8;
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+    loop {
+        match runtime::crds::update(client).await {
+            Ok(()) => return Ok(true),
+            Err(error) if backoff.attempts() + 1 >= ATTEMPTS => return Err(error),
+            Err(error) if backoff.attempts() == 0 => tracing::warn!(%error, "trying again"),
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = shutdown.cancelled() => return Ok(false),
+        }
+    }
 }
 
 /// What the leader does, in every namespace that is watched.

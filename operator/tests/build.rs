@@ -102,7 +102,11 @@ fn yaml(resources: &Resources) -> String {
     documents.extend(stateful_sets.iter().map(|object| json!(object)));
     documents.push(json!(migration));
     documents.extend(deployments.values().map(|object| json!(object)));
-    documents.iter().map(|document| serde_yaml::to_string(document).unwrap()).collect::<Vec<_>>().join("---\n")
+    documents
+        .iter()
+        .map(|document| serde_yaml::to_string(document).unwrap())
+        .collect::<Vec<_>>()
+        .join("---\n")
 }
 
 #[test]
@@ -165,7 +169,11 @@ fn no_pod_may_more_than_it_must() {
             assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{name}");
             assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]), "{name}");
             let may_call_the_api_server = pod["automountServiceAccountToken"] == true;
-            assert_eq!(may_call_the_api_server, name == "scheduler" && pod["serviceAccountName"].is_string(), "{name}");
+            assert_eq!(
+                may_call_the_api_server,
+                name == "scheduler" && pod["serviceAccountName"].is_string(),
+                "{name}"
+            );
         }
     }
 }
@@ -191,14 +199,19 @@ fn a_missing_secret_is_named_with_the_command_that_makes_it() {
 fn all_problems_are_said_at_once() {
     let found = problems(everything_elsewhere(), |found| {
         found.secrets.insert("db".to_owned(), None);
-        found.secrets.insert("cache".to_owned(), Some(secret(BTreeMap::from([("url".to_owned(), String::new())]))));
+        found
+            .secrets
+            .insert("cache".to_owned(), Some(secret(BTreeMap::from([("url".to_owned(), String::new())]))));
         found.secrets.insert("tokens".to_owned(), Some(secret(BTreeMap::new())));
         found.secrets.insert("mail".to_owned(), None);
         found.secrets.insert("mine".to_owned(), None);
     });
     let reasons: Vec<&str> = found.iter().map(|problem| problem.reason).collect();
     use reason::{SECRET_INCOMPLETE, SECRET_MISSING};
-    assert_eq!(reasons, [SECRET_MISSING, SECRET_INCOMPLETE, SECRET_INCOMPLETE, SECRET_MISSING, SECRET_MISSING]);
+    assert_eq!(
+        reasons,
+        [SECRET_MISSING, SECRET_INCOMPLETE, SECRET_INCOMPLETE, SECRET_MISSING, SECRET_MISSING]
+    );
 }
 
 #[test]
@@ -210,7 +223,10 @@ fn generated_secrets_that_are_absent_are_to_be_made_and_incomplete_ones_are_a_pr
     let validated = validate(&platform, &nothing, &defaults()).unwrap();
     assert_eq!(validated.generated.iter().filter(|(_, _, missing)| *missing).count(), 5);
     let found = problems(json!({}), |found| {
-        found.secrets.insert("autogpt-postgres".to_owned(), Some(secret(BTreeMap::from([("url".to_owned(), "x".to_owned())]))));
+        found.secrets.insert(
+            "autogpt-postgres".to_owned(),
+            Some(secret(BTreeMap::from([("url".to_owned(), "x".to_owned())]))),
+        );
     });
     assert!(found.iter().all(|problem| problem.reason == reason::SECRET_INCOMPLETE), "{found:?}");
     assert_eq!(found.len(), 3);

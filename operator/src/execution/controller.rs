@@ -308,7 +308,10 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
             context.events.warning(execution, "StopFailed", note).await;
         }
         Ok(false) => return Ok(Action::requeue(STOPPING)),
-        Err(why) => return Err(Error::NotNow(why)),
+        Err(why) => {
+            tracing::debug!(execution = %execution.name_any(), why, "the run cannot be stopped yet");
+            return Ok(Action::requeue(STOPPING));
+        }
     }
     context.board.forget(execution);
     release(execution, context).await?;

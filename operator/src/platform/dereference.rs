@@ -50,12 +50,8 @@ pub fn secret_names(platform: &AutoGPTPlatform) -> Vec<String> {
         (DataStore::Redis, &spec.redis),
         (DataStore::RabbitMq, &spec.rabbitmq),
     ] {
-        found.push(
-            service
-                .external
-                .as_ref()
-                .map_or_else(|| names.data(store), |external| external.secret_ref.name.clone()),
-        );
+        let external = service.as_ref().and_then(|service| service.external.as_ref());
+        found.push(external.map_or_else(|| names.data(store), |external| external.secret_ref.name.clone()));
     }
     found.extend(spec.smtp.iter().map(|smtp| smtp.secret_ref.name.clone()));
     for component in Component::ALL {

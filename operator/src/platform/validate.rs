@@ -162,7 +162,7 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
             spec.data_images.rabbitmq.as_ref().unwrap_or(&defaults.rabbitmq),
         ),
     ] {
-        let DataService { external, managed } = service;
+        let DataService { external, managed } = service.clone().unwrap_or_default();
         let entry = match external {
             Some(external) => Data {
                 url: SecretKey::new(&external.secret_ref.name, KEY_URL),
@@ -174,7 +174,7 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
                     url: SecretKey::new(names.data(store), KEY_URL),
                     managed: Some(ManagedData {
                         image: image.clone(),
-                        options: managed.clone().unwrap_or_default(),
+                        options: managed.unwrap_or_default(),
                     }),
                 }
             }

@@ -1,1 +1,12 @@
-//! Tests only.
+//! A real kube-apiserver with etcd for the tests of the controllers, and what a kubelet and controllers of its own would
+//! do there. Test code: it panics instead of returning errors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod cluster;
+pub mod eventually;
+pub mod kubelet;
+pub mod world;
+
+pub use cluster::Cluster;
+pub use eventually::eventually;
+pub use world::{Operator, World};

@@ -1,0 +1,159 @@
+//! etcd and kube-apiserver on free loopback ports, once for all tests of a process.
+//!
+//! The binaries come from `KUBEBUILDER_ASSETS`, or from the directory that `hack/tools.sh path` prints. Both servers hang
+//! on a shell that ends them when its standard input is closed: they never outlive the tests, however those end.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::config::AuthInfo;
+use kube::{Client, Config};
+
+const TOKEN: &str = "test-administrator";
+
+/// A running API server.
+#[derive(Clone)]
+pub struct Cluster {
+    pub url: String,
+    /// DER.
+    authorities: Vec<Vec<u8>>,
+    pub binaries: PathBuf,
+}
+
+impl Cluster {
+    /// The cluster of this process; the first caller starts it.
+    pub async fn get() -> Self {
+        runtime::install_tls_provider();
+        // LOG=operator=debug shows what the operators say.
+        if let Ok(filter) = std::env::var("LOG") {
+            let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        }
+        let cluster = tokio::task::spawn_blocking(|| {
+            static RUNNING: Mutex<Option<Cluster>> = Mutex::new(None);
+            let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+            running.get_or_insert_with(start).clone()
+        });
+        cluster.await.unwrap()
+    }
+
+    /// A client that may do everything.
+    pub fn admin(&self) -> Client {
+        self.client(TOKEN)
+    }
+
+    /// A client with somebody's token, on a connection of its own.
+    pub fn client(&self, token: &str) -> Client {
+        let mut config = Config::new(self.url.parse().unwrap());
+        config.root_cert = Some(self.authorities.clone());
+        config.auth_info = AuthInfo {
+            token: Some(token.to_owned().into()),
+            ..AuthInfo::default()
+        };
+        Client::try_from(config).unwrap()
+    }
+}
+
+/// The directory of this repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn binaries() -> PathBuf {
+    let directory = match std::env::var("KUBEBUILDER_ASSETS") {
+        Ok(directory) if !directory.is_empty() => directory,
+        _ => {
+            let output = Command::new(repository().join("hack/tools.sh")).arg("path").output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        }
+    };
+    let directory = PathBuf::from(directory);
+    for name in ["etcd", "kube-apiserver"] {
+        assert!(
+            directory.join(name).exists(),
+            "{} is missing: run hack/tools.sh, or set KUBEBUILDER_ASSETS to a directory with etcd and kube-apiserver",
+            directory.join(name).display()
+        );
+    }
+    directory
+}
+
+fn start() -> Cluster {
+    let binaries = binaries();
+    let directory = tempfile::Builder::new().prefix("controllers-").tempdir().unwrap().keep();
+    let port = |_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let [client, peer, secure] = [0; 3].map(port);
+    fs::write(
+        directory.join("tokens.csv"),
+        format!("{TOKEN},administrator,administrator,\"system:masters\"\n"),
+    )
+    .unwrap();
+    let script = format!(
+        r#"cd {directory}
+openssl ecparam -name prime256v1 -genkey -noout -out sa.key && openssl ec -in sa.key -pubout -out sa.pub 2>/dev/null
+{binaries}/etcd --data-dir etcd --listen-client-urls http://127.0.0.1:{client} --advertise-client-urls http://127.0.0.1:{client} \
+  --listen-peer-urls http://127.0.0.1:{peer} --initial-advertise-peer-urls http://127.0.0.1:{peer} \
+  --initial-cluster default=http://127.0.0.1:{peer} --unsafe-no-fsync --log-level error </dev/null >etcd.log 2>&1 &
+etcd=$!
+{binaries}/kube-apiserver --etcd-servers=http://127.0.0.1:{client} --bind-address=127.0.0.1 --secure-port={secure} \
+  --advertise-address=127.0.0.1 --endpoint-reconciler-type=none --service-cluster-ip-range=10.96.0.0/16 --cert-dir=certs \
+  --token-auth-file=tokens.csv --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=sa.pub \
+  --service-account-signing-key-file=sa.key --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount \
+  --profiling=false </dev/null >apiserver.log 2>&1 &
+server=$!
+cat >/dev/null
+kill -9 $server $etcd; wait; rm -rf {directory}
+"#,
+        directory = directory.display(),
+        binaries = binaries.display(),
+    );
+    let mut shell = Command::new("sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .arg("-c")
+        .arg(script)
+        .spawn()
+        .unwrap();
+    // Left open until the process ends.
+    std::mem::forget(shell.stdin.take());
+    let url = format!("https://127.0.0.1:{secure}");
+    let authorities = wait(&directory, secure);
+    Cluster { url, authorities, binaries }
+}
+
+/// Waits until the server answers; its certificates.
+fn wait(directory: &Path, port: u16) -> Vec<Vec<u8>> {
+    let began = Instant::now();
+    loop {
+        let ready = Command::new("curl")
+            .args(["--silent", "--fail", "--insecure", "--max-time", "2", "--header"])
+            .arg(format!("Authorization: Bearer {TOKEN}"))
+            .arg(format!("https://127.0.0.1:{port}/readyz"))
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if ready {
+            let pem = fs::read_to_string(directory.join("certs/apiserver.crt")).unwrap();
+            return certificates(&pem);
+        }
+        if began.elapsed() > Duration::from_secs(90) {
+            let log = fs::read_to_string(directory.join("apiserver.log")).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(15).collect();
+            let _ = std::io::stderr().write_all(last.into_iter().rev().collect::<Vec<_>>().join("\n").as_bytes());
+            panic!("kube-apiserver is not ready after 90 s; its last lines stand above");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn certificates(pem: &str) -> Vec<Vec<u8>> {
+    pem.split("-----BEGIN CERTIFICATE-----")
+        .filter_map(|part| part.split_once("-----END CERTIFICATE-----"))
+        .map(|(body, _)| STANDARD.decode(body.split_whitespace().collect::<String>()).unwrap())
+        .collect()
+}
