@@ -2,6 +2,8 @@
 //!
 //! The binaries come from `BIN_DIR` or the directory of the test executable; the servers from `devservices`.
 
+#![allow(clippy::expect_used, clippy::panic)] // only tests use it, and they end by panicking
+
 pub mod client;
 pub mod graphs;
 pub mod process;

@@ -2,6 +2,8 @@
 //!
 //! Single services as processes of their own, on servers of their own that may be killed.
 
+#![allow(clippy::expect_used, clippy::panic)] // a test that cannot go on ends by panicking
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{LazyLock, OnceLock};

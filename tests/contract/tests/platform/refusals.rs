@@ -76,12 +76,12 @@ async fn a_cycle_without_a_start_is_refused() {
 }
 
 #[tokio::test]
-async fn a_graph_or_run_that_does_not_exist_is_not_found() {
+async fn a_graph_that_does_not_exist_is_neither_shown_nor_run() {
     let user = app().user().await;
     let nothing = Uuid::new_v4();
     assert_eq!(user.get(&format!("/api/graphs/{nothing}")).await.status, 404);
     let answer = user.post(&format!("/api/graphs/{nothing}/execute/1"), &json!({"inputs": {}})).await;
-    assert_eq!(answer.status, 404, "{answer:?}");
+    assert_refused(&answer, &[&nothing.to_string()]);
 }
 
 fn text(value: &Value) -> String {
