@@ -8,6 +8,7 @@ mod events;
 mod graph_json;
 mod handlers;
 mod http;
+mod metrics;
 mod router;
 mod state;
 mod stop;
@@ -25,6 +26,7 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use crate::events::Announcer;
+use crate::metrics::HttpMetrics;
 use crate::state::AppState;
 
 /// How often the database is looked at.
@@ -57,9 +59,11 @@ pub async fn run_with(settings: Settings, listener: TcpListener, shutdown: Shutd
     let health = Health::new(&shutdown);
     watch_database(&store, &health, &shutdown);
     let announcer = Announcer::new(EventBus::start(&settings));
-    let probes = probes(&settings, &health);
+    let metrics = Metrics::new();
+    let http_metrics = HttpMetrics::new(&metrics);
+    let probes = probes(&settings, &health, &metrics);
     let state = AppState::new(settings, verifier, store.clone(), Registry::standard(), scheduler, announcer)?;
-    runtime::serve::http(listener, router::router(state, cors, probes), shutdown).await?;
+    runtime::serve::http(listener, router::router(state, cors, probes, http_metrics), shutdown).await?;
     store.close().await;
     Ok(())
 }
@@ -92,11 +96,10 @@ fn watch_database(store: &Store, health: &Health, shutdown: &Shutdown) {
     });
 }
 
-fn probes(settings: &Settings, health: &Health) -> axum::Router {
-    let probes = health.router();
+fn probes(settings: &Settings, health: &Health, metrics: &Metrics) -> axum::Router {
     if settings.enable_metrics {
-        probes.merge(Metrics::new().router())
+        health.router().merge(metrics.router())
     } else {
-        probes
+        health.router()
     }
 }

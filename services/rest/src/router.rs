@@ -12,6 +12,7 @@ use tower_http::cors::CorsLayer;
 use crate::handlers::{blocks, credits, executions, graphs, health, schedules, users};
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{ApiError, error, headers};
+use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
 
 /// Smaller answers are not worth compressing (rest.md §2.10).
@@ -48,7 +49,7 @@ fn operations() -> Router<AppState> {
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.
-pub fn router(state: AppState, cors: CorsLayer, probes: Router) -> Router {
+pub fn router(state: AppState, cors: CorsLayer, probes: Router, metrics: HttpMetrics) -> Router {
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn(headers::add))
         .layer(cors)
@@ -59,6 +60,7 @@ pub fn router(state: AppState, cors: CorsLayer, probes: Router) -> Router {
         }))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
     operations()
+        .route_layer(axum::middleware::from_fn_with_state(metrics, metrics::measure))
         .with_state(state)
         .merge(probes)
         .method_not_allowed_fallback(error::wrong_method)

@@ -45,6 +45,7 @@ impl Shaped for Execute {
         Field::optional("credentials_inputs", Shape::MapOf(&CREDENTIALS)),
     ]);
     const OPTIONAL: bool = true;
+    const STORED: bool = true;
 }
 
 #[derive(Debug, Serialize)]

@@ -69,6 +69,7 @@ pub struct CreateGraph {
 
 impl Shaped for CreateGraph {
     const SHAPE: Shape = Shape::Model(&[Field::required("graph", GRAPH)]);
+    const STORED: bool = true;
 }
 
 /// The body of a save: the graph itself.
@@ -78,6 +79,7 @@ pub struct SavedGraph(Graph);
 
 impl Shaped for SavedGraph {
     const SHAPE: Shape = GRAPH;
+    const STORED: bool = true;
 }
 
 pub async fn list(user: CurrentUser, State(submitter): State<Submitter>) -> ApiResult<Json<Vec<Value>>> {

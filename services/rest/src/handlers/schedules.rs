@@ -42,6 +42,7 @@ impl Shaped for NewSchedule {
         Field::optional("credentials", Shape::MapOf(&CREDENTIALS)),
         Field::optional("timezone", Shape::Nullable(&Shape::Text)),
     ]);
+    const STORED: bool = true;
 }
 
 type SchedulerHandle = State<Arc<dyn Scheduler>>;

@@ -18,6 +18,8 @@ pub trait Shaped: DeserializeOwned {
     const SHAPE: Shape;
     /// Whether `null` and an empty body stand for `{}`.
     const OPTIONAL: bool = false;
+    /// Whether the body is stored: then control characters go now, so that the answer shows what a later read shows.
+    const STORED: bool = false;
 }
 
 /// Extracts a JSON body; every problem in it is answered with one 422.
@@ -36,7 +38,10 @@ impl<T: Shaped, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             ),
             status => ApiError::detail(status, rejection.body_text()),
         })?;
-        let value = read::<T>(&bytes, is_json)?;
+        let mut value = read::<T>(&bytes, is_json)?;
+        if T::STORED {
+            store::make_storable(&mut value);
+        }
         let checked = check(&T::SHAPE, value, &["body"]).map_err(ApiError::Invalid)?;
         serde_json::from_value(checked)
             .map(Self)

@@ -104,6 +104,21 @@ async fn positions_and_defaults_come_back_to_the_last_digit() {
 }
 
 #[tokio::test]
+async fn control_characters_are_gone_from_the_answer_as_from_the_store() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let mut graph = echo();
+    graph["name"] = json!("a\u{0}b\tc");
+    graph["nodes"][0]["input_default"]["val\u{1}ue"] = json!("x\u{7f}y");
+    let created = app.graph(&user, graph).await;
+    assert_eq!(
+        (&created["name"], &node(&created, INPUT)["input_default"]["value"]),
+        (&json!("ab\tc"), &json!("xy"))
+    );
+    assert_eq!(app.get(&user, &format!("/api/graphs/{}", text(&created, "id"))).await.body, created);
+}
+
+#[tokio::test]
 async fn the_list_shows_active_versions_without_nodes() {
     let app = TestApp::start().await;
     let user = TestUser::new();

@@ -99,7 +99,10 @@ async fn health_follows_the_contract_and_readiness_the_platform() {
     assert_eq!(app.request(Method::GET, "/livez").send().await.status, 200);
     assert_eq!(app.request(Method::GET, "/metrics").send().await.status, 404);
     let app = TestApp::builder().set("ENABLE_METRICS", "true").start().await;
-    assert_eq!(app.request(Method::GET, "/metrics").send().await.status, 200);
+    app.request(Method::GET, "/api/graphs/some-id").send().await;
+    let metrics = app.request(Method::GET, "/metrics").send().await.text;
+    let counted = r#"autogpt_http_requests_total{method="GET",route="/api/graphs/{graph_id}",status="401"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[tokio::test]
