@@ -270,6 +270,17 @@ impl Client {
         }
     }
 
+    /// Reads on until the close, whatever comes before; returns its code.
+    pub async fn closed_after_events(&mut self) -> u16 {
+        loop {
+            match self.message().await {
+                Message::Close(Some(frame)) => return frame.code.into(),
+                Message::Text(_) => {}
+                other => panic!("neither event nor close: {other:?}"),
+            }
+        }
+    }
+
     pub async fn expect_quiet(&mut self) {
         if let Ok(message) = tokio::time::timeout(QUIET, self.0.next()).await {
             panic!("unexpected: {message:?}");

@@ -235,6 +235,24 @@ async fn many_sockets_cost_redis_one_subscription_and_the_last_one_ends_it() {
 }
 
 #[tokio::test]
+async fn a_socket_that_does_not_read_is_closed_and_the_others_are_not_held_up() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let (mut slow, mut quick) = (app.connect(user).await, app.connect(user).await);
+    slow.ask(subscribe_graph(run.graph_id)).await;
+    quick.ask(subscribe_graph(run.graph_id)).await;
+    let channel = format!("execution_event/{user}/{}", run.graph_id);
+    // More than the queue and the buffers of both kernels hold.
+    let event = json!({"payload": {"event_type": "graph_execution_update", "filler": "x".repeat(64_000)}}).to_string();
+    for _ in 0..1000 {
+        app.publish_raw(&channel, &event).await;
+        assert_eq!(quick.json().await["method"], "graph_execution_event");
+    }
+    assert_eq!(slow.closed_after_events().await, 1013);
+}
+
+#[tokio::test]
 async fn after_redis_was_lost_the_present_state_is_told() {
     let app = TestApp::start().await;
     let user = Uuid::new_v4();
