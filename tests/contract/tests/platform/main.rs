@@ -6,3 +6,4 @@ mod app;
 mod recorded;
 mod refusals;
 mod runs;
+mod surroundings;

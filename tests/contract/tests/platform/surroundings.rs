@@ -1,0 +1,128 @@
+//! What a run leaves around itself: live events, a notification, metrics.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use contract_tests::client::{Client, token};
+use contract_tests::{graphs, process};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use uuid::Uuid;
+
+use crate::app::app;
+
+const SOON: Duration = Duration::from_secs(20);
+
+type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// A socket that follows all runs of a graph.
+async fn follow(user: &Client, graph: Uuid) -> Socket {
+    let base = process::url(&app().variables, "WEBSOCKET_SERVER_PORT").replace("http", "ws");
+    let (mut socket, _) = connect_async(format!("{base}/ws?token={}", token(user.user)))
+        .await
+        .expect("the handshake");
+    let subscribe = json!({"method": "subscribe_graph_executions", "data": {"graph_id": graph}});
+    socket.send(Message::text(subscribe.to_string())).await.expect("subscribing");
+    let answer = frame(&mut socket).await;
+    assert_eq!(answer["success"], true, "{answer}");
+    socket
+}
+
+async fn frame(socket: &mut Socket) -> Value {
+    let message = tokio::time::timeout(SOON, socket.next())
+        .await
+        .expect("a frame in time")
+        .expect("an open socket")
+        .expect("a frame");
+    serde_json::from_str(message.to_text().expect("text")).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_browser_sees_a_run_from_its_start_to_its_outputs() {
+    let user = app().user().await;
+    let graph = user.create_graph(&graphs::greeting()).await;
+    let mut socket = follow(&user, graph).await;
+    let run = user.execute(graph, json!({"name": "Ada"})).await;
+    let mut statuses = Vec::new();
+    let last = loop {
+        let event = frame(&mut socket).await;
+        assert_eq!(event["method"], "graph_execution_event", "{event}");
+        let data = event["data"].clone();
+        assert_eq!(data["id"], run.to_string());
+        let status = data["status"].as_str().unwrap_or_default().to_owned();
+        if statuses.last() != Some(&status) {
+            statuses.push(status);
+        }
+        if data["status"] == "COMPLETED" {
+            break data;
+        }
+    };
+    // QUEUED is told by whoever submits, and may come before the subscription is complete.
+    assert!(statuses.ends_with(&["RUNNING".to_owned(), "COMPLETED".to_owned()]), "{statuses:?}");
+    assert_eq!(last["outputs"], json!({"greeting": ["Hello, Ada!"]}));
+    assert_eq!(last["stats"]["node_exec_count"], 3);
+}
+
+#[tokio::test]
+async fn a_finished_run_is_in_its_owners_batch_of_notifications() {
+    let user = app().user().await;
+    let graph = user.create_graph(&graphs::greeting()).await;
+    let run = user.execute(graph, json!({"name": "Ada"})).await;
+    user.finished(graph, run, SOON).await;
+    let database = process::url(&app().variables, "DATABASE_API_PORT");
+    let http = reqwest::Client::builder().no_proxy().build().expect("HTTP client");
+    let question = json!({"user_id": user.user, "notification_type": "AGENT_RUN"});
+    let deadline = std::time::Instant::now() + SOON;
+    let batch = loop {
+        let answer = http
+            .post(format!("{database}/get_user_notification_batch"))
+            .json(&question)
+            .send()
+            .await
+            .expect("an answer");
+        let batch: Value = answer.json().await.expect("JSON");
+        if !batch.is_null() {
+            break batch;
+        }
+        assert!(std::time::Instant::now() < deadline, "no batch");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let data = &batch["notifications"][0]["data"];
+    let data = if data["data"].is_object() { &data["data"] } else { data };
+    assert_eq!(data["agent_name"], "greeting", "{batch:#}");
+    assert_eq!(data["node_count"], 3);
+    assert_eq!(data["graph_id"], graph.to_string());
+}
+
+#[tokio::test]
+async fn the_executor_shows_its_gauges_on_any_path() {
+    let base = process::url(&app().variables, "EXECUTION_MANAGER_PORT");
+    for path in ["/", "/metrics", "/anything/else"] {
+        let text = reqwest::get(format!("{base}{path}"))
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("text");
+        let gauges: HashMap<&str, f64> = text
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+            .collect();
+        assert!(gauges.contains_key("execution_manager_active_runs"), "{path}: {text}");
+        assert_eq!(gauges["execution_manager_pool_size"], 10.0);
+        assert!((0.0..=1.0).contains(&gauges["execution_manager_utilization_ratio"]));
+    }
+}
+
+#[tokio::test]
+async fn a_large_value_travels_whole() {
+    let user = app().user().await;
+    let graph = user.create_graph(&graphs::chain(3)).await;
+    let value = "ä".repeat(1 << 17);
+    let run = user.execute(graph, json!({"x": value})).await;
+    let execution = user.finished(graph, run, SOON).await;
+    assert!(execution["outputs"] == json!({"y": [value]}), "{}", execution["status"]);
+}
