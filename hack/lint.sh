@@ -9,7 +9,7 @@ CARGO_DENY_VERSION=0.20.2
 deny=$CACHE/tools/cargo-deny-$CARGO_DENY_VERSION
 
 "$HACK/packages.sh" lint
-"$HACK/tools.sh" etcd-apiserver
+"$HACK/tools.sh" etcd-apiserver client
 
 say "formatting"
 cargo fmt --all --check
