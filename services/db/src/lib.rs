@@ -42,7 +42,8 @@ pub enum Error {
 
 /// Serves until the shutdown. Starts without PostgreSQL and RabbitMQ and waits for them; `/readyz` says for what.
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
-    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
+    let lease = Duration::from_secs(settings.executor.lease_seconds);
+    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_lease(lease);
     let health = Health::new(&shutdown);
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
@@ -54,7 +55,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
     let tasks = [
         tokio::spawn(schema::watch(settings.clone(), store.clone(), health.check("database"), shutdown.clone())),
         tokio::spawn(relay.run(shutdown.clone())),
-        tokio::spawn(sweeper::run(store.clone(), instruments, shutdown.clone())),
+        tokio::spawn(sweeper::run(store.clone(), lease, instruments, shutdown.clone())),
     ];
 
     let mut router = rpc::services::database_manager_router(Arc::new(manager), &settings, &health);

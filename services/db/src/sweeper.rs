@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use runtime::Shutdown;
-use store::{LEASE, Store, Swept};
+use store::{Store, Swept};
 
 use crate::instruments::Instruments;
 
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(3);
 
 /// While this process or the database was away, nobody could renew: after both it waits one full lease before it judges.
-pub async fn run(store: Store, instruments: Instruments, shutdown: Shutdown) {
+pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdown: Shutdown) {
     let notifier = store.outbox_notifier();
-    let mut pause = LEASE;
+    let mut pause = lease;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -32,7 +32,7 @@ pub async fn run(store: Store, instruments: Instruments, shutdown: Shutdown) {
                 if runtime::retry::retry_forever("sweeper", &shutdown, || store.ping()).await.is_none() {
                     return;
                 }
-                LEASE
+                lease
             }
         };
     }

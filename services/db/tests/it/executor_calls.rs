@@ -4,7 +4,7 @@ use model::{AppendOutcome, ExecutionStatus, JournalBatch, JournalEntry, Timestam
 use rpc::services::DatabaseManager;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{Server, World, eventually};
 
 #[tokio::test]
 async fn claim_append_renew_release() {
@@ -80,4 +80,26 @@ async fn a_snapshot_is_for_the_owner_only() {
     assert_eq!(snapshot.execution.meta.id, id);
     assert_eq!(snapshot.node_executions.len(), 1);
     assert!(server.client.get_execution_snapshot(Uuid::new_v4(), id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_silent_executor_loses_its_runs_after_the_lease_and_a_full_one_more() {
+    let world = World::new().await;
+    let pairs = [
+        ("DATABASE_URL", world.database.as_str()),
+        ("RABBITMQ_URL", world.amqp.as_str()),
+        ("LEASE_SECONDS", "1"),
+    ];
+    let server = Server::start(&pairs).await;
+    let (silent, heir) = (Uuid::new_v4(), Uuid::new_v4());
+    let id = world.submit().await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(server.client.claim(silent, "executor-0".to_owned(), 1).await.unwrap().len(), 1);
+    let taken = eventually("the run is free", || async {
+        server.client.claim(heir, "executor-1".to_owned(), 1).await.unwrap().pop()
+    })
+    .await;
+    assert_eq!((taken.graph_exec_id, taken.epoch), (id, 2));
+    assert!(started.elapsed() > std::time::Duration::from_millis(950));
+    assert!(!server.client.renew_lease(silent).await.unwrap().alive);
 }

@@ -4,6 +4,7 @@
 //! the former, so no cycle can close.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use model::claim::{ClaimedRun, RenewOutcome};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::execution_rows::{instant, json, map, status, time};
 use crate::node_executions::read_records;
-use crate::{LEASE, Result, Store};
+use crate::{Result, Store};
 
 /// Bounds of one claim.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +38,7 @@ impl Store {
     /// Takes up to `free_slots` waiting runs for `owner` and returns them with their whole state. Renews the owner's lease.
     pub async fn claim(&self, owner: Uuid, owner_name: &str, limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        hold_lease(&mut tx, owner, owner_name).await?;
+        hold_lease(&mut tx, owner, owner_name, self.lease).await?;
         let mut runs = Vec::new();
         if limits.free_slots > 0 {
             let order = fair_order(candidates(&mut tx, limits.per_user_and_graph).await?, limits.free_slots);
@@ -54,7 +55,7 @@ impl Store {
     pub async fn renew_lease(&self, owner: Uuid) -> Result<RenewOutcome> {
         let done = sqlx::query("UPDATE executor_leases SET expires_at = clock_timestamp() + make_interval(secs => $2) WHERE owner = $1")
             .bind(owner)
-            .bind(LEASE.as_secs_f64())
+            .bind(self.lease.as_secs_f64())
             .execute(&self.pool)
             .await
             .map_err(|error| self.explain(error))?;
@@ -78,14 +79,14 @@ impl Store {
     }
 }
 
-async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str) -> Result<()> {
+async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, lease: Duration) -> Result<()> {
     sqlx::query(
         "INSERT INTO executor_leases (owner, name, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
          ON CONFLICT (owner) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at",
     )
     .bind(owner)
     .bind(name)
-    .bind(LEASE.as_secs_f64())
+    .bind(lease.as_secs_f64())
     .execute(connection)
     .await?;
     Ok(())

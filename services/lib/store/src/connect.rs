@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
 use url::Url;
 
-use crate::{Error, OutboxNotifier, Result};
+use crate::{Error, LEASE, OutboxNotifier, Result};
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +19,8 @@ pub struct Store {
     pub(crate) options: PgConnectOptions,
     /// The schema named in the URL (`?schema=platform`, as the reference spells it), else the server's default.
     pub(crate) schema: Option<Arc<str>>,
+    /// How long an executor's lease lasts.
+    pub(crate) lease: Duration,
     /// Started by whoever needs it first.
     pub(crate) notifier: Arc<OnceLock<OutboxNotifier>>,
     /// Host, port and database for messages; never the password.
@@ -50,9 +52,15 @@ impl Store {
             pool,
             options,
             schema,
+            lease: LEASE,
             notifier: Arc::default(),
             target: target.into(),
         })
+    }
+
+    /// The same store with leases of another length than [`LEASE`].
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
     }
 
     /// Answers when the database does.

@@ -69,17 +69,18 @@ impl Error {
         matches!(self, Self::Unavailable { .. } | Self::Refused { .. } | Self::SchemaOld { .. })
     }
 
-    pub(crate) fn at(error: sqlx::Error, target: &str) -> Self {
-        let unavailable = |reason: String| Self::Unavailable {
-            target: target.to_owned(),
-            reason,
-        };
-        match error {
-            sqlx::Error::PoolTimedOut => unavailable("no free connection in time".to_owned()),
-            sqlx::Error::PoolClosed => unavailable("this process is shutting down".to_owned()),
-            sqlx::Error::Io(io) => unavailable(io.to_string()),
-            sqlx::Error::Tls(tls) => unavailable(tls.to_string()),
-            other => Self::from(other),
+    /// The error with the server's name in it, where it is about reaching the server.
+    pub(crate) fn at(error: sqlx::Error, server: &str) -> Self {
+        match Self::from(error) {
+            Self::Unavailable { reason, .. } => Self::Unavailable {
+                target: server.to_owned(),
+                reason,
+            },
+            Self::Refused { reason, .. } => Self::Refused {
+                target: server.to_owned(),
+                reason,
+            },
+            other => other,
         }
     }
 }
@@ -90,12 +91,22 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(database) => from_database(database),
             sqlx::Error::ColumnDecode { index, source } => Self::Decode(format!("column {index}: {source}")),
             sqlx::Error::ColumnNotFound(name) => Self::Decode(format!("no column {name}")),
-            error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => Self::Unavailable {
-                target: "the configured address".to_owned(),
-                reason: error.to_string(),
-            },
+            sqlx::Error::PoolTimedOut => unavailable("no free connection in time".to_owned()),
+            sqlx::Error::PoolClosed => unavailable("this process is shutting down".to_owned()),
+            sqlx::Error::Io(io) => unavailable(io.to_string()),
+            sqlx::Error::Tls(tls) => unavailable(tls.to_string()),
             other => Self::Database(other),
         }
+    }
+}
+
+/// Stands in errors of connections whose server is not at hand where they are made.
+const SOME_SERVER: &str = "the configured address";
+
+fn unavailable(reason: String) -> Error {
+    Error::Unavailable {
+        target: SOME_SERVER.to_owned(),
+        reason,
     }
 }
 
@@ -110,12 +121,9 @@ fn from_database(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
         // Data exceptions and program limits: length, depth, range, encoding.
         Some("22" | "54") => Error::Unstorable(message),
         // Shutting down, starting up, connection lost.
-        Some("57" | "08") => Error::Unavailable {
-            target: "the configured address".to_owned(),
-            reason: message,
-        },
+        Some("57" | "08") => unavailable(message),
         Some("28" | "3D") => Error::Refused {
-            target: "the configured address".to_owned(),
+            target: SOME_SERVER.to_owned(),
             reason: message,
         },
         // A table or column that is not there: the schema is older than the program.

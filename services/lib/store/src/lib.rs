@@ -47,5 +47,5 @@ pub use storable::make_storable;
 pub use submissions::{Accepted, NewRun, StartingNode};
 pub use sweep::Swept;
 
-/// How long an executor's lease lasts without renewal, in database time (design §6.3).
+/// How long an executor's lease lasts without renewal, in database time, unless a store is told otherwise (design §6.3).
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(15);
