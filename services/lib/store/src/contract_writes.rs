@@ -99,7 +99,7 @@ impl Store {
         let open: Option<NodeExecId> = sqlx::query_scalar(
             "SELECT id FROM node_executions ne WHERE graph_exec_id = $1 AND node_id = $2 AND status = 'INCOMPLETE' AND ($4::uuid IS NULL OR id = $4)
                AND NOT EXISTS (SELECT FROM node_inputs i WHERE i.node_exec_id = ne.id AND i.name = $3)
-             ORDER BY added_at, added_seq LIMIT 1",
+             ORDER BY added_seq LIMIT 1",
         )
         .bind(graph_exec_id)
         .bind(node_id)

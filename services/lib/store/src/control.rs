@@ -86,7 +86,7 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
     .fetch_all(&mut *connection)
     .await?;
     sqlx::query(
-        "UPDATE node_executions SET status = $2, ended_at = now() WHERE graph_exec_id = ANY($1) AND status IN ('QUEUED', 'RUNNING', 'REVIEW')",
+        "UPDATE node_executions SET status = $2, ended_at = CASE WHEN $2 = 'FAILED' THEN now() END WHERE graph_exec_id = ANY($1) AND status IN ('QUEUED', 'RUNNING', 'REVIEW')",
     )
     .bind(&ended)
     .bind(to.as_str())

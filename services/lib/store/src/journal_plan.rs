@@ -204,8 +204,9 @@ impl NodeChange<'_> {
         match to {
             ExecutionStatus::Queued => self.queued_at = Some(at),
             ExecutionStatus::Running => self.started_at = Some(at),
-            ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::Terminated => self.ended_at = Some(at),
-            ExecutionStatus::Incomplete | ExecutionStatus::Review => {}
+            ExecutionStatus::Completed | ExecutionStatus::Failed => self.ended_at = Some(at),
+            // A terminated node has no end time (internals §2.11).
+            ExecutionStatus::Terminated | ExecutionStatus::Incomplete | ExecutionStatus::Review => {}
         }
         Ok(())
     }

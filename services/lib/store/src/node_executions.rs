@@ -128,14 +128,15 @@ impl Store {
     }
 }
 
-/// All node executions of some runs in the order in which they were added, as a claim hands them over.
+/// All node executions of some runs in the order in which they were added, as a claim hands them over. By their place in the journal, not
+/// by time: a run that changed hands has times of several clocks.
 pub(crate) async fn read_records(
     connection: &mut sqlx::PgConnection,
     graph_exec_ids: &[GraphExecId],
 ) -> Result<HashMap<GraphExecId, Vec<NodeExecutionRecord>>> {
     let rows = sqlx::query(
         "SELECT id, graph_exec_id, node_id, status, execution_data, added_at, queued_at, started_at, ended_at
-         FROM node_executions WHERE graph_exec_id = ANY($1) ORDER BY added_at, added_seq",
+         FROM node_executions WHERE graph_exec_id = ANY($1) ORDER BY added_seq",
     )
     .bind(graph_exec_ids)
     .fetch_all(&mut *connection)
