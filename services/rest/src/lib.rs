@@ -7,12 +7,12 @@ mod block_list;
 mod events;
 mod graph_json;
 mod handlers;
-mod http;
 mod metrics;
 mod router;
 mod state;
 mod stop;
 mod users;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

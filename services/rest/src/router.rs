@@ -10,10 +10,10 @@ use tower_http::compression::predicate::SizeAbove;
 use tower_http::cors::CorsLayer;
 
 use crate::handlers::{blocks, credits, executions, graphs, health, schedules, users};
-use crate::http::body::MAX_BODY_BYTES;
-use crate::http::{ApiError, error, headers};
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
+use crate::wire::body::MAX_BODY_BYTES;
+use crate::wire::{ApiError, error, headers};
 
 /// Smaller answers are not worth compressing (rest.md §2.10).
 const COMPRESS_FROM: u64 = 50_000;

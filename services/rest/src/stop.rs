@@ -9,7 +9,7 @@ use rpc::services::Scheduler;
 use store::Store;
 use tokio::time::Instant;
 
-use crate::http::{ApiError, ApiResult};
+use crate::wire::{ApiError, ApiResult};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

@@ -14,7 +14,7 @@ use model::user::User;
 use moka::future::Cache;
 use store::Store;
 
-use crate::http::{ApiError, ApiResult};
+use crate::wire::{ApiError, ApiResult};
 
 /// How many users this process remembers as existing, and for how long.
 const REMEMBERED: u64 = 100_000;

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::block_list::BlockList;
-use crate::http::body::Shaped;
-use crate::http::shape::Shape;
-use crate::http::{ApiError, ApiResult, JsonBody, id};
 use crate::users::CurrentUser;
+use crate::wire::body::Shaped;
+use crate::wire::shape::Shape;
+use crate::wire::{ApiError, ApiResult, JsonBody, id};
 
 /// The inputs of one block.
 #[derive(Debug, Deserialize)]

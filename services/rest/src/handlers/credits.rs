@@ -6,8 +6,8 @@ use runtime::Settings;
 use serde_json::{Value, json};
 use store::Store;
 
-use crate::http::ApiResult;
 use crate::users::CurrentUser;
+use crate::wire::ApiResult;
 
 /// What everybody has while credits are disabled (rest.md §2.8).
 const WITHOUT_CREDITS: i64 = 100;

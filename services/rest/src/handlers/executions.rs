@@ -14,12 +14,12 @@ use store::{ExecutionFilter, IoBlocks, Store};
 use submit::{SubmitCommand, SubmitError, Submitter};
 
 use crate::events::Announcer;
-use crate::http::body::Shaped;
-use crate::http::params::path_version;
-use crate::http::shape::{Field, Shape};
-use crate::http::{ApiError, ApiResult, JsonBody, Parameters, id};
 use crate::stop::Stopper;
 use crate::users::CurrentUser;
+use crate::wire::body::Shaped;
+use crate::wire::params::path_version;
+use crate::wire::shape::{Field, Shape};
+use crate::wire::{ApiError, ApiResult, JsonBody, Parameters, id};
 
 /// `GET /api/executions` ends here; there is no paging.
 const NEWEST: i64 = 250;
@@ -187,7 +187,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::InsufficientBalance => Self::detail(StatusCode::PAYMENT_REQUIRED, error.to_string()),
             SubmitError::GraphNotFound { .. } => Self::value(error.to_string()),
             SubmitError::NotAccessible | SubmitError::NotInLibrary => Self::Generic(StatusCode::FORBIDDEN, error.to_string()),
-            SubmitError::Validation { message, node_errors } => crate::http::error::validation_failed(&message, json!(node_errors)),
+            SubmitError::Validation { message, node_errors } => crate::wire::error::validation_failed(&message, json!(node_errors)),
             SubmitError::Invalid(text) => Self::value(text),
             SubmitError::Store(error) => error.into(),
         }

@@ -12,11 +12,11 @@ use serde_json::Value;
 use submit::Submitter;
 
 use crate::graph_json;
-use crate::http::body::Shaped;
-use crate::http::params::path_version;
-use crate::http::shape::{Field, Shape};
-use crate::http::{ApiError, ApiResult, JsonBody, Parameters, id};
 use crate::users::CurrentUser;
+use crate::wire::body::Shaped;
+use crate::wire::params::path_version;
+use crate::wire::shape::{Field, Shape};
+use crate::wire::{ApiError, ApiResult, JsonBody, Parameters, id};
 
 /// `GET …/versions` ends here.
 const NEWEST_VERSIONS: i64 = 50;

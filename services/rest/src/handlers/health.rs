@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 use store::Store;
 
-use crate::http::{ApiError, ApiResult};
+use crate::wire::{ApiError, ApiResult};
 
 /// 400 when the database does not answer: the contract's status for it (rest.md trap 16).
 pub async fn health(State(store): State<Store>) -> ApiResult<Json<Value>> {

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use store::Store;
 
 use super::executions::CREDENTIALS;
-use crate::http::body::Shaped;
-use crate::http::shape::{Field, Shape};
-use crate::http::{ApiError, ApiResult, JsonBody, id};
 use crate::users::CurrentUser;
+use crate::wire::body::Shaped;
+use crate::wire::shape::{Field, Shape};
+use crate::wire::{ApiError, ApiResult, JsonBody, id};
 
 #[derive(Debug, Deserialize)]
 pub struct NewSchedule {

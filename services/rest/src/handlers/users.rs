@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Store;
 
-use crate::http::body::Shaped;
-use crate::http::shape::{Field, Problem, Shape};
-use crate::http::{ApiResult, JsonBody};
 use crate::users::{CurrentUser, Users};
+use crate::wire::body::Shaped;
+use crate::wire::shape::{Field, Problem, Shape};
+use crate::wire::{ApiResult, JsonBody};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Timezone {
