@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use model::{ClaimedRun, GraphExecId};
 use rpc::RpcError;
 use runtime::Shutdown;
@@ -65,7 +66,7 @@ impl Intake {
         let mut backoff = Backoff::new(Duration::from_millis(100), SAFETY_NET);
         let mut net = tokio::time::interval(SAFETY_NET);
         net.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut strangers = HashSet::new();
+        let mut held = Held::default();
         while !shutdown.is_cancelled() {
             self.metrics.show(floor.len(), self.slots, false);
             let free = self.slots.saturating_sub(floor.len());
@@ -87,6 +88,7 @@ impl Intake {
                             self.database.ok();
                             // A claim renews the lease, or opens it.
                             self.clock.confirmed(asked);
+                            held.claimed = Some(Instant::now());
                             // As many as asked for: there may be more.
                             look |= runs.len() >= slots;
                             self.start(&mut floor, runs);
@@ -104,10 +106,12 @@ impl Intake {
                 _ = net.tick() => look = true,
                 Some(ended) = floor.ended() => {
                     look = true;
-                    self.ended(ended).await;
+                    if let Some(id) = self.count(ended) {
+                        self.release(vec![id]).await;
+                    }
                 }
                 Some(id) = self.cancels.recv() => floor.cancel(id),
-                Some(renewal) = self.renewals.recv() => self.renewed(&mut floor, renewal, &mut strangers).await,
+                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, &mut held).await,
             }
         }
         self.leave(floor, claim).await;
@@ -131,24 +135,33 @@ impl Intake {
         }
     }
 
-    async fn ended(&self, (id, shifted): (GraphExecId, Option<Shifted>)) {
+    /// Notes how the work on a run ended. Returns the run when it is to be put back in the queue.
+    fn count(&self, (id, shifted): (GraphExecId, Option<Shifted>)) -> Option<GraphExecId> {
         match shifted {
-            Some(Shifted::Finished { seconds }) => self.metrics.run_seconds.observe(seconds),
+            Some(Shifted::Finished { seconds }) => {
+                self.metrics.run_seconds.observe(seconds);
+                None
+            }
             Some(Shifted::Lost) => {
                 self.metrics.lost.inc();
+                None
             }
-            Some(Shifted::Released) => self.release(vec![id]).await,
-            // Not reached unless the loop of a run panics; the journal says how far it came.
-            None => self.release(vec![id]).await,
+            // Nothing: the loop of a run panicked, and the journal says how far it came.
+            Some(Shifted::Released) | None => Some(id),
         }
     }
 
     /// Follows what the database said about the lease.
-    async fn renewed(&self, floor: &mut Floor, renewal: Renewal, strangers: &mut HashSet<GraphExecId>) {
+    async fn renewed(&self, floor: &Floor, renewal: Renewal, held: &mut Held) {
         if !renewal.alive {
+            if held.claimed.is_some_and(|claimed| claimed >= renewal.asked) {
+                // A claim has opened the lease since the question was asked.
+                return;
+            }
             if floor.len() > 0 {
                 tracing::warn!(runs = floor.len(), "the lease was lost; these runs go on elsewhere");
             }
+            self.clock.lost();
             floor.each(|control| control.lost.cancel());
             // The next claim opens a new lease.
             self.bell.notify_one();
@@ -157,8 +170,8 @@ impl Intake {
         renewal.cancelled.into_iter().for_each(|id| floor.cancel(id));
         // A run that is held twice in a row without anybody working on it: the reply to its claim was lost.
         let unknown: HashSet<GraphExecId> = renewal.owned.into_iter().filter(|id| !floor.has(*id)).collect();
-        let stranded: Vec<GraphExecId> = unknown.intersection(strangers).copied().collect();
-        *strangers = unknown;
+        let stranded: Vec<GraphExecId> = unknown.intersection(&held.unknown).copied().collect();
+        held.unknown = unknown;
         if !stranded.is_empty() {
             tracing::warn!(
                 runs = stranded.len(),
@@ -172,17 +185,29 @@ impl Intake {
     async fn leave(mut self, mut floor: Floor, claim: Option<Claim>) {
         self.metrics.show(floor.len(), self.slots, true);
         floor.each(|control| control.release.cancel());
+        let mut released = Vec::new();
         if let Some(claim) = claim
             && let Ok(Claimed { runs: Ok(runs), .. }) = tokio::time::timeout(FAREWELL, claim).await
         {
-            self.release(runs.iter().map(|run| run.graph_exec_id).collect()).await;
+            released.extend(runs.iter().map(|run| run.graph_exec_id));
         }
-        let mut strangers = HashSet::new();
-        while floor.len() > 0 {
+        let mut held = Held::default();
+        // Once the database was too slow, the lease's end does the rest.
+        let mut answering = true;
+        while floor.len() > 0 || !released.is_empty() {
+            // What has ended by now goes in one call.
+            while let Some(ended) = floor.ended().now_or_never().flatten() {
+                released.extend(self.count(ended));
+            }
+            if !released.is_empty() {
+                let batch = std::mem::take(&mut released);
+                answering = answering && self.release(batch).await;
+                continue;
+            }
             tokio::select! {
-                Some(ended) = floor.ended() => self.ended(ended).await,
+                Some(ended) = floor.ended() => released.extend(self.count(ended)),
                 Some(id) = self.cancels.recv() => floor.cancel(id),
-                Some(renewal) = self.renewals.recv() => self.renewed(&mut floor, renewal, &mut strangers).await,
+                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, &mut held).await,
             }
             self.metrics.show(floor.len(), self.slots, true);
         }
@@ -191,17 +216,29 @@ impl Intake {
         }
     }
 
-    /// Puts runs back in the queue. When that fails the lease's expiry does it later.
-    async fn release(&self, runs: Vec<GraphExecId>) {
-        if runs.is_empty() {
-            return;
-        }
+    /// Puts runs back in the queue. When that fails the lease's expiry does it later. False when nobody answered.
+    async fn release(&self, runs: Vec<GraphExecId>) -> bool {
         match tokio::time::timeout(FAREWELL, self.ledger.release_runs(self.owner, runs)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "runs could not be put back in the queue"),
-            Err(_) => tracing::warn!("runs could not be put back in the queue: no answer in time"),
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "runs could not be put back in the queue");
+                true
+            }
+            Err(_) => {
+                tracing::warn!("runs could not be put back in the queue: no answer in time");
+                false
+            }
         }
     }
+}
+
+/// What the intake remembers of what the database said.
+#[derive(Default)]
+struct Held {
+    /// When the last claim was answered.
+    claimed: Option<Instant>,
+    /// Runs that the last renewal named although nobody here works on them.
+    unknown: HashSet<GraphExecId>,
 }
 
 async fn under_way(claim: &mut Option<Claim>) -> Claimed {

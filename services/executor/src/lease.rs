@@ -30,6 +30,8 @@ pub struct Lease {
 /// What a renewal told.
 #[derive(Debug)]
 pub struct Renewal {
+    /// When the question was asked: what happened since is not in the answer.
+    pub asked: Instant,
     pub alive: bool,
     pub cancelled: Vec<GraphExecId>,
     pub owned: Vec<GraphExecId>,
@@ -49,7 +51,7 @@ pub fn lease() -> (LeaseClock, Lease) {
 impl LeaseClock {
     /// The database confirmed the lease in answer to a question asked at `asked`.
     pub fn confirmed(&self, asked: Instant) {
-        self.renewed.send_replace(Some(asked));
+        self.renewed.send_modify(|renewed| *renewed = (*renewed).max(Some(asked)));
     }
 
     pub fn lost(&self) {
@@ -91,10 +93,9 @@ pub async fn keep(ledger: Arc<dyn Ledger>, owner: Uuid, clock: LeaseClock, answe
                 failing = false;
                 if outcome.alive {
                     clock.confirmed(asked);
-                } else {
-                    clock.lost();
                 }
                 let renewal = Renewal {
+                    asked,
                     alive: outcome.alive,
                     cancelled: outcome.cancelled,
                     owned: outcome.owned,

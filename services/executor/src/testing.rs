@@ -128,6 +128,7 @@ struct State {
     owned: Vec<GraphExecId>,
     released: Vec<GraphExecId>,
     absent: bool,
+    silent: bool,
     lose_claim_reply: bool,
     forget_reply: bool,
 }
@@ -140,6 +141,17 @@ impl MemoryLedger {
     /// Every call fails until this is taken back.
     pub fn set_absent(&self, absent: bool) {
         self.with(|state| state.absent = absent);
+    }
+
+    /// No call is ever answered again.
+    pub fn fall_silent(&self) {
+        self.with(|state| state.silent = true);
+    }
+
+    async fn hear(&self) {
+        if self.with(|state| state.silent) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The next claim takes effect, but its answer is lost.
@@ -208,6 +220,7 @@ fn absent() -> RpcError {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn claim(&self, _owner: Uuid, _owner_name: String, free_slots: u32) -> Result<Vec<ClaimedRun>, RpcError> {
+        self.hear().await;
         self.answer(|state| {
             let count = state.queue.len().min(free_slots as usize);
             let ids: Vec<GraphExecId> = state.queue.drain(..count).collect();
@@ -228,6 +241,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn append(&self, _owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError> {
+        self.hear().await;
         let outcome = self.answer(|state| {
             let outcomes = batches.into_iter().map(|batch| state.append(batch)).collect();
             if std::mem::take(&mut state.forget_reply) {
@@ -241,6 +255,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn renew(&self, _owner: Uuid) -> Result<RenewOutcome, RpcError> {
+        self.hear().await;
         self.answer(|state| {
             let cancelled = state
                 .runs
@@ -257,6 +272,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn release_runs(&self, _owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError> {
+        self.hear().await;
         self.answer(|state| {
             state.owned.retain(|id| !runs.contains(id));
             state.queue.extend(&runs);
@@ -266,6 +282,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn release_lease(&self, _owner: Uuid) -> Result<(), RpcError> {
+        self.hear().await;
         self.answer(|_| Ok(()))
     }
 

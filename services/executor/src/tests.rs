@@ -329,3 +329,17 @@ async fn an_executor_ends_in_time_even_when_the_database_is_away() {
     executor.task.await.unwrap();
     assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_executor_ends_in_time_even_when_the_database_is_silent() {
+    let world = World::new();
+    (0..6).for_each(|_| _ = world.submit(&[FOREVER], json!(1)));
+    world.submit(&[COUNT, ECHO], json!(50));
+    let executor = world.executor(10);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.ledger.fall_silent();
+    let asked = Instant::now();
+    executor.shutdown.trigger();
+    executor.task.await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+}
