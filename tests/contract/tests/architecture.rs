@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Crates by height. A crate depends only on crates of lower rows.
+/// Crates by height. A crate depends only on crates of lower rows. Its tests may start whatever they need.
 const ROWS: &[&[&str]] = &[
     &["model", "runtime", "crds"],
     &["engine", "store", "rpc", "bus", "auth", "devservices"],
@@ -16,9 +16,6 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
 ];
-
-/// What the tests of any crate may use: real servers and real blocks.
-const TEST_AIDS: &[&str] = &["devservices", "blocks"];
 
 /// Who may know what. The tests of the others may, to look from outside.
 const CONFINED: &[(&str, &[&str])] = &[
@@ -94,7 +91,7 @@ fn arrows_point_downwards_only() {
         for arrow in arrows {
             if let Some(height) = heights.get(arrow.to.as_str())
                 && *height >= heights[name.as_str()]
-                && !(arrow.dev && TEST_AIDS.contains(&arrow.to.as_str()))
+                && !arrow.dev
             {
                 upward.push(format!("{name} -> {}", arrow.to));
             }
