@@ -33,7 +33,7 @@ impl Submitter {
             let prepared = self.prepare_graph(graph.clone(), identity, user_id)?;
             match self.store.insert_graph(&prepared).await {
                 Ok(()) => return Ok(Some(prepared)),
-                Err(error) if error.constraint() == Some("graphs_pkey") && races < VERSION_RACES => races += 1,
+                Err(error) if is_race(&error) && races < VERSION_RACES => races += 1,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -114,4 +114,9 @@ impl Submitter {
         for_save(&prepared, catalog)?;
         Ok(prepared)
     }
+}
+
+/// Somebody else took the version number, or the place of the active version.
+fn is_race(error: &store::Error) -> bool {
+    matches!(error.constraint(), Some("graphs_pkey" | "graphs_one_active_version"))
 }
