@@ -26,4 +26,5 @@ say "kind configuration"
 "$HACK/kind-check.sh"
 
 say "end-to-end test on a cluster of its own"
-INSTANCE=test cargo test -p e2e-tests -- --nocapture
+export INSTANCE="test"
+cargo test -p e2e-tests -- --nocapture
