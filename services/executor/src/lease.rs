@@ -14,16 +14,31 @@ use uuid::Uuid;
 
 use crate::ledger::Ledger;
 
-/// How often the lease is renewed. The database lets it expire after 15 s.
-const RENEW_EVERY: Duration = Duration::from_secs(4);
-/// A renewal that takes longer than this is given up and tried again.
-const RENEW_TIMEOUT: Duration = Duration::from_secs(3);
-/// So long after the last renewal this process still counts on its lease.
-const TRUSTED_FOR: Duration = Duration::from_secs(10);
+/// The times that follow from how long the database lets a silent executor keep its runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    renew_every: Duration,
+    /// A renewal that takes longer is given up and tried again.
+    renew_within: Duration,
+    /// So long after the last renewal this process still counts on its lease.
+    trusted_for: Duration,
+}
+
+impl Terms {
+    /// With the default of 15 s: renewed every 4 s, trusted for 10 s, so that two renewals may fail and clocks may differ.
+    pub fn of(lease: Duration) -> Self {
+        Self {
+            renew_every: lease * 4 / 15,
+            renew_within: lease / 5,
+            trusted_for: lease * 2 / 3,
+        }
+    }
+}
 
 /// When the lease was last known to be ours.
 #[derive(Clone)]
 pub struct Lease {
+    trusted_for: Duration,
     renewed: watch::Receiver<Option<Instant>>,
 }
 
@@ -43,9 +58,15 @@ pub struct LeaseClock {
     renewed: Arc<watch::Sender<Option<Instant>>>,
 }
 
-pub fn lease() -> (LeaseClock, Lease) {
+pub fn lease(terms: Terms) -> (LeaseClock, Lease) {
     let (sender, renewed) = watch::channel(None);
-    (LeaseClock { renewed: Arc::new(sender) }, Lease { renewed })
+    (
+        LeaseClock { renewed: Arc::new(sender) },
+        Lease {
+            trusted_for: terms.trusted_for,
+            renewed,
+        },
+    )
 }
 
 impl LeaseClock {
@@ -62,7 +83,7 @@ impl LeaseClock {
 impl Lease {
     /// False when another executor may already have our runs.
     pub fn trusted(&self) -> bool {
-        self.renewed.borrow().is_some_and(|renewed| renewed.elapsed() < TRUSTED_FOR)
+        self.renewed.borrow().is_some_and(|renewed| renewed.elapsed() < self.trusted_for)
     }
 
     /// Returns when the lease has been renewed or lost since the last look.
@@ -75,9 +96,9 @@ impl Lease {
 }
 
 /// Renews until shutdown and hands every answer to `answers`. A failed renewal is simply tried again.
-pub async fn keep(ledger: Arc<dyn Ledger>, owner: Uuid, clock: LeaseClock, answers: mpsc::Sender<Renewal>, shutdown: Shutdown) {
+pub async fn keep(terms: Terms, ledger: Arc<dyn Ledger>, owner: Uuid, clock: LeaseClock, answers: mpsc::Sender<Renewal>, shutdown: Shutdown) {
     let mut failing = false;
-    let mut ticks = tokio::time::interval(RENEW_EVERY);
+    let mut ticks = tokio::time::interval(terms.renew_every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -85,7 +106,7 @@ pub async fn keep(ledger: Arc<dyn Ledger>, owner: Uuid, clock: LeaseClock, answe
             () = shutdown.cancelled() => return,
         }
         let asked = Instant::now();
-        match tokio::time::timeout(RENEW_TIMEOUT, ledger.renew(owner)).await {
+        match tokio::time::timeout(terms.renew_within, ledger.renew(owner)).await {
             Ok(Ok(outcome)) => {
                 if failing {
                     tracing::info!("the lease is renewed again");
@@ -112,7 +133,7 @@ pub async fn keep(ledger: Arc<dyn Ledger>, owner: Uuid, clock: LeaseClock, answe
                 failing = true;
                 tracing::warn!("the lease cannot be renewed: no answer in time");
             }
-            Ok(Err(_)) | Err(_) => ticks.reset_after(Duration::from_secs(1)),
+            Ok(Err(_)) | Err(_) => ticks.reset_after(terms.renew_every / 4),
         }
     }
 }
@@ -123,7 +144,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_lease_is_trusted_for_ten_seconds_after_the_question() {
-        let (clock, mut lease) = lease();
+        let (clock, mut lease) = lease(Terms::of(Duration::from_secs(15)));
         assert!(!lease.trusted());
         clock.confirmed(Instant::now());
         lease.changed().await;

@@ -42,6 +42,7 @@ use uuid::Uuid;
 use crate::events::Tell;
 use crate::intake::Intake;
 use crate::journal::Journal;
+use crate::lease::Terms;
 use crate::ledger::{Ledger, Remote};
 use crate::metrics::ExecutorMetrics;
 use crate::plans::Plans;
@@ -69,9 +70,17 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
 
     let owner = Uuid::now_v7();
     let ledger: Arc<dyn Ledger> = Arc::new(Remote::new(DatabaseManagerClient::new(&settings).without_retries()));
-    let (clock, lease) = lease::lease();
+    let terms = Terms::of(Duration::from_secs(settings.executor.lease_seconds.max(1)));
+    let (clock, lease) = lease::lease(terms);
     let (renewals_sender, renewals) = mpsc::channel(INBOX);
-    tokio::spawn(lease::keep(ledger.clone(), owner, clock.clone(), renewals_sender, farewell.clone()));
+    tokio::spawn(lease::keep(
+        terms,
+        ledger.clone(),
+        owner,
+        clock.clone(),
+        renewals_sender,
+        farewell.clone(),
+    ));
 
     let (cancels_sender, cancels) = mpsc::channel(INBOX);
     let (vacancy, vacant) = watch::channel(false);

@@ -23,12 +23,14 @@ use uuid::Uuid;
 use crate::events::{Placed, Tell};
 use crate::intake::Intake;
 use crate::journal::Journal;
-use crate::lease::{self, LeaseClock};
+use crate::lease::{self, LeaseClock, Terms};
 use crate::ledger::Ledger;
 use crate::metrics::ExecutorMetrics;
 use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
+
+const LEASE: Duration = Duration::from_secs(15);
 
 pub const ECHO: BlockId = Uuid::from_u128(1);
 pub const EFFECT: BlockId = Uuid::from_u128(2);
@@ -429,7 +431,7 @@ impl World {
         let (told, events) = mpsc::channel(1024);
         let tell: Tell = Arc::new(move |placed| told.try_send(placed).unwrap());
         let (notices_sender, notices) = mpsc::channel(16);
-        let (clock, lease) = lease::lease();
+        let (clock, lease) = lease::lease(Terms::of(LEASE));
         clock.confirmed(Instant::now());
         let deps = Deps {
             registry: registry.clone(),
@@ -514,6 +516,7 @@ impl World {
         let bell = Arc::new(Notify::new());
         let ledger: Arc<dyn Ledger> = self.ledger.clone();
         tokio::spawn(lease::keep(
+            Terms::of(LEASE),
             ledger.clone(),
             Uuid::nil(),
             self.clock.clone(),
