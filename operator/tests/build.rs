@@ -1,4 +1,5 @@
 //! The objects of a platform, as they are applied. `INSTA_UPDATE=always cargo test -p operator` accepts a wanted change.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are not recognised as tests
 
 use std::collections::BTreeMap;
 

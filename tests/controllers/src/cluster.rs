@@ -113,6 +113,8 @@ kill -9 $server $etcd; wait; rm -rf {directory}
         directory = directory.display(),
         binaries = binaries.display(),
     );
+    // Never waited for: it ends after this process.
+    #[allow(clippy::zombie_processes)]
     let mut shell = Command::new("sh")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -5,8 +5,10 @@
 pub mod cluster;
 pub mod eventually;
 pub mod kubelet;
+pub mod services;
 pub mod world;
 
 pub use cluster::Cluster;
 pub use eventually::eventually;
+pub use services::Services;
 pub use world::{Operator, World};

@@ -1,0 +1,298 @@
+//! The execution controller in front of the real scheduler service, database manager and executor.
+
+use controllers_tests::cluster::repository;
+use controllers_tests::world::documents;
+use controllers_tests::{Operator, Services, World, eventually};
+use crds::conditions::{self, reason};
+use crds::execution::{GraphExecutionStatus, Phase};
+use crds::{EXECUTION_FINALIZER, GraphExecution};
+use kube::ResourceExt;
+use kube::api::DeleteParams;
+use model::ExecutionStatus;
+use model::progress::{GraphSource, RunProgress, SubmitRequest};
+use rpc::services::Scheduler;
+use serde_json::{Value, json};
+
+const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
+const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
+const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
+
+/// A world with services and an operator that reaches them.
+struct Scene {
+    world: World,
+    services: Services,
+    operator: Operator,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let services = Services::prepare().await;
+        services.start().await;
+        Self::in_front_of(services).await
+    }
+
+    async fn in_front_of(services: Services) -> Self {
+        let world = World::new().await;
+        let url = services.url();
+        let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
+        services.platform(&world).await;
+        Self { world, services, operator }
+    }
+
+    async fn get(&self, name: &str) -> GraphExecution {
+        self.world.api().get(name).await.unwrap()
+    }
+
+    /// Waits for a phase.
+    async fn reaches(&self, name: &str, phase: Phase) -> GraphExecutionStatus {
+        eventually(&format!("{name} is {phase:?}"), || async {
+            let status = self.get(name).await.status.unwrap_or_default();
+            if status.phase == Some(phase) { Ok(status) } else { Err(status) }
+        })
+        .await
+    }
+
+    /// All runs that the platform knows.
+    async fn runs(&self) -> Vec<RunProgress> {
+        self.services.client().get_execution_progress(None, 0, 1000).await.unwrap().runs
+    }
+}
+
+fn execution(name: &str, graph: Value, inputs: Value) -> Value {
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": graph}, "inputs": inputs});
+    json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name}, "spec": spec})
+}
+
+/// x → calculator → y
+fn calculation(operation: &str, b: i32) -> Value {
+    json!({"name": "calculation", "description": "", "nodes": [
+        {"id": "x", "block_id": INPUT, "input_default": {"name": "x"}},
+        {"id": "c", "block_id": CALCULATOR, "input_default": {"operation": operation, "b": b}},
+        {"id": "y", "block_id": OUTPUT, "input_default": {"name": "y"}},
+    ], "links": [
+        {"source_id": "x", "source_name": "result", "sink_id": "c", "sink_name": "a"},
+        {"source_id": "c", "source_name": "result", "sink_id": "y", "sink_name": "value"},
+    ]})
+}
+
+fn verdict(status: &GraphExecutionStatus) -> (String, String, String) {
+    let get = |kind| conditions::get(&status.conditions, kind).unwrap();
+    let failed = get(conditions::FAILED);
+    (get(conditions::SUCCEEDED).status.clone(), failed.status.clone(), failed.reason.clone())
+}
+
+fn expected(succeeded: &str, failed: &str, reason: &str) -> (String, String, String) {
+    (succeeded.to_owned(), failed.to_owned(), reason.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_runs_and_its_outputs_stand_in_the_status() {
+    let scene = Scene::new().await;
+    scene.services.start_executor().await;
+    let text = std::fs::read_to_string(repository().join("examples/execution.yaml")).unwrap();
+    let mut example = documents(&text).remove(0);
+    example["metadata"] = json!({"name": "hello"});
+    example["spec"]["platformRef"]["name"] = json!("p");
+    scene.world.apply(&example).await.unwrap();
+    let status = scene.reaches("hello", Phase::Completed).await;
+    assert_eq!(
+        Value::Object(status.outputs.clone().unwrap()),
+        json!({"greeting": ["Hello, Kubernetes! Your number is 42."], "doubled": [84]})
+    );
+    assert_eq!(verdict(&status), expected("True", "False", reason::COMPLETED));
+    let nodes = status.nodes.clone().unwrap();
+    assert_eq!((nodes.total, nodes.completed, nodes.failed, nodes.active), (7, 7, 0, 0));
+    assert!(status.start_time.is_some() && status.completion_time >= status.start_time);
+    assert_eq!(status.graph_hash.as_ref().map(String::len), Some(64));
+    let run = scene.runs().await.remove(0);
+    assert_eq!(status.execution_id, Some(run.graph_exec_id.to_string()));
+    eventually("nothing holds a finished run", || async {
+        let object = scene.get("hello").await;
+        if object.finalizers().is_empty() {
+            Ok(())
+        } else {
+            Err(object.metadata.finalizers)
+        }
+    })
+    .await;
+    scene.operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_graph_fails_with_what_is_wrong() {
+    let scene = Scene::new().await;
+    let unknown_block = json!({"name": "g", "nodes": [{"id": "a", "block_id": "00000000-0000-4000-8000-000000000000"}]});
+    let dangling = json!({"name": "g", "nodes": [{"id": "x", "block_id": INPUT, "input_default": {"name": "x"}}],
+        "links": [{"source_id": "x", "source_name": "result", "sink_id": "nowhere", "sink_name": "value"}]});
+    for (name, graph, inputs, words) in [
+        ("unknown-block", unknown_block, json!({}), "00000000-0000-4000-8000-000000000000"),
+        ("dangling", dangling, json!({"x": 1}), "nowhere"),
+        (
+            "missing-input",
+            json!({"name": "g", "nodes": [{"id": "c", "block_id": CALCULATOR, "input_default": {"operation": "Add", "a": 1}}]}),
+            json!({}),
+            "b: ",
+        ),
+    ] {
+        scene.world.apply(&execution(name, graph, inputs)).await.unwrap();
+        let status = scene.reaches(name, Phase::Failed).await;
+        let message = status.message.clone().unwrap();
+        assert_eq!(verdict(&status).1, "True", "{name}: {message}");
+        assert!(message.contains(words), "{name}: {message}");
+        assert_eq!(conditions::get(&status.conditions, conditions::ACCEPTED).unwrap().status, "False");
+    }
+    let stored = json!({"platformRef": {"name": "p"}, "graph": {"id": "0190f1d2-0000-7000-8000-00000000dead"}});
+    let stored = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "no-graph"}, "spec": stored});
+    scene.world.apply(&stored).await.unwrap();
+    assert_eq!(
+        verdict(&scene.reaches("no-graph", Phase::Failed).await),
+        expected("False", "True", reason::GRAPH_NOT_FOUND)
+    );
+    assert!(scene.runs().await.is_empty());
+    scene.operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_node_failed_did_not_succeed_unless_that_is_fine() {
+    let scene = Scene::new().await;
+    scene.services.start_executor().await;
+    // The result is infinite, which no value of the contract is.
+    scene
+        .world
+        .apply(&execution("fails", calculation("Divide", 0), json!({"x": 1})))
+        .await
+        .unwrap();
+    let mut fine = execution("fine", calculation("Divide", 0), json!({"x": 1}));
+    fine["spec"]["ignoreNodeErrors"] = json!(true);
+    scene.world.apply(&fine).await.unwrap();
+    let failed = scene.reaches("fails", Phase::Completed).await;
+    assert_eq!(verdict(&failed), expected("False", "True", reason::NODES_FAILED), "{failed:#?}");
+    let message = failed.message.unwrap();
+    assert!(message.contains("1 of") && message.contains("ignoreNodeErrors"), "{message}");
+    assert_eq!(
+        verdict(&scene.reaches("fine", Phase::Completed).await),
+        expected("True", "False", reason::COMPLETED)
+    );
+    scene.operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancel_ends_a_run_that_waits() {
+    let scene = Scene::new().await;
+    // Nobody executes: it stays queued.
+    scene
+        .world
+        .apply(&execution("waits", calculation("Add", 1), json!({"x": 1})))
+        .await
+        .unwrap();
+    scene.reaches("waits", Phase::Queued).await;
+    scene.world.merge::<GraphExecution>("waits", json!({"spec": {"cancel": true}})).await;
+    let status = scene.reaches("waits", Phase::Terminated).await;
+    assert_eq!(verdict(&status), expected("False", "False", reason::CANCELLED));
+    assert_eq!(scene.runs().await[0].status, ExecutionStatus::Terminated);
+    scene.operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_an_execution_stops_its_run_first() {
+    let scene = Scene::new().await;
+    scene
+        .world
+        .apply(&execution("deleted", calculation("Add", 1), json!({"x": 1})))
+        .await
+        .unwrap();
+    scene.reaches("deleted", Phase::Queued).await;
+    assert!(scene.get("deleted").await.finalizers().contains(&EXECUTION_FINALIZER.to_owned()));
+    scene
+        .world
+        .api::<GraphExecution>()
+        .delete("deleted", &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually("it is gone", || async {
+        match scene.world.api::<GraphExecution>().get_opt("deleted").await.unwrap() {
+            None => Ok(()),
+            Some(object) => Err(object),
+        }
+    })
+    .await;
+    assert_eq!(scene.runs().await[0].status, ExecutionStatus::Terminated);
+    scene.operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_submitted_before_a_crash_is_taken_up_and_not_started_again() {
+    let services = Services::prepare().await;
+    services.start().await;
+    services.start_executor().await;
+    let scene = Scene::in_front_of(services).await;
+    scene.operator.stop().await;
+    // As an operator that died between the submission and the status would leave it.
+    let object = scene
+        .world
+        .apply(&execution("once", calculation("Add", 1), json!({"x": 1})))
+        .await
+        .unwrap();
+    let platform = scene.world.api::<crds::AutoGPTPlatform>().get("p").await.unwrap();
+    let request = SubmitRequest {
+        idempotency_key: object.metadata.uid.clone().unwrap(),
+        platform_uid: platform.uid().unwrap(),
+        owner: None,
+        graph: GraphSource::Inline {
+            graph: serde_json::from_value(calculation("Add", 1)).unwrap(),
+        },
+        inputs: json!({"x": 1}).as_object().unwrap().clone(),
+        inputs_from_schedule: None,
+        credentials: Default::default(),
+    };
+    let submitted = scene.services.client().submit_graph_execution(request).await.unwrap();
+    eventually("the run is over before anybody looks", || async {
+        let runs = scene.services.client().get_execution_progress(None, 0, 10).await.unwrap().runs;
+        if runs.iter().any(|run| run.status.is_terminal()) {
+            Ok(())
+        } else {
+            Err(runs)
+        }
+    })
+    .await;
+
+    let url = scene.services.url();
+    let second = scene.world.operator_with("b", |config| config.scheduler_url = url).await;
+    let status = eventually("the object follows", || async {
+        let status = scene.world.api::<GraphExecution>().get("once").await.unwrap().status.unwrap_or_default();
+        if status.phase == Some(Phase::Completed) {
+            Ok(status)
+        } else {
+            Err(status)
+        }
+    })
+    .await;
+    assert_eq!(status.execution_id, Some(submitted.graph_exec_id.to_string()));
+    assert_eq!(status.outputs.map(Value::Object), Some(json!({"y": [2]})));
+    assert_eq!(scene.services.client().get_execution_progress(None, 0, 10).await.unwrap().runs.len(), 1);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_platform_that_is_away_loses_no_run() {
+    let scene = Scene::in_front_of(Services::prepare().await).await;
+    scene
+        .world
+        .apply(&execution("patient", calculation("Multiply", 3), json!({"x": 5})))
+        .await
+        .unwrap();
+    eventually("it says what it waits for", || async {
+        let status = scene.get("patient").await.status.unwrap_or_default();
+        match conditions::get(&status.conditions, conditions::ACCEPTED) {
+            Some(condition) if condition.reason == reason::PLATFORM_UNREACHABLE => Ok(()),
+            other => Err(other.cloned()),
+        }
+    })
+    .await;
+    scene.services.start().await;
+    scene.services.start_executor().await;
+    let status = scene.reaches("patient", Phase::Completed).await;
+    assert_eq!(status.outputs.map(Value::Object), Some(json!({"y": [15]})));
+    assert_eq!(scene.runs().await.len(), 1);
+    scene.operator.stop().await;
+}
