@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::cron::{self, ContractCron};
 use crate::error::ScheduleError;
+use crate::metrics::SchedulerMetrics;
 use crate::reaction::Reaction;
 use crate::schedules::{ScheduleStore, parse_zone};
 
@@ -37,6 +38,7 @@ pub struct Firing {
     pub schedules: Arc<dyn ScheduleStore>,
     /// Rings when a schedule was added.
     pub changed: Arc<Notify>,
+    pub metrics: SchedulerMetrics,
 }
 
 impl Firing {
@@ -66,8 +68,14 @@ impl Firing {
         let Some(slot) = schedule.next_run_at else { return };
         let outcome = self.submitter.submit(command(&schedule, slot)).await;
         let settled = match outcome {
-            Ok(run) => self.advance(&schedule, slot, Decision::Fired, String::new(), Some(run.id)).await,
-            Err(error) => self.react(&schedule, slot, error).await,
+            Ok(run) => {
+                self.metrics.fired.inc();
+                self.advance(&schedule, slot, Decision::Fired, String::new(), Some(run.id)).await
+            }
+            Err(error) => {
+                self.metrics.failed.inc();
+                self.react(&schedule, slot, error).await
+            }
         };
         if let Err(error) = settled {
             // The claim runs out, and the same slot comes again; the key of the run keeps it from starting twice.

@@ -7,6 +7,7 @@ pub mod cron;
 mod error;
 mod fire;
 mod hints;
+mod metrics;
 mod progress;
 mod reaction;
 mod retention;
@@ -35,6 +36,7 @@ pub use error::{Error, ScheduleError};
 
 use crate::fire::Firing;
 use crate::hints::CancelHints;
+use crate::metrics::SchedulerMetrics;
 use crate::progress::Progress;
 use crate::runs::Runs;
 use crate::schedules::{KubernetesSchedules, PostgresSchedules, ScheduleStore};
@@ -44,18 +46,22 @@ use crate::service::SchedulerService;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// How long what is being written may take after the last call was answered.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+/// How long a database that does not answer any more is waited for at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves until the shutdown. What is absent is waited for; calls that need it fail meanwhile.
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
-    let registry = Registry::standard();
-    let blocks = io_blocks(&registry);
-    let submitter = Submitter::new(store.clone(), registry);
+    let catalog = Registry::standard();
+    let blocks = io_blocks(&catalog);
+    let submitter = Submitter::new(store.clone(), catalog);
     let changed = Arc::new(Notify::new());
     let schedules: Arc<dyn ScheduleStore> = match settings.scheduler.store {
         ScheduleStoreKind::Postgres => Arc::new(PostgresSchedules::new(store.clone(), changed.clone())),
         ScheduleStoreKind::Kubernetes => Arc::new(KubernetesSchedules::connect(store.clone(), &settings.scheduler).await?),
     };
+    let registry = Metrics::new();
+    let metrics = SchedulerMetrics::new(&registry);
     let service = SchedulerService {
         submitter: submitter.clone(),
         schedules: schedules.clone(),
@@ -67,6 +73,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
             events: EventBus::start(&settings),
             hints: CancelHints::start(&settings, &shutdown),
             service_user: settings.platform_service_user_id,
+            metrics: metrics.clone(),
         },
         progress: Progress::start(store.clone(), blocks, &settings, &shutdown),
     };
@@ -75,17 +82,18 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
         submitter,
         schedules,
         changed,
+        metrics,
     };
     let health = Health::new(&shutdown);
     let work = tokio::spawn(work(firing, settings.clone(), health.check("database"), shutdown.clone()));
     let mut router = scheduler_router(Arc::new(service), &settings, &health);
     if settings.enable_metrics {
-        router = router.merge(Metrics::new().router());
+        router = router.merge(registry.router());
     }
     runtime::serve::http(listener, router, shutdown).await?;
     // Runs that are being started are in the database in a moment; a claim that is left behind runs out by itself.
     let _ = tokio::time::timeout(LAST_WRITES, work).await;
-    store.close().await;
+    let _ = tokio::time::timeout(LAST_WORDS, store.close()).await;
     Ok(())
 }
 

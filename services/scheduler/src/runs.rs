@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::error::{of_store, of_submit};
 use crate::hints::CancelHints;
+use crate::metrics::SchedulerMetrics;
 use crate::reaction::Reaction;
 use crate::schedules::ScheduleStore;
 
@@ -27,11 +28,22 @@ pub struct Runs {
     pub hints: CancelHints,
     /// Owner of runs that name none.
     pub service_user: UserId,
+    pub metrics: SchedulerMetrics,
 }
 
 impl Runs {
     /// The same key always answers with the same run, also when what it was made from is gone since.
     pub async fn submit(&self, request: SubmitRequest) -> Result<Submitted, RpcError> {
+        let outcome = self.accept(request).await;
+        match &outcome {
+            Ok(run) if run.created => self.metrics.submitted.inc(),
+            Ok(_) => 0,
+            Err(_) => self.metrics.refused.inc(),
+        };
+        outcome
+    }
+
+    async fn accept(&self, request: SubmitRequest) -> Result<Submitted, RpcError> {
         if !(1..=LONGEST_KEY).contains(&request.idempotency_key.len()) {
             return Err(RpcError::value(format!("idempotency_key must have 1 to {LONGEST_KEY} bytes")));
         }

@@ -4,6 +4,9 @@
 
 use super::parse::{ContractCron, Field, FieldKind, Term};
 
+/// Room for one line in the schema of a `GraphSchedule`.
+pub const LONGEST_LINE: usize = 120;
+
 impl ContractCron {
     /// Five fields of the standard dialect with the same meaning.
     pub fn to_standard(&self) -> String {
@@ -22,6 +25,41 @@ impl ContractCron {
             weekdays(weekday),
         ]
         .join(" ")
+    }
+
+    /// The same as lines of at most [`LONGEST_LINE`] bytes each, which are due together as often as the one would be.
+    pub fn to_standard_lines(&self) -> Vec<String> {
+        let line = self.to_standard();
+        if line.len() <= LONGEST_LINE {
+            return vec![line];
+        }
+        let Self {
+            minute,
+            hour,
+            day,
+            month,
+            weekday,
+        } = self;
+        let fields = [minute.as_list(), hour.as_list(), day.as_list(), month.as_list(), vec![weekdays(weekday)]];
+        let mut lines = Vec::new();
+        split(fields, &mut lines);
+        lines
+    }
+}
+
+/// Halves the longest list until every line fits.
+fn split(fields: [Vec<String>; 5], lines: &mut Vec<String>) {
+    let line = fields.each_ref().map(|terms| terms.join(",")).join(" ");
+    let longest = (0..fields.len()).max_by_key(|place| fields[*place].len()).unwrap_or_default();
+    let (first, second) = fields[longest].split_at(fields[longest].len() / 2);
+    if line.len() <= LONGEST_LINE || first.is_empty() {
+        lines.push(line);
+        return;
+    }
+    for half in [first, second] {
+        let mut part = fields.clone();
+        part[longest] = half.to_vec();
+        split(part, lines);
     }
 }
 
@@ -47,6 +85,19 @@ impl Field {
         }
     }
 
+    /// Its values as a list without repetitions, runs of them as ranges. A star stays one: what daylight saving does depends on it.
+    fn as_list(&self) -> Vec<String> {
+        let values: Vec<u32> = (self.kind.min()..=self.kind.max()).filter(|value| self.matches(*value)).collect();
+        if self.terms.contains(&Term::Every { step: 1 }) {
+            return vec!["*".to_owned()];
+        }
+        let mut terms: Vec<String> = runs(&values).map(|(first, last)| range(first, last)).collect();
+        if self.terms.contains(&Term::LastDay) {
+            terms.push("L".to_owned());
+        }
+        terms
+    }
+
     /// Whether some term matches the value, in a month long enough.
     fn matches(&self, value: u32) -> bool {
         self.terms.iter().any(|term| match *term {
@@ -65,14 +116,21 @@ fn weekdays(field: &Field) -> String {
     if days.len() == 7 {
         return "*".to_owned();
     }
-    let runs = days.chunk_by(|day, next| day + 1 == *next);
-    let terms: Vec<String> = runs
-        .filter_map(|run| match (run.first()?, run.last()?) {
-            (first, last) if first == last => Some(((first + 1) % 7).to_string()),
-            (first, last) => Some(format!("{}-{}", first + 1, last + 1)),
-        })
-        .collect();
-    terms.join(",")
+    let terms = runs(&days).map(|(first, last)| match first {
+        _ if first == last => range((first + 1) % 7, (first + 1) % 7),
+        _ => range(first + 1, last + 1),
+    });
+    terms.collect::<Vec<_>>().join(",")
+}
+
+/// First and last of each run of consecutive values.
+fn runs(values: &[u32]) -> impl Iterator<Item = (u32, u32)> {
+    let runs = values.chunk_by(|value, next| value + 1 == *next);
+    runs.filter_map(|run| Some((*run.first()?, *run.last()?)))
+}
+
+fn range(first: u32, last: u32) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
 #[cfg(test)]
@@ -94,5 +152,37 @@ mod tests {
         ] {
             assert_eq!(contract.parse::<ContractCron>().unwrap().to_standard(), standard, "{contract}");
         }
+    }
+
+    #[test]
+    fn a_long_line_becomes_several_that_are_due_at_the_same_times() {
+        let listed = |values: std::ops::Range<u32>, step| values.step_by(step).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
+        let repeated = vec!["7"; 500].join(",");
+        let minutes = format!("{},59", listed(0..58, 2));
+        for line in [
+            format!(
+                "{minutes} {},{} {},last {} 0",
+                listed(0..24, 2),
+                repeated,
+                listed(1..32, 3),
+                listed(1..13, 2)
+            ),
+            format!("{} * * * *", listed(0..60, 1)),
+        ] {
+            let cron: ContractCron = line.parse().unwrap();
+            let lines = cron.to_standard_lines();
+            assert!(lines.len() <= 20 && lines.iter().all(|line| line.len() <= LONGEST_LINE), "{lines:?}");
+            let parser = croner::parser::CronParser::builder().dom_and_dow(true).build();
+            let parts: Vec<croner::Cron> = lines.iter().map(|line| parser.parse(line).unwrap()).collect();
+            let whole = parser.parse(&cron.to_standard()).unwrap();
+            let mut at: chrono::DateTime<chrono::Utc> = "2026-01-31T00:00:00Z".parse().unwrap();
+            for _ in 0..100 {
+                let next = whole.find_next_occurrence(&at, false).unwrap();
+                let of_parts = parts.iter().map(|part| part.find_next_occurrence(&at, false).unwrap()).min();
+                assert_eq!(of_parts, Some(next), "{lines:?}");
+                at = next;
+            }
+        }
+        assert_eq!("*/5 * * * *".parse::<ContractCron>().unwrap().to_standard_lines(), ["*/5 * * * *"]);
     }
 }

@@ -67,7 +67,7 @@ impl KubernetesSchedules {
             inputs_ref: Some(InputsRef {
                 schedule_id: schedule.id.to_string(),
             }),
-            schedules: vec![cron.to_standard()],
+            schedules: cron.to_standard_lines(),
             time_zone: schedule.timezone.clone(),
             day_match: DayMatch::Both,
             suspend: None,

@@ -54,7 +54,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
 
     let way = tokio::spawn(forward(TcpListener::bind(door).await.unwrap(), target.clone()));
     service.until_ready().await;
-    world.until("SELECT count(*) FROM graph_executions", 1).await;
+    world.until("SELECT count(*) FROM schedule_decisions", 1).await;
 
     way.abort();
     let _ = way.await;

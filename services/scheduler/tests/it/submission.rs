@@ -28,6 +28,8 @@ async fn the_same_key_always_answers_with_the_same_run() {
     assert_eq!((again.graph_exec_id, again.created), (first.graph_exec_id, false));
     assert_eq!(world.number("SELECT count(*) FROM graph_executions").await, 1);
     assert_eq!(world.number("SELECT count(*) FROM outbox").await, 1);
+    let (_, metrics) = service.get("/metrics").await;
+    assert!(metrics.contains("scheduler_runs_submitted_total 1\n"), "{metrics}");
 }
 
 #[tokio::test]

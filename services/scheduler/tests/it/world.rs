@@ -203,6 +203,7 @@ pub fn settings(database: &str, amqp: &str, redis: &str) -> Settings {
         ("RABBITMQ_URL", amqp),
         ("REDIS_URL", redis),
         ("SCHEDULER_STORE", "postgres"),
+        ("ENABLE_METRICS", "true"),
         ("EXECUTION_EVENT_BUS_NAME", &format!("events_{}", Uuid::new_v4().simple())),
     ])
     .unwrap()
