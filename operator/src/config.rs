@@ -1,6 +1,7 @@
 //! What the operator is told by its environment; the chart sets all of it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// The operator's own settings.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub apply_crds: bool,
     /// `SCHEDULER_URL`: where a platform's scheduler service is; `{platform}` and `{namespace}` are replaced.
     pub scheduler_url: String,
+    /// `STOP_PATIENCE_SECONDS`: a deleted execution whose run cannot be stopped is let go after so long.
+    pub stop_patience: Duration,
     /// Images of platforms that name none.
     pub images: DefaultImages,
 }
@@ -79,6 +82,7 @@ impl Config {
             port: parse(text("OPERATOR_PORT"), "OPERATOR_PORT", 8080, "a port")?,
             apply_crds: parse(text("APPLY_CRDS"), "APPLY_CRDS", true, "true or false")?,
             scheduler_url: text("SCHEDULER_URL").unwrap_or_else(|| "http://{platform}-scheduler.{namespace}.svc:8003".to_owned()),
+            stop_patience: Duration::from_secs(parse(text("STOP_PATIENCE_SECONDS"), "STOP_PATIENCE_SECONDS", 60, "a number of seconds")?),
             images: DefaultImages {
                 repository: text("PLATFORM_IMAGE_REPOSITORY"),
                 tag: text("PLATFORM_IMAGE_TAG"),

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod execution;
 pub mod platform;
+pub mod release;
 pub mod runtime;
 pub mod schedule;
 
@@ -30,6 +31,8 @@ pub enum Error {
     NoCluster(#[source] Box<kube::Error>),
     #[error(transparent)]
     Crds(#[from] CrdError),
+    #[error("the executions cannot be let go of: {0}; remove the finalizer autogpt.dev/run from them by hand")]
+    Release(#[source] Box<kube::Error>),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -47,6 +50,17 @@ pub async fn run(_settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     Box::pin(operate(config, clients, listener, shutdown)).await
 }
 
+/// Takes the operator's finalizers away, and ends.
+pub async fn run_release(_settings: Settings, _shutdown: Shutdown) -> Result<(), Error> {
+    let config = Config::from_env()?;
+    let client = Client::try_default().await.map_err(|error| Error::NoCluster(Box::new(error)))?;
+    let released = release::release(&client, &config.watch_namespaces)
+        .await
+        .map_err(|error| Error::Release(Box::new(error)))?;
+    tracing::info!(executions = released, "let go of everything");
+    Ok(())
+}
+
 /// The connections to the API server.
 pub struct Clients {
     pub main: Client,
@@ -62,7 +76,7 @@ pub async fn operate(config: Config, clients: Clients, listener: TcpListener, sh
     if config.apply_crds && !definitions_are_up_to_date(&clients.main, &shutdown).await? {
         return Ok(());
     }
-    let contender = Contender::new(clients.lease, &config.namespace, &config.identity);
+    let contender = Contender::new(clients.lease, &config.namespace, &config.identity, health.check("kubernetes"));
     let work = |stop| lead(clients.main.clone(), config.clone(), metrics.clone(), stop);
     contender.run(shutdown.clone(), work).await;
     let _ = server.await;

@@ -9,6 +9,7 @@ use crds::conditions::reason;
 use crds::execution::GraphExecutionStatus;
 use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, VERSION};
 use futures::{StreamExt, future, stream};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
@@ -35,8 +36,6 @@ use crate::runtime::time;
 const LABEL: metrics::Controller = metrics::Controller { controller: "execution" };
 /// Runs whose progress the controller has not taken yet.
 const QUEUE: usize = 1024;
-/// A deleted execution whose run cannot be stopped is let go after so long.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// While a run is being stopped, it is asked for again so often.
 const STOPPING: Duration = Duration::from_secs(2);
 /// No call about stopping may take longer.
@@ -65,6 +64,7 @@ struct Context {
     events: Events,
     metrics: OperatorMetrics,
     retries: Retries,
+    stop_patience: Duration,
 }
 
 /// Keeps the executions of one namespace until the shutdown.
@@ -95,6 +95,7 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
         changes.recv().await.map(|object| (object, changes))
     });
     let board = Arc::new(Board::default());
+    let stop_patience = config.stop_patience;
     let ways = Ways::new(client.clone(), config);
     let followers = Followers::new(board.clone(), ways.clone(), executions, platforms.clone(), changed, shutdown.clone());
     let context = Arc::new(Context {
@@ -106,6 +107,7 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
         events,
         metrics,
         retries: Retries::default(),
+        stop_patience,
     });
     controller
         .reconcile_on(of_platform)
@@ -297,13 +299,14 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
         .deletion_timestamp
         .as_ref()
         .map(|since| jiff::Timestamp::now().duration_since(since.0));
-    let impatient = waited.is_some_and(|waited| waited.unsigned_abs() > PATIENCE && waited.is_positive());
+    let impatient = waited.is_some_and(|waited| waited.unsigned_abs() > context.stop_patience && waited.is_positive());
     match outcome {
         Ok(true) => {}
+        _ if is_going(execution, context).await => {}
         _ if impatient => {
             let note = format!(
                 "the run could not be stopped within {} s: let go; the platform stops it when it can",
-                PATIENCE.as_secs()
+                context.stop_patience.as_secs()
             );
             context.events.warning(execution, "StopFailed", note).await;
         }
@@ -316,6 +319,13 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
     context.board.forget(execution);
     release(execution, context).await?;
     Ok(Action::await_change())
+}
+
+/// Whether the whole namespace is being deleted, and the platform with it.
+async fn is_going(execution: &GraphExecution, context: &Context) -> bool {
+    let api: Api<Namespace> = Api::all(context.client.clone());
+    let found = api.get_opt(&execution.namespace().unwrap_or_default()).await;
+    found.is_ok_and(|namespace| namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
 /// Asks the platform to stop a run; the answer is where it stands.

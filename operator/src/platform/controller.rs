@@ -8,7 +8,7 @@ use crds::{AutoGPTPlatform, GROUP, VERSION};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
@@ -28,6 +28,8 @@ use crate::runtime::time;
 const LABEL: metrics::Controller = metrics::Controller { controller: "platform" };
 /// Watches are not normally missed; this is for when one was.
 const RESYNC: Duration = Duration::from_secs(600);
+/// Changes within so short a time are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// Why one look at a platform failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,8 @@ pub async fn run(client: Client, namespace: String, images: DefaultImages, event
         retries: Retries::default(),
     });
     controller
+        // A roll-out changes many objects at once: one look for all of them.
+        .with_config(controller::Config::default().debounce(DEBOUNCE))
         .reconcile_on(triggers)
         .reconcile_on(secret_changes(&client, &namespace, store))
         .graceful_shutdown_on(async move { shutdown.cancelled().await })

@@ -15,6 +15,7 @@ use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use ::runtime::Shutdown;
+use ::runtime::health::Check;
 
 /// Name of the Lease.
 pub const NAME: &str = "autogpt-operator";
@@ -35,15 +36,18 @@ const STOP: Duration = Duration::from_secs(5);
 pub struct Contender {
     api: Api<Lease>,
     identity: String,
+    /// Whether the API server answers, for /readyz.
+    health: Check,
     /// The Lease as last seen, and since when it has been so.
     seen: Option<(Lease, Instant)>,
 }
 
 impl Contender {
-    pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, identity: &str, health: Check) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             identity: identity.to_owned(),
+            health,
             seen: None,
         }
     }
@@ -105,13 +109,20 @@ impl Contender {
         let mut complained = false;
         loop {
             match self.try_acquire().await {
-                Ok(Some(lease)) => return Some(lease),
-                Ok(None) => complained = false,
-                Err(error) if !complained => {
-                    tracing::warn!(%error, "the Lease cannot be read or written; trying again");
-                    complained = true;
+                Ok(acquired) => {
+                    self.health.ok();
+                    complained = false;
+                    if acquired.is_some() {
+                        return acquired;
+                    }
                 }
-                Err(_) => {}
+                Err(error) => {
+                    self.health.fail(format!("the Lease cannot be read or written: {error}"));
+                    if !complained {
+                        tracing::warn!(%error, "the Lease cannot be read or written; trying again");
+                        complained = true;
+                    }
+                }
             }
             let wait = LOOK.mul_f64(rand::random_range(0.8..=1.2));
             tokio::select! {
@@ -158,7 +169,10 @@ impl Contender {
         }
         let at = Instant::now();
         match within(self.api.replace(NAME, &PostParams::default(), &next)).await {
-            Ok(lease) => Renewal::Done(Box::new(lease), at),
+            Ok(lease) => {
+                self.health.ok();
+                Renewal::Done(Box::new(lease), at)
+            }
             Err(LeaseError::Refused(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
                 // Our own renewal whose answer was lost looks like a conflict, too.
                 match within(self.api.get_opt(NAME)).await {
@@ -168,6 +182,7 @@ impl Contender {
                 }
             }
             Err(error) => {
+                self.health.fail(format!("the Lease was not renewed: {error}"));
                 tracing::debug!(%error, "the Lease was not renewed");
                 Renewal::Failed
             }

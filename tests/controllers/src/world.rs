@@ -192,6 +192,7 @@ impl World {
             port: 0,
             apply_crds: true,
             scheduler_url: "http://127.0.0.1:9".to_owned(),
+            stop_patience: Duration::from_secs(60),
             images: DefaultImages {
                 repository: Some("registry.test/autogpt".to_owned()),
                 tag: Some("1".to_owned()),
