@@ -21,6 +21,7 @@ async fn a_newcomer_gets_a_platform_that_runs_agents_and_survives_breakage() {
 
     let user = User::new(cluster.token("newcomer@example.com"));
     an_agent_runs_over_http_with_live_events(&user).await;
+    a_schedule_made_over_http_is_an_object_of_the_cluster(&cluster, &user).await;
     what_makes_no_sense_is_refused_at_its_door(&cluster);
     a_run_can_be_cancelled(&cluster);
     nothing_accepted_is_lost_when_pods_die(&cluster, &user).await;
@@ -105,6 +106,27 @@ async fn an_agent_runs_over_http_with_live_events(user: &User) {
     let run = user.get(&format!("/api/graphs/{id}/executions/{execution}")).await;
     assert_eq!(run["outputs"], json!({"text": ["Hello, world!"]}));
     assert_eq!(run["node_executions"].as_array().map(Vec::len), Some(4));
+}
+
+async fn a_schedule_made_over_http_is_an_object_of_the_cluster(cluster: &Cluster, user: &User) {
+    step("a schedule made over REST is a GraphSchedule, in the contract's dialect at one door and the standard one at the other");
+    let graph = user.post("/api/graphs", json!({"graph": greeting_graph()})).await;
+    let id = graph["id"].as_str().expect("an id").to_owned();
+    let request = json!({"name": "tuesdays", "cron": "30 9 * * 1", "inputs": {"a": "Hello", "b": "again"}, "timezone": "Europe/Berlin"});
+    let made = user.post(&format!("/api/graphs/{id}/schedules"), request).await;
+    let schedule_id = made["id"].as_str().expect("an id").to_owned();
+    let object = cluster.get("gsch", &format!("s-{schedule_id}"));
+    assert_eq!(object["metadata"]["labels"]["autogpt.dev/origin"], "rest", "{object}");
+    assert_eq!(object["spec"]["timeZone"], "Europe/Berlin");
+    // 1 is Tuesday for the contract and Monday for standard cron.
+    let line = object["spec"]["schedules"][0].as_str().expect("a cron line").to_ascii_lowercase();
+    assert!(line.ends_with("* * 2") || line.ends_with("* * tue"), "{line}");
+    let listed = user.get("/api/schedules").await;
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed[0]["cron"], "30 9 * * 1", "the contract's own words come back");
+    let (status, answer) = user.call(reqwest::Method::DELETE, &format!("/api/schedules/{schedule_id}"), None).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(cluster.get("gsch", &format!("s-{schedule_id}")).is_null());
 }
 
 fn what_makes_no_sense_is_refused_at_its_door(cluster: &Cluster) {
