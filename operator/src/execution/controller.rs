@@ -27,7 +27,7 @@ use crate::execution::follow::Followers;
 use crate::execution::gate::{self, NotNow};
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
-use crate::runtime::cache::cache;
+use crate::runtime::cache::{Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -109,15 +109,15 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
         retries: Retries::default(),
         stop_patience,
     });
+    let mut complaint = Complaint::about("GraphExecution".to_owned());
     controller
         .reconcile_on(of_platform)
         .reconcile_on(of_progress)
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
-        .for_each(|outcome| async move {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "execution");
-            }
+        .for_each(|outcome| {
+            complaint.hear_outcome(&outcome);
+            future::ready(())
         })
         .await;
 }
@@ -152,15 +152,20 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
         return settle(execution, context).await;
     }
     let now = time::now();
-    // On the board before the platform has the run, so that no progress goes by unseen.
-    context.board.expect(execution);
     let Some(status) = execution.status.as_ref().filter(|status| status.execution_id.is_some()) else {
-        if execution.spec.cancel && context.board.progress(execution).is_none() {
-            write_status(execution, status::cancelled_unsubmitted(execution, &now), context).await?;
-            return Ok(Action::await_change());
+        if execution.spec.cancel {
+            match was_submitted(execution, context) {
+                Some(true) => {}
+                Some(false) => {
+                    write_status(execution, status::cancelled_unsubmitted(execution, &now), context).await?;
+                    return Ok(Action::await_change());
+                }
+                None => return Ok(Action::requeue(STOPPING)),
+            }
         }
         return start(execution, context).await;
     };
+    context.board.expect(execution);
     let found = platform_of(execution, context);
     if let Some(platform) = &found {
         context.followers.follow(platform);
@@ -204,6 +209,8 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
         }
     };
     let held = hold(execution, context).await?;
+    // On the board before the platform has the run, so that no progress goes by unseen.
+    context.board.expect(&held);
     context.followers.follow(&platform);
     let outcome = submit::submit(&context.client, &scheduler, &held, &platform).await;
     match outcome.map_err(|error| Error::Read(Box::new(error)))? {
@@ -287,12 +294,7 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
     let outcome = match (is_over(execution), platform, id) {
         (true, _, _) | (_, None, _) => Ok(true),
         (false, Some(platform), Some(id)) => stop(&platform, &id, context).await.map(|status| status.is_terminal()),
-        (false, Some(platform), None) => {
-            // Whether it was submitted is known once everything that the platform knows has gone by.
-            context.board.expect(execution);
-            context.followers.follow(&platform);
-            Ok(context.followers.has_caught_up(&platform) && context.board.progress(execution).is_none())
-        }
+        (false, Some(_), None) => Ok(was_submitted(execution, context) == Some(false)),
     };
     let waited = execution
         .metadata
@@ -319,6 +321,23 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
     context.board.forget(execution);
     release(execution, context).await?;
     Ok(Action::await_change())
+}
+
+/// Whether the platform has the run, of an execution that does not say so. Unknown while the answer to a submission may
+/// have been lost and not everything that the platform knows has gone by.
+fn was_submitted(execution: &GraphExecution, context: &Context) -> Option<bool> {
+    let Some(platform) = platform_of(execution, context) else {
+        return Some(false);
+    };
+    if !execution.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER) {
+        return Some(false);
+    }
+    context.board.expect(execution);
+    context.followers.follow(&platform);
+    match context.board.progress(execution) {
+        Some(_) => Some(true),
+        None => context.followers.has_caught_up(&platform).then_some(false),
+    }
 }
 
 /// Whether the whole namespace is being deleted, and the platform with it.

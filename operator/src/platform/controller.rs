@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crds::platform::PlatformStatus;
 use crds::{AutoGPTPlatform, GROUP, VERSION};
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::controller::{self, Action};
@@ -20,6 +20,7 @@ use crate::config::DefaultImages;
 use crate::platform::live::{Caches, Live};
 use crate::platform::{act, build, dereference, live, rollout, status, validate};
 use crate::runtime::apply::ApplyError;
+use crate::runtime::cache::Complaint;
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -66,6 +67,7 @@ pub async fn run(client: Client, namespace: String, images: DefaultImages, event
         metrics,
         retries: Retries::default(),
     });
+    let mut complaint = Complaint::about("AutoGPTPlatform".to_owned());
     controller
         // A roll-out changes many objects at once: one look for all of them.
         .with_config(controller::Config::default().debounce(DEBOUNCE))
@@ -73,10 +75,9 @@ pub async fn run(client: Client, namespace: String, images: DefaultImages, event
         .reconcile_on(secret_changes(&client, &namespace, store))
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
-        .for_each(|outcome| async move {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "platform");
-            }
+        .for_each(|outcome| {
+            complaint.hear_outcome(&outcome);
+            future::ready(())
         })
         .await;
 }

@@ -55,15 +55,7 @@ where
 {
     let config = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"));
     let (store, changes) = cache::<K>(Api::namespaced(client.clone(), namespace), config);
-    let trigger = changes.filter_map(|change| {
-        future::ready(match change {
-            Ok(object) => platform_of(&object),
-            Err(error) => {
-                tracing::debug!(kind = %K::kind(&()), %error, "a watch was interrupted");
-                None
-            }
-        })
-    });
+    let trigger = changes.filter_map(|change| future::ready(change.ok().and_then(|object| platform_of(&object))));
     triggers.push(trigger.boxed());
     store
 }

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// No request about the Lease may take longer.
 const REQUEST: Duration = Duration::from_secs(3);
 /// How long the work may take to stop when the process is asked to end.
-const STOP: Duration = Duration::from_secs(5);
+const STOP: Duration = Duration::from_secs(3);
 
 /// A contender for the Lease.
 pub struct Contender {

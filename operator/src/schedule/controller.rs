@@ -16,7 +16,7 @@ use kube::{Client, Resource, ResourceExt};
 
 use ::runtime::Shutdown;
 
-use crate::runtime::cache::cache;
+use crate::runtime::cache::{Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -91,16 +91,16 @@ pub async fn run(client: Client, namespace: String, events: Events, metrics: Ope
         metrics,
         retries: Retries::default(),
     });
+    let mut complaint = Complaint::about("GraphSchedule".to_owned());
     controller
         .reconcile_on(timers.stream())
         .reconcile_on(of_platform)
         .reconcile_on(of_child)
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
-        .for_each(|outcome| async move {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "schedule");
-            }
+        .for_each(|outcome| {
+            complaint.hear_outcome(&outcome);
+            future::ready(())
         })
         .await;
 }

@@ -94,8 +94,9 @@ fn labels(platform: &Validated, component: &str) -> BTreeMap<String, String> {
 
 fn versioned(platform: &Validated, component: &str) -> BTreeMap<String, String> {
     let mut labels = labels(platform, component);
-    // A label value has at most 63 characters, a tag up to 128.
-    if platform.tag.len() <= 63 {
+    // A label allows less than a tag.
+    let is_end = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
+    if platform.tag.len() <= 63 && is_end(platform.tag.chars().next()) && is_end(platform.tag.chars().next_back()) {
         labels.insert(LABEL_VERSION.to_owned(), platform.tag.clone());
     }
     labels

@@ -9,7 +9,7 @@ use crds::{EXECUTION_FINALIZER, GraphExecution};
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use model::ExecutionStatus;
-use model::progress::{GraphSource, RunProgress, SubmitRequest};
+use model::progress::{GraphSource, RunProgress, SubmitRequest, Submitted};
 use rpc::services::Scheduler;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
 struct Scene {
     world: World,
     services: Services,
-    operator: Operator,
+    operator: Option<Operator>,
 }
 
 impl Scene {
@@ -36,7 +36,16 @@ impl Scene {
         let url = services.url();
         let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
         services.platform(&world).await;
-        Self { world, services, operator }
+        Self {
+            world,
+            services,
+            operator: Some(operator),
+        }
+    }
+
+    /// The operator ends.
+    async fn stop(&mut self) {
+        self.operator.take().unwrap().stop().await;
     }
 
     async fn get(&self, name: &str) -> GraphExecution {
@@ -50,6 +59,23 @@ impl Scene {
             if status.phase == Some(phase) { Ok(status) } else { Err(status) }
         })
         .await
+    }
+
+    /// Submits `1 + 1` as an operator would that dies before it notes the answer.
+    async fn submit(&self, key: &str) -> Submitted {
+        let platform = self.world.api::<crds::AutoGPTPlatform>().get("p").await.unwrap();
+        let request = SubmitRequest {
+            idempotency_key: key.to_owned(),
+            platform_uid: platform.uid().unwrap(),
+            owner: None,
+            graph: GraphSource::Inline {
+                graph: serde_json::from_value(calculation("Add", 1)).unwrap(),
+            },
+            inputs: json!({"x": 1}).as_object().unwrap().clone(),
+            inputs_from_schedule: None,
+            credentials: Default::default(),
+        };
+        self.services.client().submit_graph_execution(request).await.unwrap()
     }
 
     /// All runs that the platform knows.
@@ -87,7 +113,7 @@ fn expected(succeeded: &str, failed: &str, reason: &str) -> (String, String, Str
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_example_runs_and_its_outputs_stand_in_the_status() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     scene.services.start_executor().await;
     let text = std::fs::read_to_string(repository().join("examples/execution.yaml")).unwrap();
     let mut example = documents(&text).remove(0);
@@ -115,12 +141,12 @@ async fn the_example_runs_and_its_outputs_stand_in_the_status() {
         }
     })
     .await;
-    scene.operator.stop().await;
+    scene.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_graph_fails_with_what_is_wrong() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     let unknown_block = json!({"name": "g", "nodes": [{"id": "a", "block_id": "00000000-0000-4000-8000-000000000000"}]});
     let dangling = json!({"name": "g", "nodes": [{"id": "x", "block_id": INPUT, "input_default": {"name": "x"}}],
         "links": [{"source_id": "x", "source_name": "result", "sink_id": "nowhere", "sink_name": "value"}]});
@@ -149,12 +175,12 @@ async fn a_bad_graph_fails_with_what_is_wrong() {
         expected("False", "True", reason::GRAPH_NOT_FOUND)
     );
     assert!(scene.runs().await.is_empty());
-    scene.operator.stop().await;
+    scene.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_node_failed_did_not_succeed_unless_that_is_fine() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     scene.services.start_executor().await;
     // The result is infinite, which no value of the contract is.
     scene
@@ -173,12 +199,12 @@ async fn a_run_whose_node_failed_did_not_succeed_unless_that_is_fine() {
         verdict(&scene.reaches("fine", Phase::Completed).await),
         expected("True", "False", reason::COMPLETED)
     );
-    scene.operator.stop().await;
+    scene.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancel_ends_a_run_that_waits() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     // Nobody executes: it stays queued.
     scene
         .world
@@ -190,12 +216,12 @@ async fn cancel_ends_a_run_that_waits() {
     let status = scene.reaches("waits", Phase::Terminated).await;
     assert_eq!(verdict(&status), expected("False", "False", reason::CANCELLED));
     assert_eq!(scene.runs().await[0].status, ExecutionStatus::Terminated);
-    scene.operator.stop().await;
+    scene.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_an_execution_stops_its_run_first() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     scene
         .world
         .apply(&execution("deleted", calculation("Add", 1), json!({"x": 1})))
@@ -217,7 +243,7 @@ async fn deleting_an_execution_stops_its_run_first() {
     })
     .await;
     assert_eq!(scene.runs().await[0].status, ExecutionStatus::Terminated);
-    scene.operator.stop().await;
+    scene.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,27 +251,14 @@ async fn a_run_that_was_submitted_before_a_crash_is_taken_up_and_not_started_aga
     let services = Services::prepare().await;
     services.start().await;
     services.start_executor().await;
-    let scene = Scene::in_front_of(services).await;
-    scene.operator.stop().await;
-    // As an operator that died between the submission and the status would leave it.
+    let mut scene = Scene::in_front_of(services).await;
+    scene.stop().await;
     let object = scene
         .world
         .apply(&execution("once", calculation("Add", 1), json!({"x": 1})))
         .await
         .unwrap();
-    let platform = scene.world.api::<crds::AutoGPTPlatform>().get("p").await.unwrap();
-    let request = SubmitRequest {
-        idempotency_key: object.metadata.uid.clone().unwrap(),
-        platform_uid: platform.uid().unwrap(),
-        owner: None,
-        graph: GraphSource::Inline {
-            graph: serde_json::from_value(calculation("Add", 1)).unwrap(),
-        },
-        inputs: json!({"x": 1}).as_object().unwrap().clone(),
-        inputs_from_schedule: None,
-        credentials: Default::default(),
-    };
-    let submitted = scene.services.client().submit_graph_execution(request).await.unwrap();
+    let submitted = scene.submit(&object.metadata.uid.clone().unwrap()).await;
     eventually("the run is over before anybody looks", || async {
         let runs = scene.services.client().get_execution_progress(None, 0, 10).await.unwrap().runs;
         if runs.iter().any(|run| run.status.is_terminal()) {
@@ -275,7 +288,7 @@ async fn a_run_that_was_submitted_before_a_crash_is_taken_up_and_not_started_aga
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_platform_that_is_away_loses_no_run() {
-    let scene = Scene::in_front_of(Services::prepare().await).await;
+    let mut scene = Scene::in_front_of(Services::prepare().await).await;
     scene
         .world
         .apply(&execution("patient", calculation("Multiply", 3), json!({"x": 5})))
@@ -294,5 +307,40 @@ async fn a_platform_that_is_away_loses_no_run() {
     let status = scene.reaches("patient", Phase::Completed).await;
     assert_eq!(status.outputs.map(Value::Object), Some(json!({"y": [15]})));
     assert_eq!(scene.runs().await.len(), 1);
-    scene.operator.stop().await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_submission_was_not_answered_is_found_and_cancelled() {
+    let services = Services::prepare().await;
+    services.start().await;
+    let mut scene = Scene::in_front_of(services).await;
+    scene.stop().await;
+    let mut lost = execution("lost", calculation("Add", 1), json!({"x": 1}));
+    lost["metadata"]["finalizers"] = json!([EXECUTION_FINALIZER]);
+    let object = scene.world.apply(&lost).await.unwrap();
+    let mut never = execution("never", calculation("Add", 1), json!({"x": 1}));
+    never["metadata"]["finalizers"] = json!([EXECUTION_FINALIZER]);
+    scene.world.apply(&never).await.unwrap();
+    scene.submit(&object.metadata.uid.clone().unwrap()).await;
+    for name in ["lost", "never"] {
+        scene.world.merge::<GraphExecution>(name, json!({"spec": {"cancel": true}})).await;
+    }
+    let url = scene.services.url();
+    let second = scene.world.operator_with("b", |config| config.scheduler_url = url).await;
+    for (name, submitted) in [("lost", true), ("never", false)] {
+        let status = eventually(&format!("{name} is cancelled"), || async {
+            let status = scene.world.api::<GraphExecution>().get(name).await.unwrap().status.unwrap_or_default();
+            if status.phase == Some(Phase::Terminated) {
+                Ok(status)
+            } else {
+                Err(status)
+            }
+        })
+        .await;
+        assert_eq!(status.execution_id.is_some(), submitted, "{name}");
+    }
+    let runs = scene.services.client().get_execution_progress(None, 0, 10).await.unwrap().runs;
+    assert_eq!(runs.iter().map(|run| run.status).collect::<Vec<_>>(), [ExecutionStatus::Terminated]);
+    second.stop().await;
 }
