@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 use model::ExecutionStatus;
@@ -27,7 +27,7 @@ use crate::execution::follow::Followers;
 use crate::execution::gate::{self, NotNow};
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
-use crate::runtime::cache::{Complaint, cache};
+use crate::runtime::cache::{Cache, Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -58,7 +58,7 @@ pub enum Error {
 struct Context {
     client: Client,
     ways: Ways,
-    platforms: Store<AutoGPTPlatform>,
+    platforms: Cache<AutoGPTPlatform>,
     followers: Arc<Followers>,
     board: Arc<Board>,
     events: Events,
@@ -137,7 +137,7 @@ fn on_error(execution: Arc<GraphExecution>, error: &Error, context: Arc<Context>
 
 async fn reconcile(execution: Arc<GraphExecution>, context: Arc<Context>) -> Result<Action, Error> {
     context.metrics.reconciles.get_or_create(&LABEL).inc();
-    let _ = context.platforms.wait_until_ready().await;
+    context.platforms.ready().await;
     let action = Box::pin(look(&execution, &context)).await?;
     context.retries.reset(&execution.name_any());
     Ok(action)

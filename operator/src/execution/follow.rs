@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::execution::board::Board;
 use crate::execution::scheduler::Ways;
+use crate::runtime::cache::Cache;
 
 /// The server answers at least so often.
 const WAIT: Duration = Duration::from_secs(20);
@@ -28,7 +29,7 @@ pub struct Followers {
     board: Arc<Board>,
     ways: Ways,
     executions: Store<GraphExecution>,
-    platforms: Store<AutoGPTPlatform>,
+    platforms: Cache<AutoGPTPlatform>,
     changed: mpsc::Sender<ObjectRef<GraphExecution>>,
     stop: Shutdown,
     /// By UID of the platform.
@@ -48,7 +49,7 @@ impl Followers {
         board: Arc<Board>,
         ways: Ways,
         executions: Store<GraphExecution>,
-        platforms: Store<AutoGPTPlatform>,
+        platforms: Cache<AutoGPTPlatform>,
         changed: mpsc::Sender<ObjectRef<GraphExecution>>,
         stop: Shutdown,
     ) -> Arc<Self> {
@@ -118,8 +119,8 @@ impl Follower {
     /// Ends with the operator's leadership or with the platform.
     async fn run(self, mut rewinds: watch::Receiver<u64>) {
         let stop = self.followers.stop.clone();
-        // Whoever waits for a run must be on the board before the first answer.
-        let _ = self.followers.executions.wait_until_ready().await;
+        // Whoever waits for a run must be on the board before the first answer. The controller's own store is complete
+        // before the first look, and looks are what starts followers.
         for execution in self.followers.executions.state() {
             let over = execution
                 .status

@@ -17,20 +17,20 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::platform::build::{LABEL_INSTANCE, LABEL_MANAGED_BY};
-use crate::runtime::cache::cache;
+use crate::runtime::cache::{Cache, cache};
 use crate::runtime::events::MANAGER;
 
 /// The caches of one namespace.
 #[derive(Clone)]
 pub struct Caches {
-    pub service_accounts: Store<ServiceAccount>,
-    pub roles: Store<Role>,
-    pub role_bindings: Store<RoleBinding>,
-    pub services: Store<Service>,
-    pub stateful_sets: Store<StatefulSet>,
-    pub jobs: Store<Job>,
-    pub deployments: Store<Deployment>,
-    pub pods: Store<Pod>,
+    pub service_accounts: Cache<ServiceAccount>,
+    pub roles: Cache<Role>,
+    pub role_bindings: Cache<RoleBinding>,
+    pub services: Cache<Service>,
+    pub stateful_sets: Cache<StatefulSet>,
+    pub jobs: Cache<Job>,
+    pub deployments: Cache<Deployment>,
+    pub pods: Cache<Pod>,
 }
 
 /// Starts the caches. The stream names the platform of every object that changes, and must be polled.
@@ -49,7 +49,7 @@ pub fn watch(client: &Client, namespace: &str) -> (Caches, BoxStream<'static, Ob
     (caches, select_all(triggers).boxed())
 }
 
-fn one<K>(client: &Client, namespace: &str, triggers: &mut Vec<BoxStream<'static, ObjectRef<AutoGPTPlatform>>>) -> Store<K>
+fn one<K>(client: &Client, namespace: &str, triggers: &mut Vec<BoxStream<'static, ObjectRef<AutoGPTPlatform>>>) -> Cache<K>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
@@ -68,15 +68,15 @@ fn platform_of<K: Resource>(object: &K) -> Option<ObjectRef<AutoGPTPlatform>> {
 impl Caches {
     /// Waits until every cache has been filled once.
     pub async fn ready(&self) {
-        let _ = futures::join!(
-            self.service_accounts.wait_until_ready(),
-            self.roles.wait_until_ready(),
-            self.role_bindings.wait_until_ready(),
-            self.services.wait_until_ready(),
-            self.stateful_sets.wait_until_ready(),
-            self.jobs.wait_until_ready(),
-            self.deployments.wait_until_ready(),
-            self.pods.wait_until_ready(),
+        futures::join!(
+            self.service_accounts.ready(),
+            self.roles.ready(),
+            self.role_bindings.ready(),
+            self.services.ready(),
+            self.stateful_sets.ready(),
+            self.jobs.ready(),
+            self.deployments.ready(),
+            self.pods.ready(),
         );
     }
 

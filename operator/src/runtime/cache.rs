@@ -1,7 +1,7 @@
 //! A watched kind in memory, and the stream of its changes.
 
 use std::fmt::{Debug, Display};
-use std::hash::Hash;
+use std::ops::Deref;
 
 use futures::{Stream, StreamExt};
 use kube::api::Api;
@@ -9,14 +9,38 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, controller, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
-/// Starts watching. The stream yields every object that changed or went, and must be polled for the store to follow.
-pub fn cache<K>(api: Api<K>, config: watcher::Config) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
+/// A watched kind in memory. Cheap to clone.
+#[derive(Clone)]
+pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    filled: watch::Receiver<bool>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    /// Waits until it has been filled once.
+    ///
+    /// Not by `Store::wait_until_ready`: that wakes only the last of several who wait at the same time.
+    pub async fn ready(&self) {
+        // An error means that everything ends.
+        let _ = self.filled.clone().wait_for(|filled| *filled).await;
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
+    type Target = Store<K>;
+    fn deref(&self) -> &Store<K> {
+        &self.store
+    }
+}
+
+/// Starts watching. The stream yields every object that changed or went, and must be polled for the cache to follow.
+pub fn cache<K>(api: Api<K>, config: watcher::Config) -> (Cache<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Default,
 {
-    let (reader, writer) = reflector::store();
+    let (store, writer) = reflector::store();
     let stream = watcher(api, config)
         .default_backoff()
         // The history of who wrote which field is half of an object and read by nobody here.
@@ -24,7 +48,16 @@ where
         .reflect(writer)
         .touched_objects();
     let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    (reader, stream.inspect(move |change| complaint.hear(change.as_ref().err())))
+    let stream = stream.inspect(move |change| complaint.hear(change.as_ref().err()));
+    let (fill, filled) = watch::channel(false);
+    let waiting = store.clone();
+    // The one who may wait. It ends with the stream.
+    tokio::spawn(async move {
+        if waiting.wait_until_ready().await.is_ok() {
+            fill.send_replace(true);
+        }
+    });
+    (Cache { store, filled }, stream)
 }
 
 /// Says once that a kind cannot be watched, and once that it can again.
@@ -58,6 +91,31 @@ impl Complaint {
             Err(controller::Error::QueueError(error)) => self.hear(Some(error)),
             // Reported where it happened, or about an object that is gone.
             Err(error) => tracing::debug!(kind = %self.what, %error, "a look ended with an error"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everybody_who_waits_is_woken() {
+        let (fill, filled) = watch::channel(false);
+        let cache = Cache::<k8s_openapi::api::core::v1::ConfigMap> {
+            store: reflector::store().0,
+            filled,
+        };
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let cache = cache.clone();
+                tokio::spawn(async move { cache.ready().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        fill.send_replace(true);
+        for task in waiting {
+            tokio::time::timeout(std::time::Duration::from_secs(5), task).await.unwrap().unwrap();
         }
     }
 }

@@ -10,13 +10,13 @@ use futures::{StreamExt, future, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 
 use ::runtime::Shutdown;
 
-use crate::runtime::cache::{Complaint, cache};
+use crate::runtime::cache::{Cache, Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -47,8 +47,8 @@ pub enum Error {
 
 struct Context {
     client: Client,
-    platforms: Store<AutoGPTPlatform>,
-    children: Store<GraphExecution>,
+    platforms: Cache<AutoGPTPlatform>,
+    children: Cache<GraphExecution>,
     timers: Timers,
     events: Events,
     metrics: OperatorMetrics,
@@ -119,7 +119,7 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
         context.timers.set(key, None);
         return Ok(Action::await_change());
     }
-    let _ = future::join(context.platforms.wait_until_ready(), context.children.wait_until_ready()).await;
+    future::join(context.platforms.ready(), context.children.ready()).await;
     let mut seen = schedule.as_ref().clone();
     for _ in 0..ATTEMPTS {
         let now = Utc::now();

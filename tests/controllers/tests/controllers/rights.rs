@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use controllers_tests::World;
 use controllers_tests::eventually::{eventually, within};
 use controllers_tests::world::documents;
-use controllers_tests::{Operator, World};
 use crds::{GraphExecution, GraphSchedule, LABEL_SCHEDULE};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -61,10 +61,6 @@ fn used(world: &World) -> BTreeSet<String> {
     used
 }
 
-async fn operator(world: &World, identity: &str) -> Operator {
-    world.operator(identity).await
-}
-
 async fn children(world: &World) -> Vec<GraphExecution> {
     let list = world.api::<GraphExecution>().list(&ListParams::default().labels(LABEL_SCHEDULE)).await;
     list.unwrap().items
@@ -73,14 +69,7 @@ async fn children(world: &World) -> Vec<GraphExecution> {
 #[tokio::test]
 async fn every_right_is_used() {
     let world = World::new().await;
-    // As an older release would have left it.
-    let older = json!({"metadata": {"annotations": {crds::manifest::ANNOTATION_RELEASE: "0.0.0"}}});
-    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
-    definitions
-        .patch("graphschedules.autogpt.dev", &PatchParams::default(), &Patch::Merge(&older))
-        .await
-        .unwrap();
-    let first = operator(&world, "a").await;
+    let first = world.operator("a").await;
     let platform = |spec: Value| json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": "p"}, "spec": spec});
     world.apply(&platform(json!({"redis": {"managed": {}}}))).await.unwrap();
     world.bring_up("p").await;
@@ -132,9 +121,19 @@ async fn every_right_is_used() {
     .await;
     first.stop().await;
     world.merge_status::<GraphSchedule>("s", json!({"decidedThrough": null})).await;
-    let second = operator(&world, "b").await;
+    let second = world.operator("b").await;
 
+    let client = world.operator_client().await;
     within(Duration::from_secs(30), "every right is used", || async {
+        // As an older release would have left it. Other tests bring it up to date as well: hence again and again.
+        let older = json!({"metadata": {"annotations": {crds::manifest::ANNOTATION_RELEASE: "0.0.0"}}});
+        let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+        let patch = Patch::Merge(&older);
+        definitions
+            .patch("graphschedules.autogpt.dev", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+        operator::runtime::crds::update(&client).await.unwrap();
         let unused: Vec<String> = given(&world)
             .difference(&used(&world))
             .filter(|right| !UNUSED.contains(&right.as_str()))
