@@ -190,10 +190,18 @@ healthy() {
   api_ready >/dev/null 2>&1 && node_ready
 }
 
+# A cluster of another clone is left alone while any of it runs; what a killed one left is taken over.
 check_owner() {
-  local owner
+  local owner component pid
   owner=$(cat "$RUN/owner" 2>/dev/null) || return 0
-  [[ $owner == "$STATE" ]] || [[ ! -d $owner ]] || die "the cluster '$NAME' belongs to another clone: $(dirname "$owner")" "run 'make down' there first"
+  [[ $owner != "$STATE" ]] || return 0
+  for component in "${COMPONENTS[@]}"; do
+    pid=$(cat "$RUN/pids/$component" 2>/dev/null) || continue
+    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -e "$owner/" -e "$RUN/"; then
+      die "the cluster '$NAME' belongs to another clone: $(dirname "$owner")" "run 'make down' there first"
+    fi
+  done
+  unmount_below "$owner"
 }
 
 up() {
