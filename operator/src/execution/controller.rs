@@ -9,7 +9,6 @@ use crds::conditions::reason;
 use crds::execution::GraphExecutionStatus;
 use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, VERSION};
 use futures::{StreamExt, future, stream};
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
@@ -25,6 +24,7 @@ use crate::config::Config;
 use crate::execution::board::Board;
 use crate::execution::follow::Followers;
 use crate::execution::gate::{self, NotNow};
+use crate::execution::going::Going;
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
 use crate::runtime::cache::{Cache, Complaint, cache};
@@ -65,6 +65,7 @@ struct Context {
     metrics: OperatorMetrics,
     retries: Retries,
     stop_patience: Duration,
+    going: Going,
 }
 
 /// Keeps the executions of one namespace until the shutdown.
@@ -96,6 +97,12 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
     });
     let board = Arc::new(Board::default());
     let stop_patience = config.stop_patience;
+    let going = Going::default();
+    tokio::spawn(
+        going
+            .clone()
+            .watch(client.clone(), namespace.clone(), executions.clone(), shutdown.clone()),
+    );
     let ways = Ways::new(client.clone(), config);
     let followers = Followers::new(board.clone(), ways.clone(), executions, platforms.clone(), changed, shutdown.clone());
     let context = Arc::new(Context {
@@ -108,6 +115,7 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
         metrics,
         retries: Retries::default(),
         stop_patience,
+        going,
     });
     let mut complaint = Complaint::about("GraphExecution".to_owned());
     controller
@@ -193,6 +201,9 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
 /// Submits the run. The finalizer comes first: whatever happens next, a deletion stops the run.
 async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
     let now = time::now();
+    if context.going.is() {
+        return Ok(Action::await_change());
+    }
     let platform = match gate::platform(execution, platform_of(execution, context)) {
         Ok(platform) => platform,
         Err(not_now) => return wait(execution, &not_now, context).await,
@@ -304,7 +315,7 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
     let impatient = waited.is_some_and(|waited| waited.unsigned_abs() > context.stop_patience && waited.is_positive());
     match outcome {
         Ok(true) => {}
-        _ if is_going(execution, context).await => {}
+        _ if context.going.is() => {}
         _ if impatient => {
             let note = format!(
                 "the run could not be stopped within {} s: let go; the platform stops it when it can",
@@ -338,13 +349,6 @@ fn was_submitted(execution: &GraphExecution, context: &Context) -> Option<bool> 
         Some(_) => Some(true),
         None => context.followers.has_caught_up(&platform).then_some(false),
     }
-}
-
-/// Whether the whole namespace is being deleted, and the platform with it.
-async fn is_going(execution: &GraphExecution, context: &Context) -> bool {
-    let api: Api<Namespace> = Api::all(context.client.clone());
-    let found = api.get_opt(&execution.namespace().unwrap_or_default()).await;
-    found.is_ok_and(|namespace| namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
 /// Asks the platform to stop a run; the answer is where it stands.

@@ -4,6 +4,7 @@ pub mod board;
 pub mod controller;
 pub mod follow;
 mod gate;
+mod going;
 pub mod graph;
 pub mod outputs;
 mod scheduler;
