@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use blocks::Registry;
 use runtime::{BoxError, Settings, Shutdown, serve};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -55,15 +56,24 @@ pub async fn run(settings: Settings, listeners: Listeners, shutdown: Shutdown) -
         db,
         notification,
     } = listeners;
+    let registry = Registry::standard();
     // The database manager goes last: the others still write through it while they end.
     let (front, back) = (Shutdown::new(), Shutdown::new());
     let mut fronts: JoinSet<Ended> = JoinSet::new();
     let mut backs: JoinSet<Ended> = JoinSet::new();
-    add(&mut backs, "db", db::run(settings.clone(), db, back.clone()));
-    add(&mut fronts, "rest", rest::run(settings.clone(), rest, front.clone()));
+    add(&mut backs, "db", db::run(settings.clone(), registry.clone(), db, back.clone()));
+    add(&mut fronts, "rest", rest::run(settings.clone(), registry.clone(), rest, front.clone()));
     add(&mut fronts, "ws", ws::run(settings.clone(), websocket, front.clone()));
-    add(&mut fronts, "scheduler", scheduler::run(settings.clone(), scheduler, front.clone()));
-    add(&mut fronts, "executor", executor::run(settings.clone(), executor, front.clone()));
+    add(
+        &mut fronts,
+        "scheduler",
+        scheduler::run(settings.clone(), registry.clone(), scheduler, front.clone()),
+    );
+    add(
+        &mut fronts,
+        "executor",
+        executor::run(settings.clone(), registry.clone(), executor, front.clone()),
+    );
     add(&mut fronts, "notification", notification::run(settings, notification, front.clone()));
 
     let first = tokio::select! {

@@ -40,14 +40,13 @@ pub enum Error {
     Server(#[from] std::io::Error),
 }
 
-/// Serves until the shutdown. Starts without PostgreSQL and RabbitMQ and waits for them; `/readyz` says for what.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+/// Serves until the shutdown; `registry` holds the blocks that graphs may have. Starts without PostgreSQL and RabbitMQ and waits for them; `/readyz` says for what.
+pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let lease = Duration::from_secs(settings.executor.lease_seconds);
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_lease(lease);
     let health = Health::new(&shutdown);
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
-    let registry = Registry::standard();
     let manager = Manager::new(settings.clone(), store.clone(), registry, instruments.clone());
 
     let publisher = Publisher::new(&settings, "database manager", &[Topology::Executions]);

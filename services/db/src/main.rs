@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use blocks::Registry;
 use clap::{Parser, Subcommand};
 use runtime::{BoxError, Settings, Shutdown};
 
@@ -33,6 +34,6 @@ fn main() -> ExitCode {
 
 async fn serve(settings: Settings, shutdown: Shutdown) -> Result<(), BoxError> {
     let listener = runtime::serve::bind(&settings.rpc.bind_host, settings.ports.database_api).await?;
-    db::run(settings, listener, shutdown).await?;
+    db::run(settings, Registry::standard(), listener, shutdown).await?;
     Ok(())
 }

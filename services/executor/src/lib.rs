@@ -60,8 +60,8 @@ pub enum Error {
     Serve(#[from] std::io::Error),
 }
 
-/// Works until the shutdown, then hands over what is unfinished.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+/// Works until the shutdown, then hands over what is unfinished. `registry` holds the blocks that it can run.
+pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let metrics = Metrics::new();
     let health = Health::new(&shutdown);
     // Metrics, lease and journal are needed while runs are handed over.
@@ -92,12 +92,13 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
     let outbox = tokio::spawn(notice::publish(settings.clone(), notices_queue, farewell.clone()));
 
     let bus = EventBus::start(&settings);
+    let journal = Journal::start(ledger.clone(), owner, farewell.clone());
     let intake = Intake {
         ledger: ledger.clone(),
         owner,
         owner_name: host_name(),
         slots: settings.executor.num_graph_workers as usize,
-        shift: Arc::new(shift(&settings, ledger, owner, lease, notices, &bus, &farewell)),
+        shift: Arc::new(shift(&settings, registry, ledger, journal, lease, notices, &bus)),
         clock,
         metrics: ExecutorMetrics::new(&metrics),
         database: health.check("database_manager"),
@@ -117,24 +118,23 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
 
 fn shift(
     settings: &Settings,
+    registry: Arc<Registry>,
     ledger: Arc<dyn Ledger>,
-    owner: Uuid,
+    journal: Journal,
     lease: lease::Lease,
     notices: mpsc::Sender<model::notification::NotificationEvent>,
     bus: &EventBus,
-    farewell: &Shutdown,
 ) -> Shift {
     let limits = Limits {
         nodes_per_run: settings.executor.max_concurrent_nodes_per_run as usize,
         node_timeout: Duration::from_secs(settings.executor.node_timeout_seconds),
         drain: Duration::from_secs(settings.executor.drain_seconds),
     };
-    let registry = Registry::standard();
     let bus = bus.clone();
     let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));
     let deps = Deps {
         registry: registry.clone(),
-        journal: Journal::start(ledger.clone(), owner, farewell.clone()),
+        journal,
         tell,
         nodes: Arc::new(Semaphore::new(settings.executor.max_concurrent_nodes as usize)),
         lease,

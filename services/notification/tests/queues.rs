@@ -53,7 +53,12 @@ impl World {
         ];
         let settings = Settings::from_pairs(pairs).unwrap();
         let shutdown = Shutdown::new();
-        tokio::spawn(Box::pin(db::run(settings.clone(), db_listener, shutdown.clone())));
+        tokio::spawn(Box::pin(db::run(
+            settings.clone(),
+            blocks::Registry::standard(),
+            db_listener,
+            shutdown.clone(),
+        )));
         tokio::spawn(Box::pin(notification::run(settings.clone(), listener, shutdown.clone())));
         let publisher = Publisher::new(&settings, "test", &[Topology::Notifications]);
         Self {

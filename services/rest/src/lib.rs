@@ -45,14 +45,20 @@ pub enum Error {
     Serve(#[from] std::io::Error),
 }
 
-/// Serves until the shutdown.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+/// Serves until the shutdown; `registry` holds the blocks that are shown and that graphs may have.
+pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let scheduler: Arc<dyn Scheduler> = Arc::new(SchedulerClient::new(&settings));
-    run_with(settings, listener, shutdown, scheduler).await
+    run_with(settings, registry, listener, shutdown, scheduler).await
 }
 
 /// The same with another way to the scheduler service.
-pub async fn run_with(settings: Settings, listener: TcpListener, shutdown: Shutdown, scheduler: Arc<dyn Scheduler>) -> Result<(), Error> {
+pub async fn run_with(
+    settings: Settings,
+    registry: Arc<Registry>,
+    listener: TcpListener,
+    shutdown: Shutdown,
+    scheduler: Arc<dyn Scheduler>,
+) -> Result<(), Error> {
     let verifier = Verifier::from_settings(&settings)?;
     let cors = auth::cors::layer(&settings.cors_allow_origins, settings.app_env)?;
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
@@ -62,7 +68,7 @@ pub async fn run_with(settings: Settings, listener: TcpListener, shutdown: Shutd
     let metrics = Metrics::new();
     let http_metrics = HttpMetrics::new(&metrics);
     let probes = probes(&settings, &health, &metrics);
-    let state = AppState::new(settings, verifier, store.clone(), Registry::standard(), scheduler, announcer)?;
+    let state = AppState::new(settings, verifier, store.clone(), registry, scheduler, announcer)?;
     runtime::serve::http(listener, router::router(state, cors, probes, http_metrics), shutdown).await?;
     store.close().await;
     Ok(())

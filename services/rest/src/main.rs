@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use blocks::Registry;
 use runtime::{BoxError, Settings, Shutdown};
 
 fn main() -> ExitCode {
@@ -10,6 +11,6 @@ fn main() -> ExitCode {
 
 async fn serve(settings: Settings, shutdown: Shutdown) -> Result<(), BoxError> {
     let listener = runtime::serve::bind(&settings.hosts.agent_api, settings.ports.agent_api).await?;
-    Box::pin(rest::run(settings, listener, shutdown)).await?;
+    Box::pin(rest::run(settings, Registry::standard(), listener, shutdown)).await?;
     Ok(())
 }

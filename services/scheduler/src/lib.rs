@@ -49,10 +49,9 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 /// How long a database that does not answer any more is waited for at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves until the shutdown. What is absent is waited for; calls that need it fail meanwhile.
-pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+/// Serves until the shutdown; `catalog` holds the blocks that graphs may have. What is absent is waited for; calls that need it fail meanwhile.
+pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
-    let catalog = Registry::standard();
     let blocks = io_blocks(&catalog);
     let submitter = Submitter::new(store.clone(), catalog);
     let changed = Arc::new(Notify::new());

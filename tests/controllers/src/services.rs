@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use blocks::Registry;
 use rpc::services::SchedulerClient;
 use runtime::{Settings, Shutdown};
 use serde_json::json;
@@ -50,15 +51,25 @@ impl Services {
     /// Starts the scheduler service and the database manager.
     pub async fn start(&self) {
         let listener = TcpListener::bind(self.scheduler).await.unwrap();
-        tokio::spawn(scheduler::run(self.settings.clone(), listener, self.shutdown.child()));
+        tokio::spawn(scheduler::run(
+            self.settings.clone(),
+            Registry::standard(),
+            listener,
+            self.shutdown.child(),
+        ));
         let listener = TcpListener::bind(("127.0.0.1", self.settings.ports.database_api)).await.unwrap();
-        tokio::spawn(db::run(self.settings.clone(), listener, self.shutdown.child()));
+        tokio::spawn(db::run(self.settings.clone(), Registry::standard(), listener, self.shutdown.child()));
     }
 
     /// Starts an executor: accepted runs begin.
     pub async fn start_executor(&self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        tokio::spawn(executor::run(self.settings.clone(), listener, self.shutdown.child()));
+        tokio::spawn(executor::run(
+            self.settings.clone(),
+            Registry::standard(),
+            listener,
+            self.shutdown.child(),
+        ));
     }
 
     /// Where the scheduler service is or will be.

@@ -32,7 +32,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::new();
-        let task = tokio::spawn(Box::pin(db::run(settings.clone(), listener, shutdown.clone())));
+        let task = tokio::spawn(Box::pin(db::run(settings.clone(), Registry::standard(), listener, shutdown.clone())));
         Self {
             client: DatabaseManagerClient::at(&url, &settings),
             url,

@@ -78,7 +78,7 @@ impl Builder {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (shutdown, scheduler) = (Shutdown::new(), Arc::new(FakeScheduler::new(store.clone())));
-        let service = rest::run_with(settings, listener, shutdown.clone(), scheduler.clone());
+        let service = rest::run_with(settings, blocks::Registry::standard(), listener, shutdown.clone(), scheduler.clone());
         tokio::spawn(async move { service.await.unwrap() });
         TestApp {
             base,

@@ -190,7 +190,7 @@ pub async fn serve(settings: Settings) -> Service {
     Service {
         client: SchedulerClient::at(base.clone(), &settings).without_retries(),
         base,
-        task: tokio::spawn(scheduler::run(settings, listener, shutdown.clone())),
+        task: tokio::spawn(scheduler::run(settings, Registry::standard(), listener, shutdown.clone())),
         shutdown,
     }
 }
