@@ -15,12 +15,14 @@ const ROWS: &[&[&str]] = &[
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
     &["app"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
+    &["workload"],
 ];
 
 /// Who may know what. The tests of the others may, to look from outside.
 const CONFINED: &[(&str, &[&str])] = &[
     // devservices creates databases and looks whether servers answer.
-    ("sqlx", &["store", "devservices"]),
+    // workload writes the effects of its test blocks over a connection of its own.
+    ("sqlx", &["store", "devservices", "workload"]),
     ("redis", &["bus", "devservices"]),
     ("lapin", &["bus", "devservices"]),
     ("kube", &["crds", "operator", "scheduler", "controllers-tests", "e2e-tests"]),

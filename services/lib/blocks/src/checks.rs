@@ -65,9 +65,9 @@ impl PinChecks {
 }
 
 /// A block's descriptor with its compiled schemas.
-pub(crate) struct Declared {
-    pub(crate) descriptor: BlockDescriptor,
-    pub(crate) checks: PinChecks,
+pub struct Declared {
+    pub descriptor: BlockDescriptor,
+    pub checks: PinChecks,
 }
 
 impl From<BlockDescriptor> for Declared {

@@ -1,4 +1,4 @@
-//! The words in which a block file declares its block.
+//! The words in which a block file declares its block: inside this crate, and wherever else blocks are written.
 
 use engine::block::{BlockDescriptor, BlockKind, Effects, Pin};
 use engine::types::{Literal, PinType};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::checks::Declared;
 
 /// A descriptor in the making. A Standard block without effects and with an `error` output, unless said otherwise.
-pub(crate) struct Describe(BlockDescriptor);
+pub struct Describe(BlockDescriptor);
 
 impl Describe {
-    pub(crate) fn new(id: BlockId, name: &'static str, description: &'static str) -> Self {
+    pub fn new(id: BlockId, name: &'static str, description: &'static str) -> Self {
         Self(BlockDescriptor {
             id,
             name,
@@ -26,63 +26,72 @@ impl Describe {
         })
     }
 
-    pub(crate) fn categories(mut self, categories: &'static [&'static str]) -> Self {
+    /// Names of the contract's categories, for example `BASIC`.
+    pub fn categories(mut self, categories: &'static [&'static str]) -> Self {
         self.0.categories = categories;
         self
     }
 
-    pub(crate) fn kind(mut self, kind: BlockKind) -> Self {
+    /// The block's type in the builder.
+    pub fn kind(mut self, kind: BlockKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    pub(crate) fn static_output(mut self) -> Self {
+    /// What a crash or a repetition of the block may cost.
+    pub fn effects(mut self, effects: Effects) -> Self {
+        self.0.effects = effects;
+        self
+    }
+
+    /// The links that leave the block are static (internals §2.3).
+    pub fn static_output(mut self) -> Self {
         self.0.static_output = true;
         self
     }
 
     /// Input and output blocks have no `error` output.
-    pub(crate) fn without_error(mut self) -> Self {
+    pub fn without_error(mut self) -> Self {
         self.0.outputs.retain(|pin| pin.name != "error");
         self
     }
 
-    pub(crate) fn input(mut self, pin: PinSpec) -> Self {
+    pub fn input(mut self, pin: PinSpec) -> Self {
         self.0.inputs.push(pin.0);
         self
     }
 
-    pub(crate) fn inputs(self, pins: impl IntoIterator<Item = PinSpec>) -> Self {
+    pub fn inputs(self, pins: impl IntoIterator<Item = PinSpec>) -> Self {
         pins.into_iter().fold(self, Self::input)
     }
 
-    pub(crate) fn output(mut self, pin: PinSpec) -> Self {
+    pub fn output(mut self, pin: PinSpec) -> Self {
         self.0.outputs.push(pin.0);
         self
     }
 
-    pub(crate) fn build(self) -> Declared {
+    pub fn build(self) -> Declared {
         self.0.into()
     }
 }
 
 /// A pin in the making.
-pub(crate) struct PinSpec(Pin);
+pub struct PinSpec(Pin);
 
 /// An input without a default.
-pub(crate) fn required(name: &'static str, ty: PinType) -> PinSpec {
+pub fn required(name: &'static str, ty: PinType) -> PinSpec {
     let mut spec = output(name, ty);
     spec.0.required = true;
     spec.extra("advanced", false)
 }
 
 /// An input with a default, which the builder folds away as advanced unless `basic()` says otherwise.
-pub(crate) fn optional(name: &'static str, ty: PinType, default: Value) -> PinSpec {
+pub fn optional(name: &'static str, ty: PinType, default: Value) -> PinSpec {
     output(name, ty).default(default).extra("advanced", true)
 }
 
 /// An output, or the common part of every pin.
-pub(crate) fn output(name: &'static str, ty: PinType) -> PinSpec {
+pub fn output(name: &'static str, ty: PinType) -> PinSpec {
     let mut schema = Map::new();
     schema.insert("title".to_owned(), Value::from(title(name)));
     if let Value::Object(of_type) = schema_of(&ty) {
@@ -99,40 +108,40 @@ pub(crate) fn output(name: &'static str, ty: PinType) -> PinSpec {
 }
 
 impl PinSpec {
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.0.name
     }
 
-    pub(crate) fn about(self, description: &str) -> Self {
+    pub fn about(self, description: &str) -> Self {
         self.extra("description", description)
     }
 
-    pub(crate) fn placeholder(self, example: &str) -> Self {
+    pub fn placeholder(self, example: &str) -> Self {
         self.extra("placeholder", example)
     }
 
-    pub(crate) fn default(self, default: Value) -> Self {
+    pub fn default(self, default: Value) -> Self {
         self.extra("default", default)
     }
 
     /// Always shown in the builder.
-    pub(crate) fn basic(self) -> Self {
+    pub fn basic(self) -> Self {
         self.extra("advanced", false)
     }
 
     /// Never shown in the builder.
-    pub(crate) fn hidden(self) -> Self {
+    pub fn hidden(self) -> Self {
         self.extra("hidden", true)
     }
 
     /// Declared by a base of the block's input class: not converted (internals §2.5 step 5).
-    pub(crate) fn inherited(mut self) -> Self {
+    pub fn inherited(mut self) -> Self {
         self.0.own = false;
         self
     }
 
     /// One more key of the pin's schema.
-    pub(crate) fn extra(mut self, key: &str, value: impl Into<Value>) -> Self {
+    pub fn extra(mut self, key: &str, value: impl Into<Value>) -> Self {
         if let Value::Object(schema) = &mut self.0.schema {
             schema.insert(key.to_owned(), value.into());
         }
@@ -140,7 +149,7 @@ impl PinSpec {
     }
 
     /// The schema of a pin whose type is a model: merged over what the type gives.
-    pub(crate) fn schema(mut self, model: Value) -> Self {
+    pub fn schema(mut self, model: Value) -> Self {
         if let (Value::Object(schema), Value::Object(model)) = (&mut self.0.schema, model) {
             schema.extend(model);
         }
@@ -160,7 +169,7 @@ fn title(name: &str) -> String {
 }
 
 /// The JSON Schema of a type.
-pub(crate) fn schema_of(ty: &PinType) -> Value {
+pub fn schema_of(ty: &PinType) -> Value {
     match ty {
         PinType::Any | PinType::Opaque => json!({}),
         PinType::Str => json!({ "type": "string" }),

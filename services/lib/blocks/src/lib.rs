@@ -11,7 +11,7 @@ mod catalog;
 mod category;
 mod checks;
 mod complaint;
-mod describe;
+pub mod describe;
 mod emit;
 mod execute;
 mod immediate;
@@ -22,7 +22,7 @@ mod registry;
 mod template;
 
 pub use block::{Block, BlockContext, BlockError, BlockErrorKind, Failure};
-pub use checks::PinChecks;
+pub use checks::{Declared, PinChecks};
 pub use emit::{Emitted, Emitter, NotJson, PinValue};
 pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
 pub use execute::{collect, execute};

@@ -22,6 +22,13 @@ impl Registry {
         Arc::new(Self::new(catalog::all()))
     }
 
+    /// Every block that this build contains, and those of the caller.
+    pub fn with(extra: Vec<Arc<dyn Block>>) -> Arc<Self> {
+        let mut blocks = catalog::all();
+        blocks.extend(extra);
+        Arc::new(Self::new(blocks))
+    }
+
     /// A registry of the given blocks; of two with one id the later wins.
     pub fn new(blocks: Vec<Arc<dyn Block>>) -> Self {
         let by_id = blocks.iter().map(|block| (block.descriptor().id, Arc::clone(block))).collect();

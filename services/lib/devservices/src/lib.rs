@@ -5,7 +5,7 @@
 
 mod find;
 mod postgres;
-mod process;
+pub mod process;
 mod rabbitmq;
 mod redis;
 pub mod testing;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use crate::Error;
 
@@ -17,7 +18,7 @@ const STOP: Duration = Duration::from_secs(15);
 
 /// A small shell that holds the other end of a pipe. When this process is gone, however it went, the pipe closes and
 /// the shell ends the process groups that were registered.
-pub(crate) struct Guardian {
+pub struct Guardian {
     child: Child,
     groups: Option<ChildStdin>,
 }
@@ -63,7 +64,7 @@ impl Guardian {
 }
 
 /// One running service.
-pub(crate) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     group: u32,
@@ -135,6 +136,26 @@ impl Process {
         self.kill_group().await;
     }
 
+    /// Its number in the process table, which is also that of its group.
+    pub fn id(&self) -> u32 {
+        self.group
+    }
+
+    /// Sends a signal by its short name (`STOP`, `CONT`) and goes on at once.
+    pub async fn signal(&self, signal: &str) {
+        signal_target(signal, &self.group.to_string()).await;
+    }
+
+    /// True once it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     async fn kill_group(&self) {
         signal_target("KILL", &format!("-{}", self.group)).await;
     }
@@ -157,14 +178,32 @@ async fn signal_target(signal: &str, target: &str) {
         .await;
 }
 
+/// Below the ports that Linux takes for outgoing connections, so that a server which is away for a while finds its port again.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 /// Ports of the loopback address that are free now; all different.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], Error> {
-    let bound: io::Result<Vec<TcpListener>> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
-    let ports: io::Result<Vec<u16>> = bound.and_then(|listeners| listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect());
-    ports
-        .map_err(|source| Error::Spawn {
-            program: "a loopback listener".to_owned(),
-            source,
-        })
-        .map(|ports| std::array::from_fn(|index| ports.get(index).copied().unwrap_or_default()))
+pub fn free_ports<const N: usize>() -> Result<[u16; N], Error> {
+    let ports = some_free_ports(N)?;
+    Ok(std::array::from_fn(|index| ports.get(index).copied().unwrap_or_default()))
+}
+
+/// The same, as many as asked for at run time.
+pub fn some_free_ports(count: usize) -> Result<Vec<u16>, Error> {
+    // All stay bound until the last is found, so that no two are equal.
+    let mut bound: Vec<(u16, TcpListener)> = Vec::with_capacity(count);
+    let mut refused = io::Error::other("no port was tried");
+    for _ in 0..count.saturating_mul(10).saturating_add(100) {
+        if bound.len() == count {
+            return Ok(bound.into_iter().map(|(port, _)| port).collect());
+        }
+        let port = PORTS.start + (Uuid::new_v4().as_u128() % u128::from(PORTS.end - PORTS.start)) as u16;
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(listener) => bound.push((port, listener)),
+            Err(error) => refused = error,
+        }
+    }
+    Err(Error::Spawn {
+        program: "a loopback listener".to_owned(),
+        source: refused,
+    })
 }
