@@ -1,6 +1,7 @@
 //! The database manager (port 8005): the only way to the database for executor, scheduler and notification (internals §1.5), the relay that
 //! brings accepted runs to RabbitMQ, and the sweeper that takes runs from executors that are gone (design §6).
 
+mod agents;
 mod errors;
 mod instruments;
 mod manager;

@@ -11,9 +11,9 @@ use model::notification::{
 };
 use model::user::{UsageTransactionMetadata, User};
 use model::{
-    AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionContext, ExecutionStatus, Graph, GraphExecId, GraphExecution,
-    GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult, NodeId,
-    NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionContext, ExecutionStatus, Graph, GraphExecId,
+    GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult,
+    NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
 };
 use rpc::RpcError;
 use rpc::services::DatabaseManager;
@@ -23,6 +23,7 @@ use store::{ClaimLimits, ExecutionFilter, IoBlocks, NewRun, NodeExecutionFilter,
 use submit::{Origin, Submitter};
 use uuid::Uuid;
 
+use crate::agents;
 use crate::errors::{from_store, from_submit};
 use crate::instruments::Instruments;
 
@@ -316,6 +317,10 @@ impl DatabaseManager for Manager {
         Ok(outcomes)
     }
 
+    async fn run_agent(&self, request: AgentRequest) -> Reply<AgentRun> {
+        agents::run(&self.store, &self.submitter, &self.io, request).await
+    }
+
     async fn renew_lease(&self, owner: Uuid) -> Reply<RenewOutcome> {
         self.store.renew_lease(owner).await.map_err(from_store)
     }
@@ -407,7 +412,10 @@ impl DatabaseManager for Manager {
 
     async fn validate_graph_execution_permissions(&self, user_id: UserId, graph_id: GraphId, graph_version: i32, is_sub_graph: bool) -> Reply<()> {
         let origin = if is_sub_graph {
-            Origin::Agent { parent: Uuid::nil() }
+            Origin::Agent {
+                parent: Uuid::nil(),
+                epoch: 0,
+            }
         } else {
             Origin::User
         };

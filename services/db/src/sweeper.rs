@@ -21,7 +21,7 @@ pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdo
         pause = match store.sweep().await {
             Ok(swept) => {
                 report(swept, &instruments);
-                if swept.requeued + swept.woken > 0 {
+                if swept.requeued + swept.woken + swept.resumed > 0 {
                     notifier.wake();
                 }
                 BETWEEN_SWEEPS

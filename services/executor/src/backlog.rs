@@ -1,6 +1,7 @@
 //! What a run has done but the database has not confirmed: journal entries, and the events that wait for them.
 //!
-//! Pure bookkeeping. Entries leave in order, one batch at a time; an event leaves when the entry it tells about is durable.
+//! Pure bookkeeping. Entries leave in order, one batch at a time; what was pushed together becomes durable together, because an output
+//! without the inputs that it became would be lost for whoever takes the run over. An event leaves when the entry it tells about is durable.
 
 use std::collections::VecDeque;
 
@@ -14,6 +15,8 @@ pub struct Backlog {
     /// Position that the next pushed entry gets.
     next: i64,
     entries: VecDeque<(usize, JournalEntry)>,
+    /// After how many of the entries each group ends, in all since the beginning.
+    group_ends: VecDeque<i64>,
     bytes: usize,
     /// By the position of the last entry each tells about, ascending.
     events: VecDeque<(i64, ExecutionEvent)>,
@@ -35,6 +38,7 @@ impl Backlog {
             durable: next_seq,
             next: next_seq,
             entries: VecDeque::new(),
+            group_ends: VecDeque::new(),
             bytes: 0,
             events: VecDeque::new(),
         }
@@ -61,17 +65,23 @@ impl Backlog {
             self.next += 1;
             self.entries.push_back((size, entry));
         }
+        if self.group_ends.back() != Some(&self.next) {
+            self.group_ends.push_back(self.next);
+        }
         self.events.extend(events);
     }
 
-    /// The next batch with its first position: at least one entry, and no more than about `limit` bytes.
-    pub fn batch(&mut self, limit: usize) -> Option<(i64, Vec<JournalEntry>)> {
+    /// The next batch with its first position: whole groups, at least one, and beyond that no more than about `limit` bytes.
+    pub fn batch(&self, limit: usize) -> Option<(i64, Vec<JournalEntry>)> {
         let mut bytes = 0;
         let fitting = self.entries.iter().take_while(|(size, _)| {
             bytes += size;
             bytes <= limit
         });
-        let count = fitting.count().max(1);
+        let fitting = self.durable + i64::try_from(fitting.count()).unwrap_or(i64::MAX);
+        let whole = self.group_ends.partition_point(|end| *end <= fitting).max(1);
+        let end = *self.group_ends.get(whole - 1)?;
+        let count = usize::try_from(end - self.durable).unwrap_or_default();
         let batch: Vec<JournalEntry> = self.entries.iter().take(count).map(|(_, entry)| entry.clone()).collect();
         (!batch.is_empty()).then_some((self.durable, batch))
     }
@@ -97,6 +107,8 @@ impl Backlog {
             }
             self.durable += 1;
         }
+        let done = self.group_ends.partition_point(|end| *end <= self.durable);
+        self.group_ends.drain(..done);
         Ok(())
     }
 }
@@ -136,10 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_bounded_but_never_empty() {
-        let mut backlog = with_entries(3);
-        assert_eq!(backlog.batch(1).unwrap().1.len(), 1);
-        assert_eq!(backlog.batch(2 * size::of_entry(&entry())).unwrap().1.len(), 2);
+    fn a_batch_is_bounded_but_never_empty_and_never_ends_within_a_group() {
+        let mut backlog = with_entries(2);
+        backlog.push(vec![entry()], Vec::new());
+        backlog.push(vec![entry(), entry()], Vec::new());
+        let length = |backlog: &Backlog, entries: usize| backlog.batch(entries * size::of_entry(&entry())).unwrap().1.len();
+        assert_eq!(
+            (length(&backlog, 1), length(&backlog, 3), length(&backlog, 4), length(&backlog, 5)),
+            (2, 3, 3, 5)
+        );
+        // An answer may come for a part: the database had applied more of an earlier, longer batch.
+        backlog.applied(9).unwrap();
+        assert_eq!(length(&backlog, 1), 1);
     }
 
     #[test]

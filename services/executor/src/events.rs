@@ -30,6 +30,8 @@ pub fn describe(run: &Run, entries: &[JournalEntry], first_seq: i64) -> Vec<(i64
     let mut node_ended = None;
     for (seq, entry) in (first_seq..).zip(entries) {
         match entry {
+            // A run that is suspended looks as before.
+            JournalEntry::Suspended { .. } => {}
             JournalEntry::RunStatus { .. } => run_changed = Some(seq),
             JournalEntry::NodeStatus { node_exec_id, status, .. } => {
                 last_of_node.insert(*node_exec_id, seq);

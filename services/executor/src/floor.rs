@@ -49,6 +49,12 @@ impl Floor {
         self.of(run).for_each(|control| control.cancel.cancel());
     }
 
+    pub fn tell_news(&self, run: GraphExecId, news: i64) {
+        self.of(run).for_each(|control| {
+            control.news.send_if_modified(|known| std::mem::replace(known, news.max(*known)) < news);
+        });
+    }
+
     pub fn each(&self, action: impl Fn(&Control)) {
         self.runs.values().for_each(|(_, control)| action(control));
     }

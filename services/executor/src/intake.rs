@@ -129,7 +129,7 @@ impl Intake {
     fn start(&self, floor: &mut Floor, runs: Vec<ClaimedRun>) {
         for run in runs {
             self.metrics.claimed.inc();
-            let control = Control::default();
+            let control = Control::new(run.news);
             let shift = self.shift.clone();
             floor.add(run.graph_exec_id, control.clone(), async move { shift.work(run, control).await });
         }
@@ -168,6 +168,7 @@ impl Intake {
             return;
         }
         renewal.cancelled.into_iter().for_each(|id| floor.cancel(id));
+        renewal.news.into_iter().for_each(|(id, news)| floor.tell_news(id, news));
         // A run that is held twice in a row without anybody working on it: the reply to its claim was lost.
         let unknown: HashSet<GraphExecId> = renewal.owned.into_iter().filter(|id| !floor.has(*id)).collect();
         let stranded: Vec<GraphExecId> = unknown.intersection(&held.unknown).copied().collect();

@@ -49,6 +49,7 @@ pub struct Renewal {
     pub asked: Instant,
     pub alive: bool,
     pub cancelled: Vec<GraphExecId>,
+    pub news: Vec<(GraphExecId, i64)>,
     pub owned: Vec<GraphExecId>,
 }
 
@@ -119,6 +120,7 @@ pub async fn keep(terms: Terms, ledger: Arc<dyn Ledger>, owner: Uuid, clock: Lea
                     asked,
                     alive: outcome.alive,
                     cancelled: outcome.cancelled,
+                    news: outcome.news,
                     owned: outcome.owned,
                 };
                 if answers.send(renewal).await.is_err() {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{AppendOutcome, ClaimedRun, GraphExecId, GraphId, GraphModel, JournalBatch, RenewOutcome};
+use model::{AgentRequest, AgentRun, AppendOutcome, ClaimedRun, GraphExecId, GraphId, GraphModel, JournalBatch, RenewOutcome};
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
 use uuid::Uuid;
@@ -23,6 +23,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Gives up the lease with everything that is still held under it.
     async fn release_lease(&self, owner: Uuid) -> Result<(), RpcError>;
     async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError>;
+    /// The run that a node execution has started, started if need be.
+    async fn run_agent(&self, request: AgentRequest) -> Result<AgentRun, RpcError>;
 }
 
 /// The database manager over RPC. Every call is tried once and in bounded time: whoever asks knows what a repetition means.
@@ -66,5 +68,9 @@ impl Ledger for Remote {
 
     async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError> {
         bounded(self.0.get_graph(id, Some(version), None, false, true, true)).await
+    }
+
+    async fn run_agent(&self, request: AgentRequest) -> Result<AgentRun, RpcError> {
+        bounded(self.0.run_agent(request)).await
     }
 }

@@ -20,6 +20,7 @@ mod metrics;
 mod node;
 mod notice;
 mod plans;
+mod platform;
 mod shift;
 mod size;
 mod task;
@@ -134,6 +135,7 @@ fn shift(
     let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));
     let deps = Deps {
         registry: registry.clone(),
+        ledger: ledger.clone(),
         journal,
         tell,
         nodes: Arc::new(Semaphore::new(settings.executor.max_concurrent_nodes as usize)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use blocks::{Block, BlockContext, BlockError, Emitted};
+use blocks::{Block, BlockContext, Done, Emitted, Executed, Wait};
 use engine::run::NodeResult;
 use model::{Map, NodeExecId, NodeStats};
 use serde_json::Value;
@@ -80,9 +80,10 @@ pub async fn run(job: Job, outputs: mpsc::Sender<Output>) -> Ended {
                 }
             }
             joined = &mut task => break match joined {
-                Ok((result, busy)) => {
+                Ok((Executed { ended, stats: told }, busy)) => {
                     stats.cputime = busy.as_secs_f64();
-                    result.map_err(|error: BlockError| error.to_string())
+                    stats.add_usage(&told);
+                    ended.map_err(|error| error.to_string())
                 }
                 Err(error) if error.is_panic() => Err(message(name, block_id, &format!("the block panicked: {}", panic_text(error.into_panic())))),
                 Err(_) => Err(message(name, block_id, "the block was stopped")),
@@ -104,7 +105,9 @@ pub async fn run(job: Job, outputs: mpsc::Sender<Output>) -> Ended {
     drop(permit);
     stats.walltime = started.elapsed().as_secs_f64();
     let result = match ended {
-        Ok(()) => NodeResult::Completed,
+        Ok(Done::Completed) => NodeResult::Completed,
+        Ok(Done::Waiting(Wait::Agent)) => NodeResult::Waiting,
+        Ok(Done::Waiting(Wait::Person)) => NodeResult::Review,
         Err(error) => NodeResult::Failed { error },
     };
     Ended { node_exec_id, result, stats }

@@ -46,7 +46,8 @@ impl Shift {
         let run = Run::restore(planned.plan.clone(), claimed, Uuid::now_v7);
         match Box::pin(RunTask::new(self.deps.clone(), control, run).work()).await {
             Outcome::Finished(run) => {
-                if self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
+                // Suspended: the end is still to come.
+                if run.status() != ExecutionStatus::Running && self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
                     tracing::warn!(%graph_exec_id, "the notification about this run is dropped: too many are waiting");
                 }
                 Shifted::Finished {
@@ -96,6 +97,7 @@ impl Shift {
             graph_exec_id: claimed.graph_exec_id,
             epoch: claimed.epoch,
             first_seq: claimed.next_seq,
+            news_seen: claimed.news,
             entries: vec![entry],
         };
         match self.deps.journal.append(batch).await {

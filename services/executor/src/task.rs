@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blocks::{BlockContext, Registry};
+use blocks::{BlockContext, Platform, Registry};
 use engine::block::Effects;
 use engine::run::{NodeResult, NodeStart, OutputError, Run};
 use model::{AppendOutcome, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,9 @@ use crate::backlog::Backlog;
 use crate::events::{self, Placed, Tell};
 use crate::journal::{self, Journal};
 use crate::lease::Lease;
+use crate::ledger::Ledger;
 use crate::node::{self, Ended, Job, Output};
+use crate::platform::RunPlatform;
 
 /// Values that the nodes of a run may be ahead of it.
 const OUTPUTS_AHEAD: usize = 64;
@@ -36,6 +38,7 @@ const LAST_WRITE: Duration = Duration::from_secs(4);
 /// What the runs of one process share.
 pub struct Deps {
     pub registry: Arc<Registry>,
+    pub ledger: Arc<dyn Ledger>,
     pub journal: Journal,
     pub tell: Tell,
     /// Bounds the nodes of the whole process.
@@ -53,7 +56,7 @@ pub struct Limits {
 }
 
 /// How the rest of the process reaches a run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Control {
     /// The user wants the run to end.
     pub cancel: CancellationToken,
@@ -61,11 +64,25 @@ pub struct Control {
     pub release: CancellationToken,
     /// The run belongs to somebody else: stop without writing.
     pub lost: CancellationToken,
+    /// The run's count of what waiting nodes may be waiting for.
+    pub news: watch::Sender<i64>,
+}
+
+impl Control {
+    /// Of a run claimed with this `news`.
+    pub fn new(news: i64) -> Self {
+        Self {
+            cancel: CancellationToken::new(),
+            release: CancellationToken::new(),
+            lost: CancellationToken::new(),
+            news: watch::Sender::new(news),
+        }
+    }
 }
 
 /// How the work of this process on a run ended.
 pub enum Outcome {
-    /// The run is over, and that is durable.
+    /// The run is over, or waits for people or other runs without anybody's help, and that is durable.
     Finished(Box<Run>),
     /// Everything so far is durable and nothing is in flight: another executor may go on.
     Released,
@@ -80,6 +97,10 @@ pub struct RunTask {
     deps: Arc<Deps>,
     control: Control,
     run: Run,
+    platform: Arc<dyn Platform>,
+    news: watch::Receiver<i64>,
+    /// The news that the waiting nodes have been asked about.
+    news_seen: i64,
     backlog: Backlog,
     /// Position of the last event that was told.
     told: i64,
@@ -115,7 +136,14 @@ struct Held {
 impl RunTask {
     pub fn new(deps: Arc<Deps>, control: Control, run: Run) -> Self {
         let next_seq = run.next_seq();
+        let news_seen = *control.news.borrow();
         Self {
+            platform: Arc::new(RunPlatform {
+                ledger: deps.ledger.clone(),
+                epoch: run.facts().epoch,
+            }),
+            news_seen,
+            news: control.news.subscribe(),
             lease: deps.lease.clone(),
             deps,
             control,
@@ -184,6 +212,10 @@ impl RunTask {
                 Some(joined) = self.nodes.join_next() => self.join(joined),
                 permit = pending(&mut self.acquire) => {
                     self.start_with(permit);
+                }
+                Ok(()) = self.news.changed(), if !self.ended => {
+                    self.news_seen = *self.news.borrow_and_update();
+                    self.run.recheck();
                 }
                 () = self.lease.changed(), if !self.held.is_empty() => {}
             }
@@ -347,6 +379,7 @@ impl RunTask {
                 graph_exec_id: self.id(),
                 epoch: self.run.facts().epoch,
                 first_seq,
+                news_seen: self.news_seen,
                 entries,
             };
             let journal = self.deps.journal.clone();
@@ -358,7 +391,16 @@ impl RunTask {
     fn settle(&mut self, answer: Result<AppendOutcome, journal::Closed>) -> Result<bool, Outcome> {
         let graph_exec_id = self.id();
         let (position, cancel_requested) = match answer {
-            Ok(AppendOutcome::Applied { next_seq, cancel_requested }) => (next_seq, cancel_requested),
+            Ok(AppendOutcome::Applied {
+                next_seq,
+                cancel_requested,
+                news,
+            }) => {
+                self.control
+                    .news
+                    .send_if_modified(|known| std::mem::replace(known, news.max(*known)) < news);
+                (next_seq, cancel_requested)
+            }
             Ok(AppendOutcome::Retry { expected_seq }) => (expected_seq, false),
             Ok(AppendOutcome::Stale) => {
                 tracing::info!(%graph_exec_id, epoch = self.run.facts().epoch, "another executor has this run, or it is over");
@@ -436,6 +478,7 @@ impl RunTask {
             node_id,
             node_exec_id,
             execution: facts.context.clone(),
+            platform: self.platform.clone(),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::testing::{COUNT, ECHO, EFFECT, FOREVER, PANIC, World};
 /// Claims the only queued run and works on it in a task.
 async fn take(world: &World) -> (Control, tokio::task::JoinHandle<Shifted>) {
     let claimed = world.claim().await;
-    let control = Control::default();
+    let control = Control::new(0);
     let (shift, handle) = (world.shift.clone(), control.clone());
     (control, tokio::spawn(async move { shift.work(claimed, handle).await }))
 }
@@ -184,7 +184,7 @@ async fn a_released_run_goes_on_elsewhere_as_if_nothing_had_happened() {
     assert!(asked.elapsed() <= Duration::from_secs(3));
     let before = world.seen.effects.load(Ordering::SeqCst);
     assert!(before < 20);
-    world.shift.clone().work(reclaimed(&world, id).await, Control::default()).await;
+    world.shift.clone().work(reclaimed(&world, id).await, Control::new(0)).await;
     let run = world.ledger.run(id);
     assert_eq!(run.status, ExecutionStatus::Completed);
     assert_eq!(last_values(&run).len(), 20);

@@ -8,6 +8,7 @@ pub mod block {
     pub const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
     pub const FILL_TEMPLATE: &str = "db7d8f02-2f44-4c55-ab7a-eae0941f0c30";
     pub const STEP_THROUGH: &str = "f66a3543-28d3-4ab5-8945-9b336371e2ce";
+    pub const AGENT_EXECUTOR: &str = "e189baac-8c20-45a1-94a7-55177ea42565";
 }
 
 pub fn node(id: &str, block: &str, input_default: Value) -> Value {
@@ -51,6 +52,27 @@ pub fn endless() -> Value {
             link("in.result", "a.values_#_v"),
             link("a.output", "b.values_#_v"),
             link("b.output", "a.values_#_v"),
+        ],
+    )
+}
+
+/// Runs version 1 of another agent with one text input and one output, and passes the output on as `result`.
+pub fn around(agent: &str, input: &str, output: &str) -> Value {
+    let schema = |name: &str| json!({"type": "object", "properties": {name: {"title": name}}, "required": []});
+    let settings = json!({
+        "graph_id": agent, "graph_version": 1, "agent_name": "inner",
+        "input_schema": schema(input), "output_schema": schema(output), "inputs": {},
+    });
+    graph(
+        "around",
+        vec![
+            node("in", block::INPUT, json!({"name": input})),
+            node("agent", block::AGENT_EXECUTOR, settings),
+            node("out", block::OUTPUT, json!({"name": "result"})),
+        ],
+        vec![
+            link("in.result", &format!("agent.{input}")),
+            link(&format!("agent.{output}"), "out.value"),
         ],
     )
 }

@@ -19,6 +19,7 @@ async fn claim_append_renew_release() {
         graph_exec_id: id,
         epoch: runs[0].epoch,
         first_seq: seq,
+        news_seen: 0,
         entries: vec![JournalEntry::RunStatus {
             status,
             stats: None,
@@ -30,7 +31,8 @@ async fn claim_append_renew_release() {
         outcomes,
         [AppendOutcome::Applied {
             next_seq: 2,
-            cancel_requested: false
+            cancel_requested: false,
+            news: 0
         }]
     );
     assert_eq!(client.renew_lease(owner).await.unwrap().owned, [id]);

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use model::{
-    AppendOutcome, ClaimedRun, ExecutionStatus, GraphExecId, GraphId, GraphModel, JournalBatch, JournalEntry, Map, NodeExecutionRecord, RenewOutcome,
-    Timestamp,
+    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, ExecutionStatus, GraphExecId, GraphId, GraphModel, JournalBatch, JournalEntry, Map,
+    NodeExecutionRecord, RenewOutcome, Timestamp,
 };
 use rpc::{RpcError, RpcErrorKind};
 use tokio::sync::Notify;
@@ -177,6 +177,7 @@ impl Ledger for MemoryLedger {
             Ok(RenewOutcome {
                 alive: true,
                 cancelled,
+                news: Vec::new(),
                 owned: state.owned.clone(),
             })
         })
@@ -199,6 +200,10 @@ impl Ledger for MemoryLedger {
 
     async fn graph(&self, id: GraphId, _version: i32) -> Result<Option<GraphModel>, RpcError> {
         self.answer(|state| Ok(state.graphs.get(&id).cloned()))
+    }
+
+    async fn run_agent(&self, _request: AgentRequest) -> Result<AgentRun, RpcError> {
+        Err(RpcError::value("no agents here"))
     }
 }
 
@@ -225,6 +230,7 @@ impl State {
         AppendOutcome::Applied {
             next_seq: run.next_seq,
             cancel_requested: run.cancel_requested,
+            news: run.news,
         }
     }
 }
@@ -243,6 +249,7 @@ fn apply(run: &mut ClaimedRun, entry: JournalEntry) {
             run.started_at = run.started_at.or(Some(at));
             run.stats = stats.unwrap_or_else(|| run.stats.clone());
         }
+        JournalEntry::Suspended { stats, .. } => run.stats = stats,
         JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
             run.node_executions
                 .push(record(node_exec_id, node_id, ExecutionStatus::Incomplete, Map::new(), at));

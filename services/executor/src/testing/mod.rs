@@ -70,6 +70,7 @@ impl World {
         clock.confirmed(Instant::now());
         let deps = Deps {
             registry: registry.clone(),
+            ledger: ledger.clone(),
             journal,
             tell,
             nodes: Arc::new(Semaphore::new(16)),
@@ -122,6 +123,7 @@ impl World {
             context: ExecutionContext::default(),
             stats: StoredStats::default(),
             cancel_requested: false,
+            news: 0,
             node_executions: vec![record(
                 Uuid::now_v7(),
                 nodes[0].id,

@@ -1,6 +1,7 @@
 //! What a block is, what it is told about its surroundings, and how it fails.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::block::BlockDescriptor;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 
 use crate::checks::PinChecks;
 use crate::emit::Emitter;
+use crate::platform::{Nowhere, Platform};
 
 /// A block. One instance serves every execution, so it holds no state of a run.
 #[async_trait]
@@ -25,7 +27,7 @@ pub trait Block: Send + Sync {
 }
 
 /// Where a block runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct BlockContext {
     pub user_id: UserId,
     pub graph_id: GraphId,
@@ -35,6 +37,7 @@ pub struct BlockContext {
     pub node_exec_id: NodeExecId,
     /// Time zone, safe mode and the run's ancestors.
     pub execution: ExecutionContext,
+    pub platform: Arc<dyn Platform>,
 }
 
 impl BlockContext {
@@ -48,6 +51,7 @@ impl BlockContext {
             node_id: Uuid::nil(),
             node_exec_id: Uuid::nil(),
             execution: ExecutionContext::default(),
+            platform: Arc::new(Nowhere),
         }
     }
 }
@@ -63,6 +67,17 @@ pub enum Failure {
     Output(String),
     /// Nobody takes the outputs any more: the run was stopped.
     Closed,
+    /// No failure: the block can only go on when something else has happened. It is run again from its beginning then.
+    Wait(Wait),
+}
+
+/// What a block waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The end of a run that it has started.
+    Agent,
+    /// The decision of a person.
+    Person,
 }
 
 impl Failure {
@@ -127,6 +142,7 @@ impl BlockError {
             Failure::Reported(message) => (BlockErrorKind::Execution, message),
             Failure::Output(message) => (BlockErrorKind::Output, message),
             Failure::Closed => (BlockErrorKind::Unknown, "the execution was stopped".to_owned()),
+            Failure::Wait(_) => (BlockErrorKind::Unknown, "the block waits, which only a node of a run can do".to_owned()),
         };
         Self::new(descriptor, kind, message)
     }

@@ -1,6 +1,7 @@
 //! The way of an output from a block to whoever runs it.
 
 use engine::block::{BlockDescriptor, BlockKind};
+use model::NodeStats;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -107,12 +108,18 @@ pub struct Emitter<'a> {
     /// Only Standard blocks have their outputs checked (internals §2.10).
     checks: Option<&'a PinChecks>,
     sink: &'a mpsc::Sender<Emitted>,
+    /// What the execution has cost, as far as its block knows: tokens, calls, nested runs.
+    pub stats: NodeStats,
 }
 
 impl<'a> Emitter<'a> {
     pub(crate) fn new(descriptor: &BlockDescriptor, checks: &'a PinChecks, sink: &'a mpsc::Sender<Emitted>) -> Self {
         let checks = (descriptor.kind == BlockKind::Standard).then_some(checks);
-        Self { checks, sink }
+        Self {
+            checks,
+            sink,
+            stats: NodeStats::default(),
+        }
     }
 
     /// Sends one output. A block passes every error on with `?`: it means that the execution is over.

@@ -1,38 +1,66 @@
 //! Running one block (internals §2.10).
 
 use indexmap::IndexMap;
-use model::Map;
+use model::{Map, NodeStats};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::block::{Block, BlockContext, BlockError, BlockErrorKind};
+use crate::block::{Block, BlockContext, BlockError, BlockErrorKind, Failure, Wait};
 use crate::emit::{Emitted, Emitter};
 
 /// Outputs that may wait for their receiver.
 const COLLECT_BUFFER: usize = 16;
 
+/// How a block ended, and what it says it has cost.
+#[derive(Debug)]
+pub struct Executed {
+    pub ended: Result<Done, BlockError>,
+    /// Only what the block itself knows is set.
+    pub stats: NodeStats,
+}
+
+/// A block that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    Completed,
+    /// To be run again when what it waits for has happened.
+    Waiting(Wait),
+}
+
 /// Runs a block on one map of inputs and sends its outputs to `sink` in order.
 ///
 /// Nulls count as absent. Inputs that do not fit the schema are refused before the block starts; outputs sent before a failure stay sent.
-pub async fn execute(block: &dyn Block, input: Map, context: &BlockContext, sink: &mpsc::Sender<Emitted>) -> Result<(), BlockError> {
+pub async fn execute(block: &dyn Block, input: Map, context: &BlockContext, sink: &mpsc::Sender<Emitted>) -> Executed {
     let descriptor = block.descriptor();
     let checks = block.checks();
     let mut input: Map = input.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    checks
-        .complete(&mut input)
-        .map_err(|misfit| BlockError::new(descriptor, BlockErrorKind::Input, format!("the input does not fit the schema: {misfit}")))?;
+    if let Err(misfit) = checks.complete(&mut input) {
+        let error = BlockError::new(descriptor, BlockErrorKind::Input, format!("the input does not fit the schema: {misfit}"));
+        return Executed {
+            ended: Err(error),
+            stats: NodeStats::default(),
+        };
+    }
     let mut emitter = Emitter::new(descriptor, &checks, sink);
-    let ended = block.run(input, context, &mut emitter).await;
-    ended.map_err(|failure| BlockError::from_failure(descriptor, failure))
+    let ended = match block.run(input, context, &mut emitter).await {
+        Ok(()) => Ok(Done::Completed),
+        Err(Failure::Wait(wait)) => Ok(Done::Waiting(wait)),
+        Err(failure) => Err(BlockError::from_failure(descriptor, failure)),
+    };
+    Executed { ended, stats: emitter.stats }
 }
 
 /// Runs a block outside a graph and collects its outputs per pin, as direct execution answers them (rest.md §2.1).
 pub async fn collect(block: &dyn Block, input: Map, context: &BlockContext) -> Result<IndexMap<String, Vec<Value>>, BlockError> {
     let (sink, mut outputs) = mpsc::channel(COLLECT_BUFFER);
     let running = async move {
-        let ended = execute(block, input, context, &sink).await;
+        let Executed { ended, .. } = execute(block, input, context, &sink).await;
         drop(sink);
-        ended
+        match ended {
+            Ok(Done::Completed) => Ok(()),
+            Ok(Done::Waiting(wait)) => Err(BlockError::from_failure(block.descriptor(), Failure::Wait(wait))),
+            Err(error) => Err(error),
+        }
     };
     let collecting = async {
         let mut collected: IndexMap<String, Vec<Value>> = IndexMap::new();
@@ -105,7 +133,7 @@ mod tests {
         assert_eq!(run(json!({ "value": "inf" })).await.unwrap(), json!({ "number": [null] }));
         let (sink, mut outputs) = mpsc::channel(1);
         let input = json!({ "value": "inf" }).as_object().cloned().unwrap();
-        execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.unwrap();
+        execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.ended.unwrap();
         let value = outputs.recv().await.unwrap().value;
         assert_eq!(value, PinValue::NonFinite(f64::INFINITY));
         assert_eq!(value.into_json(), Err(NotJson));
@@ -117,6 +145,6 @@ mod tests {
         let (sink, outputs) = mpsc::channel(1);
         drop(outputs);
         let input = json!({ "value": 1 }).as_object().cloned().unwrap();
-        assert!(execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.is_err());
+        assert!(execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.ended.is_err());
     }
 }

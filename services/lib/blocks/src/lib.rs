@@ -17,13 +17,15 @@ mod execute;
 mod immediate;
 mod json;
 mod pattern;
+mod platform;
 mod python;
 mod registry;
 mod template;
 
-pub use block::{Block, BlockContext, BlockError, BlockErrorKind, Failure};
+pub use block::{Block, BlockContext, BlockError, BlockErrorKind, Failure, Wait};
 pub use checks::{Declared, PinChecks};
 pub use emit::{Emitted, Emitter, NotJson, PinValue};
 pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
-pub use execute::{collect, execute};
+pub use execute::{Done, Executed, collect, execute};
+pub use platform::{Agent, Platform};
 pub use registry::Registry;

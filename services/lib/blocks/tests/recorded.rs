@@ -117,12 +117,12 @@ async fn check_reply(block: &Arc<dyn Block>, input: Map<String, Value>, reply: &
 async fn run(block: &Arc<dyn Block>, input: Map<String, Value>) -> (Vec<Emitted>, Result<(), BlockError>) {
     let (sink, mut outputs) = mpsc::channel(1);
     let block = Arc::clone(block);
-    let running = tokio::spawn(async move { execute(block.as_ref(), input, &BlockContext::direct(Uuid::nil()), &sink).await });
+    let running = tokio::spawn(async move { execute(block.as_ref(), input, &BlockContext::direct(Uuid::nil()), &sink).await.ended });
     let mut collected = Vec::new();
     while let Some(output) = outputs.recv().await {
         collected.push(output);
     }
-    (collected, running.await.unwrap())
+    (collected, running.await.unwrap().map(drop))
 }
 
 fn same_output(expected: &Value, got: &PinValue) -> bool {

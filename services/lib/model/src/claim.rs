@@ -25,6 +25,9 @@ pub struct ClaimedRun {
     pub context: ExecutionContext,
     pub stats: StoredStats,
     pub cancel_requested: bool,
+    /// Counts what may let waiting nodes go on: ends of runs that they started, decisions of people.
+    #[serde(default)]
+    pub news: i64,
     /// All node executions so far in the order in which they were added.
     pub node_executions: Vec<NodeExecutionRecord>,
 }
@@ -53,6 +56,9 @@ pub struct RenewOutcome {
     pub alive: bool,
     /// Runs of this owner whose cancel flag is set.
     pub cancelled: Vec<GraphExecId>,
+    /// The runs of this owner that have had news, each with its [`news`](ClaimedRun::news).
+    #[serde(default)]
+    pub news: Vec<(GraphExecId, i64)>,
     /// Every run that this owner holds. One that the executor does not know was claimed by a call whose reply was lost:
     /// it is released.
     #[serde(default)]

@@ -110,6 +110,18 @@ pub struct NodeStats {
     pub extra_steps: i64,
 }
 
+impl NodeStats {
+    /// Adds what a block says it has used. Times and sizes are measured from outside.
+    pub fn add_usage(&mut self, told: &Self) {
+        self.llm_call_count += told.llm_call_count;
+        self.llm_retry_count += told.llm_retry_count;
+        self.input_token_count += told.input_token_count;
+        self.output_token_count += told.output_token_count;
+        self.extra_cost += told.extra_cost;
+        self.extra_steps += told.extra_steps;
+    }
+}
+
 /// A graph execution without its outputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphExecutionMeta {

@@ -15,6 +15,9 @@ pub enum JournalEntry {
         stats: Option<StoredStats>,
         at: Timestamp,
     },
+    /// The run waits for runs that its nodes have started and for nothing else: it stays RUNNING, but nobody works on it until one of them
+    /// has ended. `stats` replaces what is stored.
+    Suspended { stats: StoredStats, at: Timestamp },
     /// A node execution comes into being, INCOMPLETE.
     NodeCreated {
         node_exec_id: NodeExecId,
@@ -52,6 +55,10 @@ pub struct JournalBatch {
     pub epoch: i64,
     /// Position of the first entry; the first entry of a run has position 1.
     pub first_seq: i64,
+    /// The [`news`](crate::ClaimedRun::news) that the executor has looked into. A run that is parked (suspended, or in REVIEW) while there is
+    /// later news goes straight back to the queue.
+    #[serde(default)]
+    pub news_seen: i64,
     pub entries: Vec<JournalEntry>,
 }
 
@@ -59,8 +66,13 @@ pub struct JournalBatch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum AppendOutcome {
-    /// Durable now, or already before (the same range sent twice). `cancel_requested` is the flag in the row.
-    Applied { next_seq: i64, cancel_requested: bool },
+    /// Durable now, or already before (the same range sent twice). `cancel_requested` is the flag in the row, `news` its counter.
+    Applied {
+        next_seq: i64,
+        cancel_requested: bool,
+        #[serde(default)]
+        news: i64,
+    },
     /// There is a gap: the database expects `expected_seq`.
     Retry { expected_seq: i64 },
     /// Another owner has the run, or it is over: stop working on it and write nothing more.

@@ -11,6 +11,7 @@ pub mod graph;
 pub mod ids;
 pub mod journal;
 pub mod message;
+pub mod nested;
 pub mod notification;
 pub mod progress;
 pub mod schedule;
@@ -29,6 +30,7 @@ pub use graph::{Graph, GraphModel, Link, Node, NodeModel};
 pub use ids::{BlockId, GraphExecId, GraphId, LinkId, NodeExecId, NodeId, UserId};
 pub use journal::{AppendOutcome, JournalBatch, JournalEntry};
 pub use message::{CancelMessage, RunMessage};
+pub use nested::{AgentOutcome, AgentRequest, AgentRun};
 pub use status::ExecutionStatus;
 pub use time::Timestamp;
 

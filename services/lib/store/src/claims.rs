@@ -59,13 +59,14 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(|error| self.explain(error))?;
-        let held = sqlx::query("SELECT id, cancel_requested FROM graph_executions WHERE lease_owner = $1 ORDER BY id")
+        let held = sqlx::query("SELECT id, cancel_requested, news FROM graph_executions WHERE lease_owner = $1 ORDER BY id")
             .bind(owner)
             .fetch_all(&self.pool)
             .await?;
         let mut outcome = RenewOutcome {
             alive: done.rows_affected() == 1,
             cancelled: Vec::new(),
+            news: Vec::new(),
             owned: Vec::with_capacity(held.len()),
         };
         for row in &held {
@@ -73,6 +74,10 @@ impl Store {
             outcome.owned.push(id);
             if row.try_get("cancel_requested")? {
                 outcome.cancelled.push(id);
+            }
+            let news: i64 = row.try_get("news")?;
+            if news > 0 {
+                outcome.news.push((id, news));
             }
         }
         Ok(outcome)
@@ -194,7 +199,7 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
          UPDATE graph_executions g SET lease_owner = $1, lease_epoch = g.lease_epoch + 1, claimed_at = clock_timestamp()
          FROM free WHERE g.id = free.id
          RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
-             g.compiled_masks, g.context, g.stats, g.cancel_requested",
+             g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news",
     )
     .bind(owner)
     .bind(order.iter().map(|(candidate, _)| candidate.user_id).collect::<Vec<_>>())
@@ -230,6 +235,7 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun> {
         context: json::<ExecutionContext>(row, "context")?.unwrap_or_default(),
         stats: json(row, "stats")?.unwrap_or_default(),
         cancel_requested: row.try_get("cancel_requested")?,
+        news: row.try_get("news")?,
         node_executions: Vec::new(),
     })
 }

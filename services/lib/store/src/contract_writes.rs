@@ -62,6 +62,7 @@ impl Store {
         lock_unleased(&mut tx, &[graph_exec_id]).await?;
         let changed: Vec<GraphExecId> = sqlx::query_scalar(
             "UPDATE graph_executions SET status = coalesce($2, status), stats = coalesce($3, stats), updated_at = now(),
+                 suspended_at = CASE WHEN $2::text IS NULL THEN suspended_at END,
                  started_at = CASE WHEN $2 = 'RUNNING' THEN coalesce(started_at, now()) ELSE started_at END,
                  ended_at = CASE WHEN $2 IN ('COMPLETED', 'FAILED', 'TERMINATED') THEN now() ELSE ended_at END,
                  progress_xid = pg_current_xact_id()

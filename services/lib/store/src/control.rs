@@ -22,25 +22,14 @@ impl Store {
     /// With a user, a run of somebody else is unknown.
     pub async fn request_cancel(&self, user_id: Option<UserId>, graph_exec_id: GraphExecId) -> Result<Vec<CancelRequest>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let tree: Vec<GraphExecId> = sqlx::query_scalar(
-            "WITH RECURSIVE tree AS (
-                 SELECT id FROM graph_executions WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2)
-                 UNION
-                 SELECT child.id FROM graph_executions child JOIN tree ON child.parent_graph_exec_id = tree.id
-             ) SELECT id FROM tree",
-        )
-        .bind(graph_exec_id)
-        .bind(user_id)
-        .fetch_all(&mut *tx)
-        .await?;
+        let tree = lock_tree(&mut tx, user_id, graph_exec_id).await?;
         if tree.is_empty() {
             return Err(Error::no_execution(graph_exec_id));
         }
-        let rows =
-            sqlx::query("SELECT id, status, lease_owner IS NOT NULL AS held FROM graph_executions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE")
-                .bind(&tree)
-                .fetch_all(&mut *tx)
-                .await?;
+        let rows = sqlx::query("SELECT id, status, lease_owner IS NOT NULL AS held FROM graph_executions WHERE id = ANY($1) ORDER BY id")
+            .bind(&tree)
+            .fetch_all(&mut *tx)
+            .await?;
         let mut requests = Vec::with_capacity(rows.len());
         for row in &rows {
             requests.push(CancelRequest {
@@ -67,6 +56,38 @@ impl Store {
     }
 }
 
+/// Locks a run, all runs below it, and the one above it, which hears of the end. A child comes into being under the lock of its parent
+/// ([`Store::accept_child`]), so once a look finds no further runs there are none.
+async fn lock_tree(connection: &mut PgConnection, user_id: Option<UserId>, root: GraphExecId) -> Result<Vec<GraphExecId>> {
+    let mut locked: Vec<GraphExecId> = Vec::new();
+    loop {
+        let tree: Vec<GraphExecId> = sqlx::query_scalar(
+            "WITH RECURSIVE tree AS (
+                 SELECT id FROM graph_executions WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2)
+                 UNION
+                 SELECT child.id FROM graph_executions child JOIN tree ON child.parent_graph_exec_id = tree.id
+             ) SELECT id FROM tree ORDER BY id",
+        )
+        .bind(root)
+        .bind(user_id)
+        .fetch_all(&mut *connection)
+        .await?;
+        if tree == locked {
+            return Ok(tree);
+        }
+        sqlx::query(
+            "SELECT id FROM graph_executions
+             WHERE id = ANY($1 || ARRAY(SELECT parent_graph_exec_id FROM graph_executions WHERE id = $2 AND parent_graph_exec_id IS NOT NULL))
+             ORDER BY id FOR NO KEY UPDATE",
+        )
+        .bind(&tree)
+        .bind(root)
+        .execute(&mut *connection)
+        .await?;
+        locked = tree;
+    }
+}
+
 /// Ends runs whose rows the caller has locked: nodes that were queued or under way get the same status, the lease goes, parents are
 /// woken. Runs that are over already stay as they are.
 pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], to: ExecutionStatus, error: Option<&str>) -> Result<()> {
@@ -74,7 +95,7 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
         return Ok(());
     }
     let ended: Vec<GraphExecId> = sqlx::query_scalar(
-        "UPDATE graph_executions SET status = $2, lease_owner = NULL, claimed_at = NULL, ended_at = now(), updated_at = now(),
+        "UPDATE graph_executions SET status = $2, lease_owner = NULL, claimed_at = NULL, suspended_at = NULL, ended_at = now(), updated_at = now(),
              progress_xid = pg_current_xact_id(),
              stats = CASE WHEN $3::text IS NULL THEN stats ELSE coalesce(stats, '{}') || jsonb_build_object('error', $3::text) END
          WHERE id = ANY($1) AND status = ANY($4) RETURNING id",
@@ -97,6 +118,9 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
 
 /// Runs that wait for an executor now.
 pub(crate) async fn announce(connection: &mut PgConnection, ids: &[GraphExecId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query("INSERT INTO outbox (graph_exec_id) SELECT * FROM unnest($1::uuid[])")
         .bind(ids)
         .execute(connection)
@@ -109,13 +133,42 @@ pub(crate) async fn wake_parents(connection: &mut PgConnection, ended: &[GraphEx
     if ended.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO outbox (graph_exec_id)
-         SELECT DISTINCT parent.id FROM graph_executions child JOIN graph_executions parent ON parent.id = child.parent_graph_exec_id
-         WHERE child.id = ANY($1) AND parent.ended_at IS NULL",
+    let parents: Vec<GraphExecId> = sqlx::query_scalar(
+        "SELECT id FROM graph_executions
+         WHERE ended_at IS NULL AND id = ANY(ARRAY(
+             SELECT parent_graph_exec_id FROM graph_executions WHERE id = ANY($1) AND parent_graph_exec_id IS NOT NULL))
+         ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(ended)
+    .fetch_all(&mut *connection)
+    .await?;
+    tell_news(connection, &parents).await
+}
+
+/// Raises the news of runs whose rows the caller has locked. Those that are suspended wait for an executor now; an executor that holds one
+/// hears of it with its next write or renewal.
+pub(crate) async fn tell_news(connection: &mut PgConnection, ids: &[GraphExecId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("UPDATE graph_executions SET news = news + 1 WHERE id = ANY($1)")
+        .bind(ids)
+        .execute(&mut *connection)
+        .await?;
+    resume_suspended(connection, ids).await?;
+    Ok(())
+}
+
+/// Back to the queue; the rows are locked. Runs that are not suspended stay as they are.
+pub(crate) async fn resume_suspended(connection: &mut PgConnection, ids: &[GraphExecId]) -> Result<u64> {
+    let resumed = sqlx::query(
+        "WITH back AS (
+             UPDATE graph_executions SET status = 'QUEUED', suspended_at = NULL, updated_at = now(), progress_xid = pg_current_xact_id()
+             WHERE id = ANY($1) AND suspended_at IS NOT NULL RETURNING id)
+         INSERT INTO outbox (graph_exec_id) SELECT id FROM back",
+    )
+    .bind(ids)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(resumed.rows_affected())
 }

@@ -149,6 +149,29 @@ impl Store {
         Ok(outputs_of(&self.io_node_inputs(graph_exec_id, blocks).await?, blocks))
     }
 
+    /// What the output nodes of a run that completed have made of their values: name and formatted value, in the order in which they ended
+    /// (finding 15).
+    pub async fn formatted_outputs(&self, graph_exec_id: GraphExecId, blocks: &IoBlocks) -> Result<Vec<(String, Value)>> {
+        let rows = sqlx::query(
+            "SELECT coalesce(ne.execution_data->>'name', (SELECT i.value#>>'{}' FROM node_inputs i WHERE i.node_exec_id = ne.id AND i.name = 'name' ORDER BY i.seq LIMIT 1),
+                        n.input_default->>'name') AS name, o.value
+             FROM node_executions ne JOIN nodes n ON n.id = ne.node_id JOIN node_outputs o ON o.node_exec_id = ne.id AND o.name = 'output'
+             WHERE ne.graph_exec_id = $1 AND n.block_id = ANY($2) AND ne.status = 'COMPLETED'
+             ORDER BY ne.ended_at, ne.added_seq, o.seq",
+        )
+        .bind(graph_exec_id)
+        .bind(&blocks.output)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .filter_map(|row| match row.try_get::<Option<String>, _>("name") {
+                Ok(Some(name)) => Some(row.try_get("value").map(|value| (name, value)).map_err(Error::from)),
+                Ok(None) => None,
+                Err(error) => Some(Err(error.into())),
+            })
+            .collect()
+    }
+
     /// What the input, output and webhook nodes of a run have received, by queue time.
     async fn io_node_inputs(&self, graph_exec_id: GraphExecId, blocks: &IoBlocks) -> Result<Vec<(BlockId, Map)>> {
         let wanted: Vec<BlockId> = [&blocks.input, &blocks.output, &blocks.webhook].into_iter().flatten().copied().collect();

@@ -85,14 +85,22 @@ impl Store {
     }
 }
 
-/// In id order, as everything that locks several runs does.
+/// In id order, as everything that locks several runs does. Runs that end have news for those that started them, so these are locked with them.
 async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> Result<HashMap<GraphExecId, RunRow>> {
     let ids: Vec<GraphExecId> = batches.iter().map(|batch| batch.graph_exec_id).collect();
+    let ends = |entry: &JournalEntry| matches!(entry, JournalEntry::RunStatus { status, .. } if status.is_terminal());
+    let ending: Vec<GraphExecId> = batches
+        .iter()
+        .filter(|batch| batch.entries.iter().any(ends))
+        .map(|batch| batch.graph_exec_id)
+        .collect();
     let rows = sqlx::query(
-        "SELECT id, status, lease_owner, lease_epoch, journal_seq, cancel_requested FROM graph_executions WHERE id = ANY($1)
+        "SELECT id, status, lease_owner, lease_epoch, journal_seq, cancel_requested, news FROM graph_executions
+         WHERE id = ANY($1 || ARRAY(SELECT parent_graph_exec_id FROM graph_executions WHERE id = ANY($2) AND parent_graph_exec_id IS NOT NULL))
          ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(ids)
+    .bind(ending)
     .fetch_all(connection)
     .await?;
     rows.iter()
@@ -104,6 +112,7 @@ async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> 
                 epoch: row.try_get("lease_epoch")?,
                 journal_seq: row.try_get("journal_seq")?,
                 cancel_requested: row.try_get("cancel_requested")?,
+                news: row.try_get("news")?,
             };
             Ok((run.id, run))
         })
@@ -127,7 +136,9 @@ async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<
         .filter(|(_, change)| change.ended_at.is_some())
         .map(|(id, _)| *id)
         .collect();
-    control::wake_parents(connection, &ended).await
+    control::wake_parents(connection, &ended).await?;
+    let requeued: Vec<GraphExecId> = plan.runs.iter().filter(|(_, change)| change.requeued).map(|(id, _)| *id).collect();
+    control::announce(connection, &requeued).await
 }
 
 async fn insert_nodes(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
@@ -213,18 +224,28 @@ async fn update_runs(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> R
              started_at = coalesce(g.started_at, u.started_at), ended_at = coalesce(g.ended_at, u.ended_at),
              lease_owner = CASE WHEN u.gives_up THEN NULL ELSE g.lease_owner END,
              claimed_at = CASE WHEN u.gives_up THEN NULL ELSE g.claimed_at END,
+             suspended_at = u.suspended_at,
              progress_xid = CASE WHEN u.status IS NULL THEN g.progress_xid ELSE pg_current_xact_id() END
-         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::bool[])
-             AS u(id, journal_seq, status, stats, started_at, ended_at, gives_up)
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::bool[], $8::timestamptz[])
+             AS u(id, journal_seq, status, stats, started_at, ended_at, gives_up, suspended_at)
          WHERE g.id = u.id",
     )
     .bind(runs.keys().copied().collect::<Vec<_>>())
     .bind(runs.values().map(|change| change.journal_seq).collect::<Vec<_>>())
-    .bind(runs.values().map(|change| change.status.map(ExecutionStatus::as_str)).collect::<Vec<_>>())
+    .bind(
+        runs.values()
+            .map(|change| change.stored_status().map(ExecutionStatus::as_str))
+            .collect::<Vec<_>>(),
+    )
     .bind(runs.values().map(|change| change.stats.map(Json)).collect::<Vec<_>>())
     .bind(runs.values().map(|change| change.started_at).collect::<Vec<_>>())
     .bind(runs.values().map(|change| change.ended_at).collect::<Vec<_>>())
     .bind(runs.values().map(|change| change.gives_up_lease()).collect::<Vec<_>>())
+    .bind(
+        runs.values()
+            .map(|change| change.suspended_at.filter(|_| !change.requeued))
+            .collect::<Vec<_>>(),
+    )
     .execute(connection)
     .await?;
     Ok(())
@@ -245,12 +266,12 @@ fn make_batch_storable(batch: &mut JournalBatch) {
                     storable::strip(error);
                 }
             }
+            JournalEntry::Suspended { .. } | JournalEntry::NodeCreated { .. } => {}
             JournalEntry::RunStatus { stats, .. } => {
                 if let Some(error) = stats.as_mut().and_then(|stats| stats.error.as_mut()) {
                     storable::strip(error);
                 }
             }
-            JournalEntry::NodeCreated { .. } => {}
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct RunRow {
     pub epoch: i64,
     pub journal_seq: i64,
     pub cancel_requested: bool,
+    pub news: i64,
 }
 
 /// Rows to write, a struct of what each table gets.
@@ -68,13 +69,25 @@ pub(crate) struct RunChange<'a> {
     pub stats: Option<&'a StoredStats>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// The run waits for runs that it started.
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// The run was parked, but there is news that its executor has not looked into: it is QUEUED again.
+    pub requeued: bool,
 }
 
 impl RunChange<'_> {
-    /// Nobody works on a run that is over or waits for a person.
+    /// Nobody works on a run that is over, waits for a person or waits for other runs.
     pub fn gives_up_lease(&self) -> bool {
-        self.status
-            .is_some_and(|status| status.is_terminal() || status == ExecutionStatus::Review)
+        self.is_parked() || self.status.is_some_and(ExecutionStatus::is_terminal)
+    }
+
+    fn is_parked(&self) -> bool {
+        self.suspended_at.is_some() || self.status == Some(ExecutionStatus::Review)
+    }
+
+    /// The status that the row gets; none when it stays.
+    pub fn stored_status(&self) -> Option<ExecutionStatus> {
+        if self.requeued { Some(ExecutionStatus::Queued) } else { self.status }
     }
 }
 
@@ -108,6 +121,7 @@ impl<'a> JournalPlan<'a> {
         change.journal_seq = run.journal_seq;
         if change.gives_up_lease() {
             run.owner = None;
+            change.requeued = change.is_parked() && run.news > batch.news_seen;
         }
         Ok(applied(run))
     }
@@ -115,6 +129,15 @@ impl<'a> JournalPlan<'a> {
     fn entry(&mut self, run: &mut RunRow, seq: i64, entry: &'a JournalEntry) -> Result<()> {
         match entry {
             JournalEntry::RunStatus { status, stats, at } => self.run_status(run, *status, stats.as_ref(), *at),
+            JournalEntry::Suspended { stats, at } => {
+                if run.status != ExecutionStatus::Running {
+                    return Err(Error::Illegal(format!("the run is {} and cannot be suspended", run.status)));
+                }
+                let change = self.runs.entry(run.id).or_default();
+                change.stats = Some(stats);
+                change.suspended_at = Some(at.into_inner());
+                Ok(())
+            }
             JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
                 let created = Created {
                     node_id: *node_id,
@@ -228,6 +251,7 @@ fn applied(run: &RunRow) -> AppendOutcome {
     AppendOutcome::Applied {
         next_seq: run.journal_seq + 1,
         cancel_requested: run.cancel_requested,
+        news: run.news,
     }
 }
 
@@ -258,6 +282,7 @@ mod tests {
             epoch: 3,
             journal_seq,
             cancel_requested: false,
+            news: 0,
         }
     }
 
@@ -266,6 +291,7 @@ mod tests {
             graph_exec_id: RUN,
             epoch: 3,
             first_seq,
+            news_seen: 0,
             entries,
         }
     }
@@ -292,6 +318,7 @@ mod tests {
         AppendOutcome::Applied {
             next_seq,
             cancel_requested: false,
+            news: 0,
         }
     }
 
@@ -330,6 +357,27 @@ mod tests {
             AppendOutcome::Stale
         );
         assert_eq!(JournalPlan::default().add(OWNER, None, &entries).unwrap(), AppendOutcome::Stale);
+    }
+
+    #[test]
+    fn a_run_that_is_parked_while_there_is_news_goes_back_to_the_queue() {
+        let suspended = JournalEntry::Suspended {
+            stats: StoredStats::default(),
+            at: Timestamp::now(),
+        };
+        for (entry, news, requeued) in [
+            (suspended.clone(), 0, false),
+            (suspended, 2, true),
+            (run_status(ExecutionStatus::Review), 2, true),
+            (run_status(Completed), 2, false),
+        ] {
+            let batch = batch(5, vec![entry]);
+            let mut run = row(Running, 4);
+            run.news = news;
+            let mut plan = JournalPlan::default();
+            plan.add(OWNER, Some(&mut run), &batch).unwrap();
+            assert_eq!((plan.runs[&RUN].requeued, run.owner), (requeued, None), "{batch:?}");
+        }
     }
 
     #[test]

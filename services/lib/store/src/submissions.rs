@@ -4,9 +4,10 @@ use indexmap::IndexMap;
 use model::{CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, UserId};
 use serde_json::Value;
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use crate::execution_rows::{META, meta};
+use crate::execution_rows::{META, json, meta};
 use crate::{Error, Result, Store, storable};
 
 /// A validated run that is to be accepted.
@@ -76,10 +77,67 @@ impl Store {
         Err(Error::no_execution(run.id))
     }
 
+    /// As [`Store::accept_run`], for a run that a node of another run starts: under the lock of that run, so that a cancellation of the tree
+    /// sees every run of it, and only while the run that asks is held under `epoch` and not being cancelled.
+    pub async fn accept_child(&self, run: NewRun, parent: GraphExecId, epoch: i64) -> Result<Accepted> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let held = sqlx::query("SELECT 1 FROM graph_executions WHERE id = $1 AND lease_epoch = $2 AND lease_owner IS NOT NULL AND NOT cancel_requested FOR NO KEY UPDATE")
+            .bind(parent)
+            .bind(epoch)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if held.is_none() {
+            return Err(Error::Illegal(format!(
+                "execution {parent}, which asks for another run, is over or in other hands"
+            )));
+        }
+        let created = insert_run(&mut tx, &run).await?;
+        tx.commit().await?;
+        match (created, &run.idempotency_key) {
+            (Some(execution), _) => Ok(Accepted { execution, created: true }),
+            (None, Some(key)) => {
+                let execution = self.find_by_idempotency_key(key).await?.ok_or_else(|| Error::no_execution(run.id))?;
+                Ok(Accepted { execution, created: false })
+            }
+            (None, None) => Err(Error::no_execution(run.id)),
+        }
+    }
+
     async fn insert_run(&self, run: &NewRun) -> Result<Option<GraphExecutionMeta>> {
-        let pins = StartingPins::of(&run.starting_nodes);
-        let query = format!(
-            "WITH run AS (
+        let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
+        insert_run(&mut connection, run).await
+    }
+
+    /// Whose run it is, and what it knows about its surroundings.
+    pub async fn run_context(&self, graph_exec_id: GraphExecId) -> Result<Option<(UserId, ExecutionContext)>> {
+        let row = sqlx::query("SELECT user_id, context FROM graph_executions WHERE id = $1")
+            .bind(graph_exec_id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        row.map(|row| Ok((row.try_get("user_id")?, json(&row, "context")?.unwrap_or_default())))
+            .transpose()
+    }
+
+    /// How many runs are above a run.
+    pub async fn depth(&self, graph_exec_id: GraphExecId) -> Result<i64> {
+        Ok(sqlx::query_scalar(
+            "WITH RECURSIVE above AS (
+                 SELECT parent_graph_exec_id AS id FROM graph_executions WHERE id = $1
+                 UNION ALL
+                 SELECT g.parent_graph_exec_id FROM graph_executions g JOIN above ON g.id = above.id
+             ) SELECT count(*) FROM above WHERE id IS NOT NULL",
+        )
+        .bind(graph_exec_id)
+        .fetch_one(&self.pool)
+        .await?)
+    }
+}
+
+async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Option<GraphExecutionMeta>> {
+    let pins = StartingPins::of(&run.starting_nodes);
+    let query = format!(
+        "WITH run AS (
                  INSERT INTO graph_executions (id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks,
                      compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key)
                  VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -97,33 +155,31 @@ impl Store {
                  INSERT INTO outbox (graph_exec_id) SELECT run.id FROM run WHERE $20
              )
              SELECT {META} FROM run"
-        );
-        let row = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(run.id)
-            .bind(run.user_id)
-            .bind(run.graph_id)
-            .bind(run.graph_version)
-            .bind(Json(storable(&run.inputs)))
-            .bind(Json(&run.credential_inputs))
-            .bind(Json(storable_masks(&run.nodes_input_masks)))
-            .bind(Json(storable_masks(&run.compiled_masks)))
-            .bind(run.preset_id)
-            .bind(Json(&run.context))
-            .bind(run.parent)
-            .bind(&run.idempotency_key)
-            .bind(run.starting_nodes.iter().map(|node| node.node_exec_id).collect::<Vec<_>>())
-            .bind(run.starting_nodes.iter().map(|node| node.node_id).collect::<Vec<_>>())
-            .bind(i64::try_from(run.starting_nodes.len()).unwrap_or(i64::MAX))
-            .bind(pins.node_exec_ids)
-            .bind(pins.names)
-            .bind(pins.values)
-            .bind(pins.count)
-            .bind(run.queued)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        row.as_ref().map(meta).transpose()
-    }
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(run.id)
+        .bind(run.user_id)
+        .bind(run.graph_id)
+        .bind(run.graph_version)
+        .bind(Json(storable(&run.inputs)))
+        .bind(Json(&run.credential_inputs))
+        .bind(Json(storable_masks(&run.nodes_input_masks)))
+        .bind(Json(storable_masks(&run.compiled_masks)))
+        .bind(run.preset_id)
+        .bind(Json(&run.context))
+        .bind(run.parent)
+        .bind(&run.idempotency_key)
+        .bind(run.starting_nodes.iter().map(|node| node.node_exec_id).collect::<Vec<_>>())
+        .bind(run.starting_nodes.iter().map(|node| node.node_id).collect::<Vec<_>>())
+        .bind(i64::try_from(run.starting_nodes.len()).unwrap_or(i64::MAX))
+        .bind(pins.node_exec_ids)
+        .bind(pins.names)
+        .bind(pins.values)
+        .bind(pins.count)
+        .bind(run.queued)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(meta).transpose()
 }
 
 /// The input rows of the starting nodes as columns.

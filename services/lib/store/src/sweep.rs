@@ -24,6 +24,8 @@ pub struct Swept {
     pub cancelled: u64,
     /// Waiting runs that are announced again.
     pub woken: u64,
+    /// Suspended runs whose children are all over, although nobody woke them.
+    pub resumed: u64,
 }
 
 impl Store {
@@ -70,6 +72,7 @@ impl Store {
         ids.extend(orphans(&mut tx).await?);
         let mut swept = give_back(&mut tx, &mut ids).await?;
         swept.leases = u64::try_from(expired.len()).unwrap_or(u64::MAX);
+        swept.resumed = resume_forgotten(&mut tx).await?;
         swept.woken = wake_again(&mut tx).await?;
         tx.commit().await?;
         Ok(swept)
@@ -127,6 +130,18 @@ async fn give_back(connection: &mut PgConnection, ids: &mut Vec<GraphExecId>) ->
         cancelled: u64::try_from(cancelled.len()).unwrap_or(u64::MAX),
         ..Swept::default()
     })
+}
+
+/// The transaction that ends the last child wakes its parent, so this finds nothing unless rows were changed by hand.
+async fn resume_forgotten(connection: &mut PgConnection) -> Result<u64> {
+    let forgotten: Vec<GraphExecId> = sqlx::query_scalar(
+        "SELECT id FROM graph_executions g WHERE suspended_at IS NOT NULL
+             AND NOT EXISTS (SELECT FROM graph_executions child WHERE child.parent_graph_exec_id = g.id AND child.ended_at IS NULL)
+         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    control::resume_suspended(connection, &forgotten).await
 }
 
 async fn wake_again(connection: &mut PgConnection) -> Result<u64> {

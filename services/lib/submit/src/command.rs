@@ -33,6 +33,6 @@ pub enum Origin {
     Schedule,
     /// A GraphExecution object.
     Resource,
-    /// A node of another run: the graph needs not be in the user's library.
-    Agent { parent: GraphExecId },
+    /// A node of another run, which its executor holds under `epoch`: the graph needs not be in the user's library.
+    Agent { parent: GraphExecId, epoch: i64 },
 }

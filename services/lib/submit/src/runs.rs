@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter, masks};
 
+/// Runs above a run, at most.
+const MAX_NESTING: i64 = 16;
+
 impl Submitter {
     /// Accepts a run: when this returns it is durable, and it will be run. QUEUED, or in any later state when the idempotency key had been
     /// used before.
@@ -26,8 +29,15 @@ impl Submitter {
         {
             return own(Accepted { execution, created: false }, command.user_id);
         }
+        if let Origin::Agent { parent, .. } = command.origin {
+            self.check_depth(parent).await?;
+        }
         let run = self.prepare(&command).await?;
-        let accepted = self.store.accept_run(run).await.map_err(|error| match error.constraint() {
+        let accepted = match command.origin {
+            Origin::Agent { parent, epoch } => self.store.accept_child(run, parent, epoch).await,
+            Origin::User | Origin::Schedule | Origin::Resource => self.store.accept_run(run).await,
+        };
+        let accepted = accepted.map_err(|error| match error.constraint() {
             Some("graph_executions_user_id_fkey") => SubmitError::Invalid(format!("{} is no user of this platform", command.user_id)),
             _ => SubmitError::Store(error),
         })?;
@@ -80,6 +90,16 @@ impl Submitter {
                 .collect(),
             queued: true,
         })
+    }
+
+    /// An agent that runs itself, directly or through others, comes to an end here.
+    async fn check_depth(&self, parent: GraphExecId) -> Result<(), SubmitError> {
+        if self.store.depth(parent).await? < MAX_NESTING {
+            return Ok(());
+        }
+        Err(SubmitError::Invalid(format!(
+            "agents run inside agents at most {MAX_NESTING} deep: does this one run itself?"
+        )))
     }
 
     async fn resolve_version(&self, graph_id: GraphId, version: Option<i32>) -> Result<i32, SubmitError> {
@@ -139,7 +159,7 @@ fn own(accepted: Accepted, user_id: UserId) -> Result<Accepted, SubmitError> {
 
 fn parent(origin: Origin) -> Option<GraphExecId> {
     match origin {
-        Origin::Agent { parent } => Some(parent),
+        Origin::Agent { parent, .. } => Some(parent),
         Origin::User | Origin::Schedule | Origin::Resource => None,
     }
 }

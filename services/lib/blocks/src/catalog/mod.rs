@@ -1,5 +1,6 @@
 //! Every block, one file each, in folders by theme.
 
+mod agent;
 mod basic;
 mod data;
 mod io;
@@ -13,5 +14,5 @@ use crate::block::Block;
 
 /// All blocks of this build, in the order in which they are listed.
 pub(crate) fn all() -> Vec<Arc<dyn Block>> {
-    [basic::all(), io::all(), text::all(), data::all(), logic::all(), time::all()].concat()
+    [agent::all(), basic::all(), io::all(), text::all(), data::all(), logic::all(), time::all()].concat()
 }

@@ -46,6 +46,8 @@ pub struct Run {
     nodes: Vec<NodeState>,
     ready: VecDeque<ExecIndex>,
     in_flight: usize,
+    /// Executions that wait for runs which they have started.
+    waiting: Vec<ExecIndex>,
     /// Executions of output nodes by queue time.
     outputs: Vec<ExecIndex>,
     cancelled: bool,
@@ -92,6 +94,8 @@ pub enum NodeResult {
     Terminated,
     /// Parked until a person decides; the run ends in REVIEW when nothing else is left.
     Review,
+    /// Waits for a run that it has started: it stays RUNNING, and is started again when there is news.
+    Waiting,
 }
 
 /// An output that was not taken.
@@ -202,6 +206,7 @@ impl Run {
         let Some(index) = self.running(node_exec_id) else { return };
         let status = match result {
             NodeResult::Completed => ExecutionStatus::Completed,
+            NodeResult::Waiting => return self.wait(index),
             NodeResult::Terminated => ExecutionStatus::Terminated,
             NodeResult::Review => ExecutionStatus::Review,
             NodeResult::Failed { error } => {
@@ -212,6 +217,19 @@ impl Run {
             }
         };
         self.close(index, status, stats, at);
+    }
+
+    fn wait(&mut self, index: ExecIndex) {
+        if let Some(exec) = self.execs.get_mut(index) {
+            exec.in_flight = false;
+            self.in_flight = self.in_flight.saturating_sub(1);
+            self.waiting.push(index);
+        }
+    }
+
+    /// There is news: the waiting node executions are ready again, to see whether it concerns them.
+    pub fn recheck(&mut self) {
+        self.ready.extend(self.waiting.drain(..));
     }
 
     /// Stops the run: nothing more is started or routed. What is in flight still has to be finished.
@@ -241,8 +259,14 @@ impl Run {
     }
 
     /// Closes the run: what still waits or runs takes the final status. Failed nodes do not fail the run (internals §2.8 step 6).
+    ///
+    /// A run with nodes that wait for other runs is suspended instead and stays RUNNING.
     pub fn end(&mut self, at: Timestamp) -> ExecutionStatus {
         if self.status.is_terminal() {
+            return self.status;
+        }
+        if !self.waiting.is_empty() && !self.is_stopping() {
+            self.suspend(at);
             return self.status;
         }
         let in_review = || self.execs.iter().any(|exec| exec.status == ExecutionStatus::Review);
@@ -272,12 +296,22 @@ impl Run {
         }
         self.ready.clear();
         self.in_flight = 0;
-        if let Some(begun_at) = self.begun_at.take() {
-            self.stats.walltime += at.seconds_since(begun_at).max(0.0);
-        }
+        self.add_walltime(at);
         self.stats.error.clone_from(&self.failure);
         self.set_status(status, Some(self.stats.clone()), at);
         status
+    }
+
+    fn suspend(&mut self, at: Timestamp) {
+        self.add_walltime(at);
+        let stats = self.stats.clone();
+        self.journal.push(JournalEntry::Suspended { stats, at });
+    }
+
+    fn add_walltime(&mut self, at: Timestamp) {
+        if let Some(begun_at) = self.begun_at.take() {
+            self.stats.walltime += at.seconds_since(begun_at).max(0.0);
+        }
     }
 
     /// The changes since the last call, to be appended at [`Run::next_seq`] as it was before.

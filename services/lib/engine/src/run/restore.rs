@@ -28,6 +28,7 @@ impl Run {
             nodes: plan.nodes().iter().map(|_| NodeState::default()).collect(),
             ready: VecDeque::new(),
             in_flight: 0,
+            waiting: Vec::new(),
             outputs: Vec::new(),
             cancelled: claimed.cancel_requested,
             failure: None,

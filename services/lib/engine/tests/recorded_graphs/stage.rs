@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use blocks::{BlockCatalog, BlockContext, Emitted, Registry, execute};
+use blocks::{BlockCatalog, BlockContext, Done, Emitted, Registry, execute};
 use engine::error::{GraphError, NodeErrors};
 use engine::graph::{Identity, prepare};
 use engine::plan::Plan;
@@ -98,6 +98,7 @@ pub fn submit(stored: &Stored, inputs: &Map, registry: &Registry) -> Result<(Arc
         context: ExecutionContext::default(),
         stats: StoredStats::default(),
         cancel_requested: false,
+        news: 0,
         node_executions,
     };
     Ok((Arc::new(plan), claimed))
@@ -125,16 +126,16 @@ async fn perform(run: &mut Run, start: NodeStart, registry: &Registry) -> NodeRe
     let block = registry.get(start.block_id).unwrap();
     let facts = run.facts();
     let context = BlockContext {
-        user_id: facts.user_id,
         graph_id: facts.graph_id,
         graph_version: facts.graph_version,
         graph_exec_id: facts.graph_exec_id,
         node_id: start.node_id,
         node_exec_id: start.node_exec_id,
         execution: facts.context.clone(),
+        ..BlockContext::direct(facts.user_id)
     };
     let (sink, mut emitted) = tokio::sync::mpsc::channel(64);
-    let working = async move { execute(&*block, start.input, &context, &sink).await };
+    let working = async move { execute(&*block, start.input, &context, &sink).await.ended };
     let taking = async {
         let mut taken: Vec<Emitted> = Vec::new();
         while let Some(output) = emitted.recv().await {
@@ -151,7 +152,8 @@ async fn perform(run: &mut Run, start: NodeStart, registry: &Registry) -> NodeRe
         }
     }
     match ended {
-        Ok(()) => NodeResult::Completed,
+        Ok(Done::Completed) => NodeResult::Completed,
+        Ok(Done::Waiting(_)) => NodeResult::Review,
         Err(error) => NodeResult::Failed { error: error.to_string() },
     }
 }

@@ -7,9 +7,9 @@ use model::notification::{
 };
 use model::user::{UsageTransactionMetadata, User};
 use model::{
-    AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionStatus, Graph, GraphExecId, GraphExecution, GraphExecutionMeta,
-    GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel,
-    NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionStatus, Graph, GraphExecId, GraphExecution,
+    GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult, NodeId,
+    NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -116,6 +116,9 @@ crate::service! {
 
         /// One outcome per batch, in order. Safe to repeat: a range that is already there answers Applied.
         async fn append_journal(owner: Uuid, batches: Vec<JournalBatch>) -> Vec<AppendOutcome>, idempotent;
+
+        /// Starts the run of a nested agent, once per node execution, and tells what it has come to.
+        async fn run_agent(request: AgentRequest) -> AgentRun, idempotent;
 
         async fn renew_lease(owner: Uuid) -> RenewOutcome, idempotent;
 

@@ -1,11 +1,10 @@
-use model::{AppendOutcome, ExecutionStatus, StoredStats, Timestamp};
-use model::{JournalEntry, NodeStats};
+use model::{AppendOutcome, ClaimedRun, ExecutionStatus, JournalEntry, NodeStats, StoredStats, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::world::{World, applied, batch, created, input, io_blocks, map, node_status, output, run_status};
 
-use ExecutionStatus::{Completed, Failed, Queued, Running};
+use ExecutionStatus::{Completed, Failed, Queued, Running, Terminated};
 
 #[tokio::test]
 async fn a_run_from_begin_to_end_reads_as_it_was_written() {
@@ -221,23 +220,72 @@ async fn the_flag_of_a_cancelled_run_comes_with_the_answer() {
         outcome,
         AppendOutcome::Applied {
             next_seq: 2,
-            cancel_requested: true
+            cancel_requested: true,
+            news: 0
         }
     );
 }
 
-#[tokio::test]
-async fn the_end_of_a_child_wakes_its_parent() {
-    let world = World::new().await;
+fn suspended() -> JournalEntry {
+    JournalEntry::Suspended {
+        stats: StoredStats::default(),
+        at: Timestamp::now(),
+    }
+}
+
+/// A run that is held, and a run that it has started, claimed as well.
+async fn parent_and_child(world: &World, owner: Uuid) -> (ClaimedRun, ClaimedRun) {
     let graph = world.user_with_graph().await;
-    let owner = Uuid::new_v4();
     let parent = world.claimed_run(graph, owner).await;
+    assert_eq!(world.append(owner, &parent, 1, vec![run_status(Running)]).await, applied(2));
     let mut new_run = graph.new_run();
     new_run.parent = Some(parent.graph_exec_id);
-    world.store.accept_run(new_run).await.unwrap();
+    world.store.accept_child(new_run, parent.graph_exec_id, parent.epoch).await.unwrap();
     let child = world.claim(owner, 1).await.pop().unwrap();
     world.sql("DELETE FROM outbox").await;
+    (parent, child)
+}
+
+#[tokio::test]
+async fn the_end_of_a_child_wakes_its_suspended_parent() {
+    let world = World::new().await;
+    let owner = Uuid::new_v4();
+    let (parent, child) = parent_and_child(&world, owner).await;
+    assert_eq!(world.append(owner, &parent, 2, vec![suspended()]).await, applied(3));
+    assert_eq!(world.store.get_status(parent.graph_exec_id).await.unwrap(), Some(Running));
+    assert!(world.claim(owner, 5).await.is_empty(), "nobody is to work on a suspended run");
+    assert_eq!(world.store.sweep().await.unwrap().resumed, 0);
     world.append(owner, &child, 1, vec![run_status(Running), run_status(Completed)]).await;
     let taken = world.store.take_outbox().await.unwrap().unwrap();
     assert_eq!(taken.messages[0].graph_exec_id, parent.graph_exec_id);
+    drop(taken);
+    let again = world.claim(owner, 5).await.pop().unwrap();
+    assert_eq!((again.graph_exec_id, again.news, again.next_seq), (parent.graph_exec_id, 1, 3));
+}
+
+#[tokio::test]
+async fn a_parent_that_is_suspended_after_its_child_has_ended_goes_straight_back_to_the_queue() {
+    let world = World::new().await;
+    let owner = Uuid::new_v4();
+    let (parent, child) = parent_and_child(&world, owner).await;
+    world.append(owner, &child, 1, vec![run_status(Running), run_status(Completed)]).await;
+    assert_eq!(world.store.renew_lease(owner).await.unwrap().news, [(parent.graph_exec_id, 1)]);
+    let outcome = world.append(owner, &parent, 2, vec![suspended()]).await;
+    assert!(matches!(outcome, AppendOutcome::Applied { news: 1, .. }), "{outcome:?}");
+    assert_eq!(world.claim(owner, 5).await.pop().unwrap().graph_exec_id, parent.graph_exec_id);
+}
+
+#[tokio::test]
+async fn cancelling_a_suspended_run_ends_it_with_its_children_and_lets_no_further_child_begin() {
+    let world = World::new().await;
+    let owner = Uuid::new_v4();
+    let (parent, child) = parent_and_child(&world, owner).await;
+    let mut late = world.user_with_graph().await.new_run();
+    late.parent = Some(parent.graph_exec_id);
+    world.append(owner, &parent, 2, vec![suspended()]).await;
+    world.store.request_cancel(None, parent.graph_exec_id).await.unwrap();
+    assert_eq!(world.store.get_status(parent.graph_exec_id).await.unwrap(), Some(Terminated));
+    let outcome = world.append(owner, &child, 1, vec![run_status(Running)]).await;
+    assert!(matches!(outcome, AppendOutcome::Applied { cancel_requested: true, .. }), "{outcome:?}");
+    assert!(world.store.accept_child(late, parent.graph_exec_id, parent.epoch).await.is_err());
 }

@@ -132,6 +132,7 @@ pub fn batch(run: &ClaimedRun, first_seq: i64, entries: Vec<JournalEntry>) -> Jo
         graph_exec_id: run.graph_exec_id,
         epoch: run.epoch,
         first_seq,
+        news_seen: run.news,
         entries,
     }
 }
@@ -184,6 +185,7 @@ pub fn applied(next_seq: i64) -> AppendOutcome {
     AppendOutcome::Applied {
         next_seq,
         cancel_requested: false,
+        news: 0,
     }
 }
 

@@ -40,6 +40,7 @@ impl Ledger {
                     self.run.started_at.get_or_insert(at);
                 }
             }
+            JournalEntry::Suspended { stats, .. } => self.run.stats = stats,
             JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
                 self.positions.insert(node_exec_id, self.run.node_executions.len());
                 self.run.node_executions.push(NodeExecutionRecord {

@@ -144,6 +144,7 @@ impl World {
             context: ExecutionContext::default(),
             stats: StoredStats::default(),
             cancel_requested: false,
+            news: 0,
             node_executions: node_executions.collect(),
             inputs,
         })

@@ -1,0 +1,57 @@
+//! What blocks of a run ask the platform for, carried to the database manager.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use blocks::{Agent, BlockContext, Failure, Platform};
+use model::{AgentRequest, AgentRun};
+use rpc::RpcError;
+use runtime::retry::Backoff;
+
+use crate::ledger::Ledger;
+
+/// The platform as the nodes of one claimed run see it.
+pub struct RunPlatform {
+    pub ledger: Arc<dyn Ledger>,
+    /// Fencing token of the claim.
+    pub epoch: i64,
+}
+
+impl fmt::Debug for RunPlatform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RunPlatform").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Platform for RunPlatform {
+    async fn run_agent(&self, context: &BlockContext, agent: Agent) -> Result<AgentRun, Failure> {
+        let request = AgentRequest {
+            graph_exec_id: context.graph_exec_id,
+            epoch: self.epoch,
+            node_exec_id: context.node_exec_id,
+            graph_id: agent.graph_id,
+            graph_version: agent.graph_version,
+            inputs: agent.inputs,
+            nodes_input_masks: agent.masks,
+        };
+        answered(|| self.ledger.run_agent(request.clone())).await
+    }
+}
+
+/// Asks until somebody answers: every question has its effect once. A refusal is the block's failure.
+async fn answered<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.is_transient() => tokio::time::sleep(backoff.next_delay()).await,
+            Err(error) => return Err(Failure::raised(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the platform does for a block of a run, beyond running it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use model::{AgentRun, GraphId, Map, NodeInputMasks};
+
+use crate::block::{BlockContext, Failure};
+
+/// The services behind a run. Every call is made on behalf of one node execution and may be repeated: it has its effect once.
+#[async_trait]
+pub trait Platform: fmt::Debug + Send + Sync {
+    /// Starts the run of another agent and tells what it has come to. While it is going the block ends with [`Failure::Wait`]; it is run
+    /// again, and asks again, when there is news.
+    async fn run_agent(&self, context: &BlockContext, agent: Agent) -> Result<AgentRun, Failure>;
+}
+
+/// Another agent, and what it is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    pub graph_id: GraphId,
+    pub graph_version: i32,
+    pub inputs: Map,
+    /// Values that override inputs of its nodes.
+    pub masks: NodeInputMasks,
+}
+
+/// Outside a run there is nothing to ask.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+#[async_trait]
+impl Platform for Nowhere {
+    async fn run_agent(&self, _context: &BlockContext, _agent: Agent) -> Result<AgentRun, Failure> {
+        Err(Failure::raised("an agent can be run by a node of a run only, not directly"))
+    }
+}
