@@ -1,12 +1,16 @@
 //! What is counted. No labels of users, graphs or runs.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use runtime::Metrics;
 
 #[derive(Clone)]
 pub struct Instruments {
     pub relayed: Counter,
+    pub outbox_lag: Gauge<f64, AtomicU64>,
     pub leases_expired: Counter,
     pub runs_requeued: Counter,
     pub runs_claimed: Counter,
@@ -18,6 +22,11 @@ impl Instruments {
     pub fn new(metrics: &Metrics) -> Self {
         Self {
             relayed: metrics.counter("database_manager_outbox_relayed", "Wake-ups that RabbitMQ has confirmed"),
+            outbox_lag: metrics.register(
+                "database_manager_outbox_lag_seconds",
+                "Age of the oldest wake-up that RabbitMQ has not confirmed",
+                Gauge::<f64, AtomicU64>::default(),
+            ),
             leases_expired: metrics.counter("database_manager_leases_expired", "Executors that stopped renewing their lease"),
             runs_requeued: metrics.counter("database_manager_runs_requeued", "Runs taken from executors that were gone"),
             runs_claimed: metrics.counter("database_manager_runs_claimed", "Runs given to executors"),

@@ -170,6 +170,7 @@ impl DatabaseManager for Manager {
             },
             parent: parent_graph_exec_id,
             idempotency_key: None,
+            traceparent: None,
             starting_nodes: starting_nodes_input.into_iter().map(starting).collect(),
             queued: false,
         };

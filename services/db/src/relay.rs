@@ -47,6 +47,7 @@ impl Relay {
             };
             let pause = match drained {
                 Ok(()) => {
+                    self.show_lag().await;
                     backoff.reset();
                     LOOK_EVERY
                 }
@@ -66,6 +67,13 @@ impl Relay {
         ear.abort();
     }
 
+    /// What is left after a look is what other relays hold, or what the broker did not confirm.
+    async fn show_lag(&self) {
+        if let Ok(seconds) = self.store.outbox_lag().await {
+            self.instruments.outbox_lag.set(seconds);
+        }
+    }
+
     /// Until the outbox is empty.
     async fn drain(&self) -> Result<(), RelayError> {
         while let Some(batch) = self.store.take_outbox().await? {
@@ -75,7 +83,10 @@ impl Relay {
     }
 
     async fn relay(&self, batch: OutboxBatch) -> Result<(), RelayError> {
-        let messages = batch.messages.iter().map(Outgoing::run).collect::<Result<Vec<_>, _>>()?;
+        let runs = batch.messages.iter().zip(&batch.traceparents);
+        let messages: Vec<Outgoing> = runs
+            .map(|(message, trace)| Ok(Outgoing::run(message)?.traced(trace.clone())))
+            .collect::<Result<_, Error>>()?;
         let results = tokio::time::timeout(PUBLISH_WITHIN, self.publisher.publish_all(&messages)).await;
         let results = results.map_err(|_| Error::Timeout)?;
         let confirmed: Vec<bool> = results.iter().map(Result::is_ok).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bus::amqp::{Consumed, Source, Verdict, run_consumer};
 use model::{CancelMessage, GraphExecId, RunMessage};
 use runtime::health::Check;
-use runtime::{Settings, Shutdown};
+use runtime::{Settings, Shutdown, Trace};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Messages held while there is no free slot: the rest goes to executors that have one.
@@ -18,14 +18,17 @@ pub async fn runs(settings: Settings, bell: Arc<Notify>, vacant: watch::Receiver
         Ok(()) => broker.ok(),
         Err(reason) => broker.fail(reason),
     };
-    let handler = |_: Consumed<RunMessage>| async {
+    let vacant = &vacant;
+    let (bell, shutdown_of_handler) = (&bell, &shutdown);
+    let handler = |consumed: Consumed<RunMessage>| async move {
         let mut vacant = vacant.clone();
+        tracing::debug!(graph_exec_id = %consumed.message.graph_exec_id, trace_id = consumed.trace.map(Trace::id), "a run is announced");
         tokio::select! {
             _ = vacant.wait_for(|vacant| *vacant) => {
                 bell.notify_one();
                 Verdict::Ack
             }
-            () = shutdown.cancelled() => Verdict::Requeue,
+            () = shutdown_of_handler.cancelled() => Verdict::Requeue,
         }
     };
     run_consumer(&settings, Source::Runs, RUNS_HELD, status, shutdown.clone(), handler).await;

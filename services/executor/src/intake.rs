@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use model::{ClaimedRun, GraphExecId};
+use model::{ClaimedRun, GraphExecId, Timestamp};
 use rpc::RpcError;
-use runtime::Shutdown;
 use runtime::health::Check;
 use runtime::retry::Backoff;
+use runtime::{Shutdown, Trace, trace};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::floor::Floor;
@@ -130,8 +131,17 @@ impl Intake {
         for run in runs {
             self.metrics.claimed.inc();
             let control = Control::new(run.news);
+            let (graph_exec_id, for_floor) = (run.graph_exec_id, control.clone());
             let shift = self.shift.clone();
-            floor.add(run.graph_exec_id, control.clone(), async move { shift.work(run, control).await });
+            let trace = run.traceparent.as_deref().and_then(Trace::parse).map(Trace::child);
+            if run.epoch == 1 {
+                self.metrics
+                    .queue_seconds
+                    .observe(Timestamp::now().seconds_since(run.created_at).max(0.0));
+            }
+            let span = tracing::info_span!("run", graph_exec_id = %run.graph_exec_id, trace_id = trace.map(Trace::id));
+            let work = async move { shift.work(run, control).await };
+            floor.add(graph_exec_id, for_floor, trace::within_some(trace, work).instrument(span));
         }
     }
 

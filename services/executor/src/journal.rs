@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::ledger::Ledger;
+use crate::metrics::WorkMetrics;
 use crate::size;
 
 /// Runs that may wait for the writer before their tasks wait for room.
@@ -40,9 +41,17 @@ pub struct Closed;
 
 impl Journal {
     /// Starts the writer. It ends when every `Journal` is gone, or at `abandon`, which gives up what is not written yet.
-    pub fn start(ledger: Arc<dyn Ledger>, owner: Uuid, abandon: Shutdown) -> Self {
+    pub fn start(ledger: Arc<dyn Ledger>, owner: Uuid, metrics: WorkMetrics, abandon: Shutdown) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Writer { ledger, owner, abandon }.run(queue));
+        tokio::spawn(
+            Writer {
+                ledger,
+                owner,
+                metrics,
+                abandon,
+            }
+            .run(queue),
+        );
         Self { requests }
     }
 
@@ -57,6 +66,7 @@ impl Journal {
 struct Writer {
     ledger: Arc<dyn Ledger>,
     owner: Uuid,
+    metrics: WorkMetrics,
     abandon: Shutdown,
 }
 
@@ -65,6 +75,9 @@ impl Writer {
         let mut waiting = Vec::with_capacity(BATCHES_PER_CALL);
         while queue.recv_many(&mut waiting, BATCHES_PER_CALL).await > 0 {
             for call in split_by_size(waiting.drain(..)) {
+                let entries: usize = call.iter().map(|request| request.batch.entries.len()).sum();
+                self.metrics.journal_entries.observe(entries as f64);
+                self.metrics.journal_runs.observe(call.len() as f64);
                 if self.write(call).await.is_err() {
                     return;
                 }

@@ -45,7 +45,7 @@ use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::lease::Terms;
 use crate::ledger::{Ledger, Remote};
-use crate::metrics::ExecutorMetrics;
+use crate::metrics::{ExecutorMetrics, WorkMetrics};
 use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
@@ -93,13 +93,19 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let outbox = tokio::spawn(notice::publish(settings.clone(), notices_queue, farewell.clone()));
 
     let bus = EventBus::start(&settings);
-    let journal = Journal::start(ledger.clone(), owner, farewell.clone());
+    let work_metrics = WorkMetrics::new(&metrics);
+    let journal = Journal::start(ledger.clone(), owner, work_metrics.clone(), farewell.clone());
+    let shift = Shift {
+        deps: Arc::new(deps(&settings, registry.clone(), ledger.clone(), journal, lease, &bus, work_metrics)),
+        plans: Plans::new(ledger.clone(), registry),
+        notices,
+    };
     let intake = Intake {
         ledger: ledger.clone(),
         owner,
         owner_name: host_name(),
         slots: settings.executor.num_graph_workers as usize,
-        shift: Arc::new(shift(&settings, registry, ledger, journal, lease, notices, &bus)),
+        shift: Arc::new(shift),
         clock,
         metrics: ExecutorMetrics::new(&metrics),
         database: health.check("database_manager"),
@@ -117,15 +123,15 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     Ok(())
 }
 
-fn shift(
+fn deps(
     settings: &Settings,
     registry: Arc<Registry>,
     ledger: Arc<dyn Ledger>,
     journal: Journal,
     lease: lease::Lease,
-    notices: mpsc::Sender<model::notification::NotificationEvent>,
     bus: &EventBus,
-) -> Shift {
+    metrics: WorkMetrics,
+) -> Deps {
     let limits = Limits {
         nodes_per_run: settings.executor.max_concurrent_nodes_per_run as usize,
         node_timeout: Duration::from_secs(settings.executor.node_timeout_seconds),
@@ -133,19 +139,15 @@ fn shift(
     };
     let bus = bus.clone();
     let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));
-    let deps = Deps {
-        registry: registry.clone(),
-        ledger: ledger.clone(),
+    Deps {
+        registry,
+        ledger,
         journal,
         tell,
         nodes: Arc::new(Semaphore::new(settings.executor.max_concurrent_nodes as usize)),
         lease,
         limits,
-    };
-    Shift {
-        deps: Arc::new(deps),
-        plans: Plans::new(ledger, registry),
-        notices,
+        metrics,
     }
 }
 

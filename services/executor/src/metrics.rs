@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use axum::Router;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use runtime::{Health, Metrics};
 
 #[derive(Clone)]
@@ -15,7 +15,29 @@ pub struct ExecutorMetrics {
     utilization: Gauge<f64, AtomicU64>,
     pub claimed: Counter,
     pub lost: Counter,
+    /// From the submission of a run to its first claim.
+    pub queue_seconds: Histogram,
     pub run_seconds: Histogram,
+}
+
+/// What the work on all runs adds to.
+#[derive(Clone)]
+pub struct WorkMetrics {
+    pub node_seconds: Histogram,
+    pub journal_entries: Histogram,
+    pub journal_runs: Histogram,
+}
+
+impl WorkMetrics {
+    pub fn new(metrics: &Metrics) -> Self {
+        // 1 to about 16 000.
+        let sizes = || Histogram::new(exponential_buckets(1.0, 2.0, 15));
+        Self {
+            node_seconds: metrics.seconds("execution_manager_node_seconds", "How long a node execution took"),
+            journal_entries: metrics.register("execution_manager_journal_entries", "Journal entries of one append call", sizes()),
+            journal_runs: metrics.register("execution_manager_journal_runs", "Runs that one append call carries entries of", sizes()),
+        }
+    }
 }
 
 impl ExecutorMetrics {
@@ -33,6 +55,7 @@ impl ExecutorMetrics {
                 "execution_manager_lost_runs",
                 "Runs that went to another executor while this one worked on them",
             ),
+            queue_seconds: metrics.seconds("execution_manager_queue_seconds", "From the submission of a run to its first claim"),
             run_seconds: metrics.seconds(
                 "execution_manager_run_seconds",
                 "How long this executor worked on a run until it was over",

@@ -9,6 +9,7 @@ use blocks::{Agent, BlockContext, Failure, Platform};
 use model::{AgentRequest, AgentRun};
 use rpc::RpcError;
 use runtime::retry::Backoff;
+use runtime::{Trace, trace};
 
 use crate::ledger::Ledger;
 
@@ -17,6 +18,7 @@ pub struct RunPlatform {
     pub ledger: Arc<dyn Ledger>,
     /// Fencing token of the claim.
     pub epoch: i64,
+    pub trace: Option<Trace>,
 }
 
 impl fmt::Debug for RunPlatform {
@@ -37,7 +39,7 @@ impl Platform for RunPlatform {
             inputs: agent.inputs,
             nodes_input_masks: agent.masks,
         };
-        answered(|| self.ledger.run_agent(request.clone())).await
+        trace::within_some(self.trace, answered(|| self.ledger.run_agent(request.clone()))).await
     }
 }
 

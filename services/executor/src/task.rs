@@ -22,6 +22,7 @@ use crate::events::{self, Placed, Tell};
 use crate::journal::{self, Journal};
 use crate::lease::Lease;
 use crate::ledger::Ledger;
+use crate::metrics::WorkMetrics;
 use crate::node::{self, Ended, Job, Output};
 use crate::platform::RunPlatform;
 
@@ -45,6 +46,7 @@ pub struct Deps {
     pub nodes: Arc<Semaphore>,
     pub lease: Lease,
     pub limits: Limits,
+    pub metrics: WorkMetrics,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +143,7 @@ impl RunTask {
             platform: Arc::new(RunPlatform {
                 ledger: deps.ledger.clone(),
                 epoch: run.facts().epoch,
+                trace: runtime::trace::current(),
             }),
             news_seen,
             news: control.news.subscribe(),
@@ -339,6 +342,7 @@ impl RunTask {
         match joined {
             Ok(ended) => {
                 if self.in_flight.remove(&ended.node_exec_id).is_some() {
+                    self.deps.metrics.node_seconds.observe(ended.stats.walltime);
                     self.run.add_cputime(ended.stats.cputime);
                     self.run.finish(ended.node_exec_id, ended.result, ended.stats, Timestamp::now());
                 }

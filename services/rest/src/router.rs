@@ -60,6 +60,7 @@ pub fn router(state: AppState, cors: CorsLayer, probes: Router, metrics: HttpMet
         }))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
     operations()
+        .route_layer(axum::middleware::from_fn(runtime::trace::begin_or_continue))
         .route_layer(axum::middleware::from_fn_with_state(metrics, metrics::measure))
         .with_state(state)
         .merge(probes)

@@ -18,7 +18,7 @@ use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::lease::{self, LeaseClock, Terms};
 use crate::ledger::Ledger;
-use crate::metrics::ExecutorMetrics;
+use crate::metrics::{ExecutorMetrics, WorkMetrics};
 use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
@@ -62,7 +62,8 @@ impl World {
         let seen = Arc::new(Seen::default());
         let registry = blocks::registry(&seen, &ledger);
         let abandon = Shutdown::new();
-        let journal = Journal::start(ledger.clone(), Uuid::nil(), abandon.clone());
+        let metrics = WorkMetrics::new(&Metrics::new());
+        let journal = Journal::start(ledger.clone(), Uuid::nil(), metrics.clone(), abandon.clone());
         let (told, events) = mpsc::channel(1024);
         let tell: Tell = Arc::new(move |placed| told.try_send(placed).unwrap());
         let (notices_sender, notices) = mpsc::channel(16);
@@ -76,6 +77,7 @@ impl World {
             nodes: Arc::new(Semaphore::new(16)),
             lease,
             limits,
+            metrics,
         };
         let plans = Plans::new(ledger.clone(), registry);
         let shift = Arc::new(Shift {
@@ -124,6 +126,7 @@ impl World {
             stats: StoredStats::default(),
             cancel_requested: false,
             news: 0,
+            traceparent: None,
             node_executions: vec![record(
                 Uuid::now_v7(),
                 nodes[0].id,

@@ -73,6 +73,27 @@ impl World {
     }
 }
 
+#[tokio::test]
+async fn a_message_carries_its_trace() {
+    let world = World::new().await;
+    let trace = runtime::Trace::begin();
+    let message = Outgoing::run(&run_message()).unwrap().traced(Some(trace.to_string()));
+    world.publisher().publish(&message).await.unwrap();
+    let (sender, mut received) = mpsc::channel(1);
+    let (settings, shutdown) = (world.settings.clone(), world.shutdown.clone());
+    tokio::spawn(async move {
+        let handler = |consumed: bus::amqp::Consumed<RunMessage>| {
+            let sender = sender.clone();
+            async move {
+                sender.send(consumed.trace).await.unwrap();
+                Verdict::Ack
+            }
+        };
+        run_consumer(&settings, Source::Runs, 1, |_| (), shutdown, handler).await;
+    });
+    assert_eq!(soon(&mut received).await, Some(trace));
+}
+
 fn run_message() -> RunMessage {
     RunMessage {
         user_id: Uuid::new_v4(),

@@ -28,6 +28,9 @@ pub struct ClaimedRun {
     /// Counts what may let waiting nodes go on: ends of runs that they started, decisions of people.
     #[serde(default)]
     pub news: i64,
+    /// W3C `traceparent` of the call that submitted the run.
+    #[serde(default)]
+    pub traceparent: Option<String>,
     /// All node executions so far in the order in which they were added.
     pub node_executions: Vec<NodeExecutionRecord>,
 }

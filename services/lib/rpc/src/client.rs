@@ -82,7 +82,10 @@ impl Client {
 
     async fn attempt<T: DeserializeOwned>(&self, method: &str, body: axum::body::Bytes) -> Result<T, RpcError> {
         let url = format!("{}/{method}", self.base_url);
-        let request = self.http.post(&url).header(header::CONTENT_TYPE, "application/json").body(body);
+        let mut request = self.http.post(&url).header(header::CONTENT_TYPE, "application/json").body(body);
+        if let Some(trace) = runtime::trace::current() {
+            request = request.header(runtime::trace::HEADER, trace.to_string());
+        }
         let response = request.send().await.map_err(|error| self.lost(&error))?;
         let status = response.status();
         let body = response.bytes().await.map_err(|error| self.lost(&error))?;

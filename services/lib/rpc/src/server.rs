@@ -4,7 +4,7 @@ use std::future::Future;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -52,6 +52,7 @@ impl Server {
             .with_state(self.health.clone())
             .merge(self.health.router());
         self.methods
+            .route_layer(from_fn(runtime::trace::go_on))
             .route_layer(from_fn_with_state(self.token, require_token))
             // A panic answers like any other failure, and the connection stays usable.
             .layer(CatchPanicLayer::custom(panicked))

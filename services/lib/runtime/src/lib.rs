@@ -11,9 +11,11 @@ pub mod serve;
 pub mod settings;
 mod shutdown;
 mod telemetry;
+pub mod trace;
 
 pub use health::Health;
 pub use launch::{BoxError, install_tls_provider, main};
 pub use metrics::Metrics;
 pub use settings::{ConfigError, Secret, Service, Settings};
 pub use shutdown::Shutdown;
+pub use trace::Trace;

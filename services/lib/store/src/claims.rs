@@ -199,7 +199,7 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
          UPDATE graph_executions g SET lease_owner = $1, lease_epoch = g.lease_epoch + 1, claimed_at = clock_timestamp()
          FROM free WHERE g.id = free.id
          RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
-             g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news",
+             g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent",
     )
     .bind(owner)
     .bind(order.iter().map(|(candidate, _)| candidate.user_id).collect::<Vec<_>>())
@@ -236,6 +236,7 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun> {
         stats: json(row, "stats")?.unwrap_or_default(),
         cancel_requested: row.try_get("cancel_requested")?,
         news: row.try_get("news")?,
+        traceparent: row.try_get("traceparent")?,
         node_executions: Vec::new(),
     })
 }

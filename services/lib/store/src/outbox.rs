@@ -15,6 +15,8 @@ pub struct OutboxBatch {
     tx: Transaction<'static, Postgres>,
     ids: Vec<i64>,
     pub messages: Vec<RunMessage>,
+    /// The trace of each message's run.
+    pub traceparents: Vec<Option<String>>,
 }
 
 impl Store {
@@ -22,7 +24,7 @@ impl Store {
     pub async fn take_outbox(&self) -> Result<Option<OutboxBatch>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let rows = sqlx::query(
-            "SELECT o.id AS outbox_id, g.id, g.user_id, g.graph_id, g.graph_version, g.compiled_masks, g.context
+            "SELECT o.id AS outbox_id, g.id, g.user_id, g.graph_id, g.graph_version, g.compiled_masks, g.context, g.traceparent
              FROM outbox o JOIN graph_executions g ON g.id = o.graph_exec_id ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED",
         )
         .bind(BATCH)
@@ -33,8 +35,10 @@ impl Store {
         }
         let mut ids = Vec::with_capacity(rows.len());
         let mut messages = Vec::with_capacity(rows.len());
+        let mut traceparents = Vec::with_capacity(rows.len());
         for row in &rows {
             ids.push(row.try_get("outbox_id")?);
+            traceparents.push(row.try_get("traceparent")?);
             messages.push(RunMessage {
                 user_id: row.try_get("user_id")?,
                 graph_exec_id: row.try_get("id")?,
@@ -44,7 +48,18 @@ impl Store {
                 execution_context: json::<ExecutionContext>(row, "context")?.unwrap_or_default(),
             });
         }
-        Ok(Some(OutboxBatch { tx, ids, messages }))
+        Ok(Some(OutboxBatch {
+            tx,
+            ids,
+            messages,
+            traceparents,
+        }))
+    }
+
+    /// How long the oldest wake-up has been waiting for its confirmation, in seconds; 0 when none is.
+    pub async fn outbox_lag(&self) -> Result<f64> {
+        let lag = "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM outbox";
+        Ok(sqlx::query_scalar(lag).fetch_one(&self.pool).await?)
     }
 
     /// Wake-ups that are not yet confirmed.

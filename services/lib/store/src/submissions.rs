@@ -27,6 +27,8 @@ pub struct NewRun {
     pub context: ExecutionContext,
     pub parent: Option<GraphExecId>,
     pub idempotency_key: Option<String>,
+    /// W3C `traceparent` of the call that submits it.
+    pub traceparent: Option<String>,
     pub starting_nodes: Vec<StartingNode>,
     /// Off, the run stays INCOMPLETE and nobody is told of it (the contract's `create_graph_execution`).
     pub queued: bool,
@@ -139,8 +141,8 @@ async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Optio
     let query = format!(
         "WITH run AS (
                  INSERT INTO graph_executions (id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks,
-                     compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key)
-                 VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12)
+                     compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key, traceparent)
+                 VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12, $21)
                  ON CONFLICT (idempotency_key) DO NOTHING
                  RETURNING {META}
              ), started AS (
@@ -177,6 +179,7 @@ async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Optio
         .bind(pins.values)
         .bind(pins.count)
         .bind(run.queued)
+        .bind(&run.traceparent)
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(meta).transpose()

@@ -7,6 +7,7 @@ use engine::graph::complete;
 use engine::plan::Plan;
 use engine::{start, validate};
 use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, UserId};
+use runtime::Trace;
 use store::{Accepted, Access, NewRun, StartingNode};
 use uuid::Uuid;
 
@@ -80,6 +81,7 @@ impl Submitter {
             context: command.context.clone().unwrap_or_else(|| default_context(id, &access)),
             parent: parent(command.origin),
             idempotency_key: command.idempotency_key.clone(),
+            traceparent: Some(runtime::trace::current().unwrap_or_else(Trace::begin).to_string()),
             starting_nodes: starting
                 .into_iter()
                 .map(|(node_id, input)| StartingNode {

@@ -42,6 +42,26 @@ async fn a_run_is_queued_with_its_starting_nodes() {
 }
 
 #[tokio::test]
+async fn a_run_belongs_to_the_trace_of_its_caller() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, echo()).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let execute = app.request(Method::POST, &execute_path(&graph)).by(&user);
+    let answer = execute
+        .header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"))
+        .json(&json!({"inputs": {"x": 5}}))
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    app.run(&user, &graph, json!({"x": 5})).await;
+    let announced = app.store.take_outbox().await.unwrap().unwrap();
+    let traces: Vec<&str> = announced.traceparents.iter().flatten().filter_map(|parent| parent.get(3..35)).collect();
+    assert_eq!((traces.len(), traces[0]), (2, trace));
+    assert_ne!(traces[1], trace, "who brings no trace begins one");
+}
+
+#[tokio::test]
 async fn inputs_may_be_left_out_in_every_way() {
     let app = TestApp::start().await;
     let user = TestUser::new();

@@ -5,11 +5,11 @@ use std::future::Future;
 use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Consumer};
 use model::notification::Strategy;
 use runtime::retry::Backoff;
-use runtime::{Settings, Shutdown};
+use runtime::{Settings, Shutdown, Trace};
 use serde::de::DeserializeOwned;
 
 use super::Error;
@@ -33,6 +33,8 @@ pub struct Consumed<T> {
     pub message: T,
     /// The broker has tried to deliver it before.
     pub redelivered: bool,
+    /// The trace that the message belongs to, if its sender said so.
+    pub trace: Option<Trace>,
 }
 
 /// What becomes of a message.
@@ -148,6 +150,7 @@ where
             handler(Consumed {
                 message,
                 redelivered: delivery.redelivered,
+                trace: trace_of(&delivery),
             })
             .await
         }
@@ -178,6 +181,13 @@ where
     if let Err(error) = settled {
         // The broker delivers it again; handlers are idempotent.
         tracing::debug!(?source, %error, "a message could not be settled");
+    }
+}
+
+fn trace_of(delivery: &Delivery) -> Option<Trace> {
+    match delivery.properties.headers().as_ref()?.inner().get(runtime::trace::HEADER)? {
+        AMQPValue::LongString(text) => Trace::parse(std::str::from_utf8(text.as_bytes()).ok()?),
+        _ => None,
     }
 }
 

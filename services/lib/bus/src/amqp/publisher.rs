@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use model::notification::NotificationEvent;
 use model::{CancelMessage, RunMessage};
@@ -30,6 +31,8 @@ pub struct Outgoing {
     pub body: Vec<u8>,
     /// An unroutable message is an error. Off for hints that nobody may be listening to.
     pub mandatory: bool,
+    /// W3C `traceparent` of what the message belongs to: a header of the message.
+    pub traceparent: Option<String>,
 }
 
 impl Outgoing {
@@ -41,12 +44,19 @@ impl Outgoing {
             routing_key: routing_key.to_owned(),
             body,
             mandatory: true,
+            traceparent: None,
         })
     }
 
     /// The message that says that there is a run to claim.
     pub fn run(message: &RunMessage) -> Result<Self, Error> {
         Self::json(RUN_EXCHANGE, RUN_KEY, message)
+    }
+
+    #[must_use]
+    pub fn traced(mut self, traceparent: Option<String>) -> Self {
+        self.traceparent = traceparent;
+        self
     }
 
     pub fn notification(event: &NotificationEvent) -> Result<Self, Error> {
@@ -169,10 +179,15 @@ async fn send(link: &Link, message: &Outgoing) -> Result<PublisherConfirm, Error
         mandatory: message.mandatory,
         ..Default::default()
     };
-    let properties = BasicProperties::default()
+    let mut properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_content_encoding("utf-8".into())
         .with_delivery_mode(PERSISTENT);
+    if let Some(traceparent) = &message.traceparent {
+        let mut headers = FieldTable::default();
+        headers.insert(runtime::trace::HEADER.into(), AMQPValue::LongString(traceparent.as_str().into()));
+        properties = properties.with_headers(headers);
+    }
     let publication = link.channel.basic_publish(
         message.exchange.as_str().into(),
         message.routing_key.as_str().into(),

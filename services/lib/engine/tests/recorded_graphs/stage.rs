@@ -99,6 +99,7 @@ pub fn submit(stored: &Stored, inputs: &Map, registry: &Registry) -> Result<(Arc
         stats: StoredStats::default(),
         cancel_requested: false,
         news: 0,
+        traceparent: None,
         node_executions,
     };
     Ok((Arc::new(plan), claimed))

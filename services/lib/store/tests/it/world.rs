@@ -245,6 +245,7 @@ impl TestGraph {
             context: ExecutionContext::default(),
             parent: None,
             idempotency_key: None,
+            traceparent: None,
             starting_nodes: vec![StartingNode {
                 node_exec_id: Uuid::now_v7(),
                 node_id: self.input_node,

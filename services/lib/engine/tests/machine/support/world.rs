@@ -145,6 +145,7 @@ impl World {
             stats: StoredStats::default(),
             cancel_requested: false,
             news: 0,
+            traceparent: None,
             node_executions: node_executions.collect(),
             inputs,
         })

@@ -1,0 +1,162 @@
+//! One trace a run: the W3C trace context (<https://www.w3.org/TR/trace-context/>), carried in HTTP headers, AMQP headers and the rows of runs.
+//!
+//! Whoever calls first may bring a trace; otherwise the first service that hears of a run begins one. Log lines that belong to it carry its
+//! id in their span.
+
+use std::fmt;
+use std::future::Future;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+
+/// The name of the header, in HTTP and AMQP.
+pub const HEADER: &str = "traceparent";
+
+/// A place in a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    trace_id: u128,
+    span_id: u64,
+    flags: u8,
+}
+
+/// The bit that says that the caller records the trace.
+const SAMPLED: u8 = 1;
+
+tokio::task_local! {
+    static CURRENT: Trace;
+}
+
+impl Trace {
+    /// A new trace.
+    pub fn begin() -> Self {
+        Self {
+            trace_id: uuid::Uuid::new_v4().as_u128(),
+            span_id: span_id(),
+            flags: SAMPLED,
+        }
+    }
+
+    /// A new span of the same trace.
+    pub fn child(self) -> Self {
+        Self { span_id: span_id(), ..self }
+    }
+
+    /// Reads `00-<trace id>-<span id>-<flags>`. A version of the future may have more fields; what is malformed or all zeros is no trace.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.trim().split('-');
+        let (version, trace_id, span_id, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let lower_hex = |field: &str, length| field.len() == length && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !(lower_hex(version, 2) && lower_hex(trace_id, 32) && lower_hex(span_id, 16) && lower_hex(flags, 2)) {
+            return None;
+        }
+        if version == "ff" || (version == "00" && fields.next().is_some()) {
+            return None;
+        }
+        let trace = Self {
+            trace_id: u128::from_str_radix(trace_id, 16).ok()?,
+            span_id: u64::from_str_radix(span_id, 16).ok()?,
+            flags: u8::from_str_radix(flags, 16).ok()?,
+        };
+        (trace.trace_id != 0 && trace.span_id != 0).then_some(trace)
+    }
+
+    /// The id of the whole trace, as log lines show it.
+    pub fn id(self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+}
+
+/// The value of the header.
+impl fmt::Display for Trace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
+    }
+}
+
+fn span_id() -> u64 {
+    // Zero is no id.
+    rand::random::<u64>().max(1)
+}
+
+/// The trace of what this task is doing, if it belongs to one.
+pub fn current() -> Option<Trace> {
+    CURRENT.try_with(|trace| *trace).ok()
+}
+
+/// Does something as a part of a trace.
+pub async fn within<F: Future>(trace: Trace, work: F) -> F::Output {
+    CURRENT.scope(trace, work).await
+}
+
+/// Does something as a part of the trace, when there is one.
+pub async fn within_some<F: Future>(trace: Option<Trace>, work: F) -> F::Output {
+    match trace {
+        Some(trace) => within(trace, work).await,
+        None => work.await,
+    }
+}
+
+/// Middleware of a public server: every request belongs to a trace.
+pub async fn begin_or_continue(request: Request, next: Next) -> Response {
+    let trace = of_request(&request).map_or_else(Trace::begin, Trace::child);
+    let span = tracing::info_span!("request", trace_id = %trace.id());
+    within(trace, next.run(request)).instrument(span).await
+}
+
+/// Middleware of an internal server: a request belongs to its caller's trace, if it has one.
+pub async fn go_on(request: Request, next: Next) -> Response {
+    match of_request(&request) {
+        Some(trace) => {
+            let span = tracing::info_span!("call", trace_id = %trace.id());
+            within(trace.child(), next.run(request)).instrument(span).await
+        }
+        None => next.run(request).await,
+    }
+}
+
+fn of_request(request: &Request) -> Option<Trace> {
+    Trace::parse(request.headers().get(HEADER)?.to_str().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_and_a_child_stays_in_its_trace() {
+        let trace = Trace::begin();
+        assert_eq!(Trace::parse(&trace.to_string()), Some(trace));
+        let child = trace.child();
+        assert_eq!(child.id(), trace.id());
+        assert_ne!(child, trace);
+    }
+
+    #[test]
+    fn only_well_formed_contexts_are_taken() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(Trace::parse(good).map(|trace| trace.to_string()).as_deref(), Some(good));
+        assert!(Trace::parse("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").is_some());
+        for bad in [
+            "",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(Trace::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_trace_is_known_within_and_nowhere_else() {
+        let trace = Trace::begin();
+        assert_eq!(within(trace, async { current() }).await, Some(trace));
+        assert_eq!(current(), None);
+    }
+}
