@@ -353,8 +353,7 @@ impl DatabaseManager for Manager {
         version: Option<i32>,
         user_id: Option<UserId>,
         for_export: bool,
-        // No block of this build runs another graph, so no graph has any.
-        _include_subgraphs: bool,
+        include_subgraphs: bool,
         skip_access_check: bool,
     ) -> Reply<Option<GraphModel>> {
         if for_export {
@@ -363,6 +362,7 @@ impl DatabaseManager for Manager {
             ));
         }
         let found = match user_id {
+            _ if skip_access_check && include_subgraphs => self.submitter.load_bundle(graph_id, version).await,
             _ if skip_access_check => self.submitter.load_graph(graph_id, version).await,
             Some(user_id) => self.submitter.get_graph(user_id, graph_id, version).await,
             None => Ok(None),

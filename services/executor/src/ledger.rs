@@ -67,7 +67,7 @@ impl Ledger for Remote {
     }
 
     async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError> {
-        bounded(self.0.get_graph(id, Some(version), None, false, true, true)).await
+        bounded(self.0.get_graph(id, Some(version), None, false, false, true)).await
     }
 
     async fn run_agent(&self, request: AgentRequest) -> Result<AgentRun, RpcError> {

@@ -1,5 +1,8 @@
 //! Accepting graphs: new ones, new versions, and the inline graphs of custom resources (rest.md §2.3, design §4).
 
+use std::collections::HashSet;
+
+use engine::block::BlockKind;
 use engine::graph::{Identity, complete, prepare};
 use engine::validate::for_save;
 use model::{Graph, GraphId, GraphModel, NodeId, NodeModel, Timestamp, UserId};
@@ -9,6 +12,8 @@ use crate::{SubmitError, Submitter, graph_hash};
 
 /// The contract's cap on a user's list of graphs.
 const LISTED_GRAPHS: i64 = 250;
+/// Agents that a graph brings with it, at most.
+const BUNDLED_AGENTS: usize = 100;
 /// Saves of the same graph that happen at once take the next number each.
 const VERSION_RACES: u32 = 5;
 
@@ -61,7 +66,7 @@ impl Submitter {
         Ok((graph_id, 1))
     }
 
-    /// A version that the user may see, the highest one when none is given; complete with schemas.
+    /// A version that the user may see, the highest one when none is given; complete with schemas and the agents that it runs.
     pub async fn get_graph(&self, user_id: UserId, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>, SubmitError> {
         let Some(found) = self.store.get_graph_metadata(graph_id, version).await? else {
             return Ok(None);
@@ -69,7 +74,7 @@ impl Submitter {
         if !self.store.graph_access(user_id, graph_id, found.version).await?.readable {
             return Ok(None);
         }
-        self.load_graph(graph_id, Some(found.version)).await
+        self.load_bundle(graph_id, Some(found.version)).await
     }
 
     /// Whoever owns it: for internal callers only.
@@ -79,6 +84,46 @@ impl Submitter {
             complete(&mut graph, self.catalog.as_ref());
             graph
         }))
+    }
+
+    /// With the agents that its nodes run, and those that these run, as flat `sub_graphs` (internals §2.2 step 1).
+    pub async fn load_bundle(&self, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>, SubmitError> {
+        let Some(mut graph) = self.store.get_graph(graph_id, version).await? else {
+            return Ok(None);
+        };
+        self.add_agents(&mut graph).await?;
+        complete(&mut graph, self.catalog.as_ref());
+        Ok(Some(graph))
+    }
+
+    /// Agents that are gone, or that the graph's owner may not see, are left out: the node that runs one says so.
+    async fn add_agents(&self, graph: &mut GraphModel) -> Result<(), SubmitError> {
+        let mut seen = HashSet::from([(graph.id, graph.version)]);
+        let mut pending = self.agents_of(graph);
+        while let Some((id, version)) = pending.pop() {
+            if !seen.insert((id, version)) || graph.sub_graphs.len() >= BUNDLED_AGENTS {
+                continue;
+            }
+            if !self.store.graph_access(graph.user_id, id, version).await?.readable {
+                continue;
+            }
+            if let Some(agent) = self.store.get_graph(id, Some(version)).await? {
+                pending.extend(self.agents_of(&agent));
+                graph.sub_graphs.push(agent);
+            }
+        }
+        Ok(())
+    }
+
+    /// The agents that the nodes of one graph name.
+    fn agents_of(&self, graph: &GraphModel) -> Vec<(GraphId, i32)> {
+        let is_agent = |node: &&NodeModel| self.catalog.block(node.block_id).is_some_and(|block| block.kind == BlockKind::Agent);
+        let named = graph.nodes.iter().filter(is_agent).filter_map(|node| {
+            let id = node.input_default.get("graph_id")?.as_str()?.parse().ok()?;
+            let version = node.input_default.get("graph_version")?.as_i64()?.try_into().ok()?;
+            Some((id, version))
+        });
+        named.collect()
     }
 
     /// One node with its links, whoever owns it.

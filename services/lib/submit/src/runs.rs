@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use engine::error::summary;
-use engine::graph::complete;
 use engine::plan::Plan;
 use engine::{start, validate};
 use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, UserId};
@@ -137,12 +136,11 @@ impl Submitter {
         if let Some(ready) = self.ready.get(&key).await {
             return Ok(ready);
         }
-        let graph = self.store.get_graph(graph_id, Some(version)).await?;
-        let mut graph = graph.ok_or(SubmitError::GraphNotFound {
+        let graph = self.load_bundle(graph_id, Some(version)).await?;
+        let graph = graph.ok_or(SubmitError::GraphNotFound {
             graph_id,
             version: Some(version),
         })?;
-        complete(&mut graph, self.catalog.as_ref());
         let plan = Plan::compile(&graph.nodes, &graph.links, self.catalog.as_ref())?;
         let ready = Arc::new(ReadyGraph { graph, plan });
         self.ready.insert(key, Arc::clone(&ready)).await;

@@ -86,6 +86,26 @@ async fn an_agent_that_runs_itself_comes_to_an_end() {
 }
 
 #[tokio::test]
+async fn an_agent_comes_with_the_agents_that_it_runs_but_not_with_those_of_others() {
+    let (user, stranger) = (app().user().await, app().user().await);
+    let inner = user.create_graph(&graphs::greeting()).await;
+    let middle = user.create_graph(&graphs::around(&inner.to_string(), "name", "greeting")).await;
+    let outer = user.create_graph(&graphs::around(&middle.to_string(), "name", "result")).await;
+    let bundled = |body: &Value| -> Vec<String> {
+        let graphs = body["sub_graphs"].as_array().cloned().unwrap_or_default();
+        graphs.iter().filter_map(|graph| Some(graph["id"].as_str()?.to_owned())).collect()
+    };
+    let answer = user.get(&format!("/api/graphs/{outer}")).await;
+    assert_eq!(bundled(&answer.body), [middle.to_string(), inner.to_string()], "{answer:?}");
+    let spy = stranger.create_graph(&graphs::around(&inner.to_string(), "name", "greeting")).await;
+    let answer = stranger.get(&format!("/api/graphs/{spy}")).await;
+    assert!(bundled(&answer.body).is_empty(), "{answer:?}");
+    let run = stranger.execute(spy, json!({"name": "Eve"})).await;
+    let execution = stranger.finished(spy, run, SOON).await;
+    assert_eq!((&execution["outputs"], &execution["stats"]["node_error_count"]), (&json!({}), &json!(1)));
+}
+
+#[tokio::test]
 async fn an_inner_agent_that_is_gone_fails_its_node_with_the_reason() {
     let user = app().user().await;
     let outer = user.create_graph(&graphs::around(&Uuid::new_v4().to_string(), "name", "greeting")).await;
