@@ -35,6 +35,10 @@ lint: ## Format, clippy, cargo-deny, shellcheck, helm lint, generated files
 test: lint ## Lint, then every test: unit, contract, controllers, end to end
 	@hack/test.sh
 
+.PHONY: faults
+faults: ## Kill, stop, double and flood everything under load; up to 75 minutes (CASE=name, SCALE=0.1)
+	@hack/faults.sh
+
 .PHONY: images
 images: ## Build release images of the operator and the services
 	@PROFILE=release hack/images.sh platform

@@ -16,15 +16,17 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
     &["workload"],
+    &["faults"],
 ];
 
 /// Who may know what. The tests of the others may, to look from outside.
 const CONFINED: &[(&str, &[&str])] = &[
     // devservices creates databases and looks whether servers answer.
-    // workload writes the effects of its test blocks over a connection of its own.
-    ("sqlx", &["store", "devservices", "workload"]),
+    // workload writes the effects of its test blocks over a connection of its own, faults looks from outside.
+    ("sqlx", &["store", "devservices", "workload", "faults"]),
     ("redis", &["bus", "devservices"]),
-    ("lapin", &["bus", "devservices"]),
+    // faults repeats messages.
+    ("lapin", &["bus", "devservices", "faults"]),
     ("kube", &["crds", "operator", "scheduler", "controllers-tests", "e2e-tests"]),
     ("lettre", &["notification"]),
 ];

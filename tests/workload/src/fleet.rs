@@ -56,7 +56,7 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 6] = [Self::Db, Self::Executor, Self::Scheduler, Self::Rest, Self::Ws, Self::Notification];
+    pub const ALL: [Self; 6] = [Self::Db, Self::Executor, Self::Scheduler, Self::Rest, Self::Ws, Self::Notification];
 
     /// The name of its binary.
     pub fn name(self) -> &'static str {
@@ -70,7 +70,8 @@ impl Role {
         }
     }
 
-    fn port_variable(self) -> &'static str {
+    /// The setting that holds its port.
+    pub fn port_variable(self) -> &'static str {
         match self {
             Self::Db => "DATABASE_API_PORT",
             Self::Executor => "EXECUTION_MANAGER_PORT",
@@ -95,6 +96,8 @@ pub struct Fleets {
     pub durable: bool,
     /// Variables of every process, over what the fleet sets itself.
     pub variables: Variables,
+    /// Ports of the first process of a service, when the caller has to know them before the start.
+    pub ports: BTreeMap<Role, u16>,
 }
 
 impl Default for Fleets {
@@ -108,6 +111,7 @@ impl Default for Fleets {
             notification: 0,
             durable: true,
             variables: Variables::new(),
+            ports: BTreeMap::new(),
         }
     }
 }
@@ -457,7 +461,11 @@ fn members(plan: &Fleets, common: &mut Variables) -> Result<Vec<Member>> {
     let mut ports = some_free_ports(total)?.into_iter();
     let mut of_role: BTreeMap<Role, Vec<u16>> = BTreeMap::new();
     for role in Role::ALL {
-        of_role.insert(role, ports.by_ref().take(plan.count(role).max(1)).collect());
+        let mut of_this: Vec<u16> = ports.by_ref().take(plan.count(role).max(1)).collect();
+        if let (Some(first), Some(chosen)) = (of_this.first_mut(), plan.ports.get(&role)) {
+            *first = *chosen;
+        }
+        of_role.insert(role, of_this);
     }
     let mut members = Vec::new();
     for role in Role::ALL {

@@ -1,9 +1,10 @@
 //! Graphs of test blocks as a client posts them to `/api/graphs`. They start by themselves: no inputs are needed.
 
-use contract_tests::graphs::{graph, link, node};
+use contract_tests::graphs::{block as contract, graph, link, node};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::kit::id;
 
@@ -33,6 +34,37 @@ pub fn sequence(blocks: &[(&str, Value)]) -> Value {
         }
     }
     graph("sequence", nodes, links)
+}
+
+/// An agent for [`parent`]: its input `x` goes through `length` nodes of one block to its output `y`.
+pub fn child(length: usize, block: &str, defaults: &Value) -> Value {
+    let mut nodes = vec![
+        node("in", contract::INPUT, json!({"name": "x"})),
+        node("out", contract::OUTPUT, json!({"name": "y"})),
+    ];
+    let mut links = Vec::with_capacity(length + 1);
+    let mut previous = "in.result".to_owned();
+    for index in 0..length {
+        nodes.push(node(&name(index), block, defaults.clone()));
+        links.push(link(&previous, &format!("{}.input", name(index))));
+        previous = format!("{}.output", name(index));
+    }
+    links.push(link(&previous, "out.value"));
+    graph("child", nodes, links)
+}
+
+/// Runs version 1 of a [`child`] between two nodes of `block`.
+pub fn parent(child: Uuid, block: &str) -> Value {
+    let schema = |name: &str| json!({"type": "object", "properties": {name: {"title": name}}, "required": []});
+    let agent = json!({
+        "graph_id": child, "graph_version": 1, "inputs": {}, "input_schema": schema("x"), "output_schema": schema("y"),
+    });
+    let nodes = vec![
+        node("before", block, json!({"input": "x"})),
+        node("agent", contract::AGENT_EXECUTOR, agent),
+        node("after", block, json!({})),
+    ];
+    graph("parent", nodes, vec![link("before.output", "agent.x"), link("agent.y", "after.input")])
 }
 
 /// Two durable nodes.

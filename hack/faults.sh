@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs the fault battery at full size, in the release profile: CASE=name for one case, SCALE=0.1 for a tenth of it,
+# SECONDS_PER_CASE=60 to bound the time in which faults are injected. Prints a table and writes reports/faults.json.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+"$HACK/packages.sh" services
+
+say "building the release binaries (a few minutes the first time)"
+cargo build --quiet --release -p workload -p faults
+BIN_DIR=$(PROFILE=release "$HACK/bin-dir.sh")
+export BIN_DIR
+
+say "fault battery (docs/reliability.md says what each case does)"
+exec "$BIN_DIR/faults"

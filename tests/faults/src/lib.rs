@@ -1,0 +1,19 @@
+//! The fault battery: real processes and real servers, faults injected under load, invariants checked in the database (quality §4, §5).
+//!
+//! A case starts a platform of its own ([`world`]), lets users submit runs ([`load`]) while it kills, stops, doubles or floods
+//! ([`cases`]), waits until nothing moves any more ([`watch`]) and asks the database what was lost, doubled or stuck ([`invariants`]).
+
+pub mod cases;
+mod invariants;
+mod load;
+mod probe;
+pub mod report;
+pub mod scope;
+mod twice;
+mod watch;
+mod world;
+
+pub use probe::commit_p50_ms;
+
+/// Why the runner itself could not go on; a broken invariant is a result, not an error.
+pub type Result<T, E = runtime::BoxError> = std::result::Result<T, E>;

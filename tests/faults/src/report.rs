@@ -1,0 +1,131 @@
+//! What the battery says: a table for people and `reports/faults.json` (quality §7).
+
+use std::fmt::{self, Display};
+use std::path::Path;
+
+use serde::Serialize;
+
+/// How one case went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    pub case: &'static str,
+    /// Faults that were injected.
+    pub faults: u64,
+    /// Runs in the database at the end.
+    pub runs: u64,
+    /// Accepted runs, or effects of completed nodes, that are not there or ended as they should not.
+    pub lost: u64,
+    /// Node executions whose effects carry two keys, `Once` nodes with two effects, nodes of a chain that were completed twice.
+    pub doubled: u64,
+    /// Runs that stood still longer than 20 s past the lease, or for ever.
+    pub stuck: u64,
+    /// The longest time for which a run that somebody had begun stood still.
+    pub worst_recovery_s: f64,
+    /// No invariant is broken.
+    pub ok: bool,
+    /// What else people want to know; not in the JSON.
+    #[serde(skip)]
+    pub notes: Notes,
+}
+
+/// The small print of an outcome.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Notes {
+    /// Effects that were repeated under the key that they had before.
+    pub reruns: u64,
+    /// Runs that wait for a person.
+    pub parked: u64,
+    /// Samples of what is wrong.
+    pub complaints: Vec<String>,
+    /// What the case measured besides.
+    pub remarks: Vec<String>,
+}
+
+/// `reports/faults.json`.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub commit: String,
+    pub started: String,
+    pub cores: usize,
+    pub load_before: f64,
+    pub load_after: f64,
+    pub commit_p50_ms_before: f64,
+    pub commit_p50_ms_after: f64,
+    pub results: Vec<Outcome>,
+}
+
+impl Report {
+    pub fn is_ok(&self) -> bool {
+        self.results.iter().all(|outcome| outcome.ok)
+    }
+
+    /// Writes the JSON, making its directory when needed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        std::fs::write(path, serde_json::to_vec_pretty(self)?)
+    }
+}
+
+/// The heading of the table whose rows are [`Outcome`]s.
+pub const HEADING: &str = "case                 faults    runs   lost  doubled  stuck  worst recovery  re-runs  parked";
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:<18} {:>8} {:>7} {:>6} {:>8} {:>6} {:>13.1} s {:>8} {:>7}  {}",
+            self.case,
+            self.faults,
+            self.runs,
+            self.lost,
+            self.doubled,
+            self.stuck,
+            self.worst_recovery_s,
+            self.notes.reruns,
+            self.notes.parked,
+            if self.ok { "ok" } else { "BROKEN" }
+        )?;
+        for remark in &self.notes.remarks {
+            write!(f, "\n    {remark}")?;
+        }
+        for complaint in &self.notes.complaints {
+            write!(f, "\n    ! {complaint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The one-minute load average.
+pub fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_agreed_keys_only() {
+        let outcome = Outcome {
+            case: "executor_kill",
+            faults: 1,
+            runs: 2,
+            lost: 0,
+            doubled: 0,
+            stuck: 0,
+            worst_recovery_s: 1.5,
+            ok: true,
+            notes: Notes::default(),
+        };
+        let expected = serde_json::json!({
+            "case": "executor_kill", "faults": 1, "runs": 2, "lost": 0, "doubled": 0, "stuck": 0, "worst_recovery_s": 1.5, "ok": true
+        });
+        assert_eq!(serde_json::to_value(&outcome).unwrap(), expected);
+    }
+}
