@@ -83,6 +83,7 @@ pub async fn submit(
         inputs: spec.inputs.clone().unwrap_or_default(),
         inputs_from_schedule,
         credentials: IndexMap::new(),
+        deadline: None,
     };
     let answer = tokio::time::timeout(TIMEOUT, scheduler.submit_graph_execution(request)).await;
     Ok(match answer {

@@ -2,6 +2,7 @@
 //! brings accepted runs to RabbitMQ, and the sweeper that takes runs from executors that are gone (design §6).
 
 mod agents;
+mod dead;
 mod errors;
 mod instruments;
 mod manager;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use blocks::Registry;
 use bus::amqp::Publisher;
 use bus::amqp::topology::Topology;
+use model::GraphExecId;
 use runtime::{Health, Metrics, Settings, Shutdown};
 use store::Store;
 use tokio::net::TcpListener;
@@ -24,6 +26,7 @@ use crate::instruments::Instruments;
 use crate::manager::Manager;
 use crate::relay::Relay;
 
+pub use crate::dead::{list_dead, redrive, redrive_all};
 pub use crate::migrate::migrate;
 
 /// How long the tasks may take to end after the last request.
@@ -35,8 +38,12 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("the database was not there within {seconds} s: {cause}")]
     NoDatabase { seconds: u64, cause: store::Error },
-    #[error("the migration was stopped before the database was there")]
+    #[error("stopped before it was done")]
     Stopped,
+    #[error("run {run} could not be driven again: {cause}")]
+    Redrive { run: GraphExecId, cause: submit::SubmitError },
+    #[error("{failed} of {of} runs could not be driven again; the others were")]
+    SomeRedrives { failed: usize, of: usize },
     #[error("the server failed: {0}")]
     Server(#[from] std::io::Error),
 }
@@ -44,7 +51,9 @@ pub enum Error {
 /// Serves until the shutdown; `registry` holds the blocks that graphs may have. Starts without PostgreSQL and RabbitMQ and waits for them; `/readyz` says for what.
 pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let lease = Duration::from_secs(settings.executor.lease_seconds);
-    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_lease(lease);
+    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?
+        .with_lease(lease)
+        .with_max_attempts(settings.executor.max_attempts);
     let health = Health::new(&shutdown);
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
@@ -55,7 +64,8 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let tasks = [
         tokio::spawn(schema::watch(settings.clone(), store.clone(), health.check("database"), shutdown.clone())),
         tokio::spawn(relay.run(shutdown.clone())),
-        tokio::spawn(sweeper::run(store.clone(), lease, instruments, shutdown.clone())),
+        tokio::spawn(sweeper::run(store.clone(), lease, instruments.clone(), shutdown.clone())),
+        tokio::spawn(sweeper::alarms(store.clone(), instruments, shutdown.clone())),
     ];
 
     let mut router = rpc::services::database_manager_router(Arc::new(manager), &settings, &health);

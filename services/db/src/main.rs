@@ -1,9 +1,10 @@
-//! The `db` binary: the database manager, and `db migrate`.
+//! The `db` binary: the database manager, `db migrate` and `db dead`.
 
 use std::process::ExitCode;
 
 use blocks::Registry;
 use clap::{Parser, Subcommand};
+use model::GraphExecId;
 use runtime::{BoxError, Settings, Shutdown};
 
 /// The database manager of the AutoGPT Platform. Every setting is an environment variable.
@@ -21,6 +22,24 @@ struct Arguments {
 enum Command {
     /// Bring the database schema up to this program's version, and end. Waits for the database for up to a minute.
     Migrate,
+    /// The runs that were given up because no executor got on with them.
+    #[command(subcommand)]
+    Dead(Dead),
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Dead {
+    /// Print them, newest first, fields separated by tabs.
+    List,
+    /// Start a new run with the same inputs; the old one stays FAILED.
+    Redrive {
+        /// The dead run.
+        #[arg(required_unless_present = "all")]
+        run: Option<GraphExecId>,
+        /// Every dead run that nobody has driven again before.
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -28,6 +47,9 @@ fn main() -> ExitCode {
     let Arguments { command, print_config: _ } = Arguments::parse();
     match command {
         Some(Command::Migrate) => runtime::main("db", db::migrate),
+        Some(Command::Dead(Dead::List)) => runtime::main("db", db::list_dead),
+        Some(Command::Dead(Dead::Redrive { run: Some(run), .. })) => runtime::main("db", move |settings, _| db::redrive(settings, run)),
+        Some(Command::Dead(Dead::Redrive { run: None, .. })) => runtime::main("db", db::redrive_all),
         None => runtime::main("db", serve),
     }
 }

@@ -11,9 +11,9 @@ use model::notification::{
 };
 use model::user::{UsageTransactionMetadata, User};
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionContext, ExecutionStatus, Graph, GraphExecId,
-    GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult,
-    NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, DeadRun, ExecutionContext, ExecutionStatus, GivenUpRun, Graph,
+    GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId,
+    NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
 };
 use rpc::RpcError;
 use rpc::services::DatabaseManager;
@@ -32,6 +32,9 @@ type Reply<T> = Result<T, RpcError>;
 /// What everybody has while credits are disabled (internals §2.12).
 const WITHOUT_CREDITS: i64 = 100;
 
+/// Longest answer about dead runs.
+const MOST_DEAD_RUNS: u32 = 1000;
+
 /// Serves the database to the other services.
 pub struct Manager {
     settings: Settings,
@@ -46,7 +49,7 @@ impl Manager {
     pub fn new(settings: Settings, store: Store, registry: Arc<Registry>, instruments: Instruments) -> Self {
         Self {
             io: io_blocks(&registry),
-            submitter: Submitter::new(store.clone(), registry),
+            submitter: Submitter::new(store.clone(), registry).with_run_deadline(settings.executor.run_deadline()),
             notifier: store.outbox_notifier(),
             settings,
             store,
@@ -127,10 +130,16 @@ impl DatabaseManager for Manager {
     }
 
     async fn get_graph_execution(&self, user_id: Option<UserId>, execution_id: GraphExecId) -> Reply<Option<GraphExecutionWithNodes>> {
-        self.store
+        let mut found = self
+            .store
             .get_execution_with_nodes(user_id, execution_id, &self.io)
             .await
-            .map_err(from_store)
+            .map_err(from_store)?;
+        if let Some(found) = &mut found {
+            let limit = self.settings.executor.max_concurrent_graph_executions_per_user;
+            found.waiting = self.store.waiting(execution_id, limit).await.map_err(from_store)?;
+        }
+        Ok(found)
     }
 
     async fn create_graph_execution(
@@ -171,6 +180,7 @@ impl DatabaseManager for Manager {
             parent: parent_graph_exec_id,
             idempotency_key: None,
             traceparent: None,
+            deadline_at: None,
             starting_nodes: starting_nodes_input.into_iter().map(starting).collect(),
             queued: false,
         };
@@ -327,9 +337,29 @@ impl DatabaseManager for Manager {
     }
 
     async fn release_runs(&self, owner: Uuid, graph_exec_ids: Vec<GraphExecId>) -> Reply<u64> {
-        let released = self.store.release_runs(owner, &graph_exec_ids).await.map_err(from_store)?;
+        let swept = self.store.release_runs(owner, &graph_exec_ids).await.map_err(from_store)?;
         self.notifier.wake();
-        Ok(released)
+        Ok(swept.requeued + swept.cancelled)
+    }
+
+    async fn give_up_runs(&self, owner: Uuid, runs: Vec<GivenUpRun>) -> Reply<()> {
+        for run in &runs {
+            tracing::warn!(graph_exec_id = %run.graph_exec_id, reason = run.reason, "an executor gave up on a run");
+        }
+        let swept = self.store.give_up_runs(owner, &runs).await.map_err(from_store)?;
+        self.instruments.runs_dead.inc_by(swept.dead);
+        self.notifier.wake();
+        Ok(())
+    }
+
+    async fn list_dead_runs(&self, user_id: Option<UserId>, only_undriven: bool, limit: u32) -> Reply<Vec<DeadRun>> {
+        let limit = i64::from(limit.min(MOST_DEAD_RUNS));
+        self.store.list_dead_runs(user_id, only_undriven, limit).await.map_err(from_store)
+    }
+
+    async fn redrive_run(&self, graph_exec_id: GraphExecId) -> Reply<GraphExecId> {
+        let redriven = self.submitter.redrive(graph_exec_id).await.map_err(from_submit)?;
+        Ok(redriven.graph_exec_id)
     }
 
     async fn release_lease(&self, owner: Uuid) -> Reply<()> {

@@ -8,6 +8,9 @@ use store::{Store, Swept};
 use crate::instruments::Instruments;
 
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(3);
+/// Alarms may be set by other processes at any time; between looks the next known one is waited for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// While this process or the database was away, nobody could renew: after both it waits one full lease before it judges.
 pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdown: Shutdown) {
@@ -38,15 +41,50 @@ pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdo
     }
 }
 
+/// Answers the alarms of runs in time: backoffs that are over, deadlines that have passed. Unlike a sweep this judges no executor, so it
+/// begins at once.
+pub async fn alarms(store: Store, instruments: Instruments, shutdown: Shutdown) {
+    let notifier = store.outbox_notifier();
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.cancelled() => return,
+        }
+        pause = match store.ring_alarms().await {
+            Ok(rung) => {
+                if rung.ended > 0 {
+                    tracing::warn!(runs = rung.ended, "ended waiting runs whose deadline had passed");
+                }
+                instruments.runs_past_deadline.inc_by(rung.ended);
+                if rung.woken + rung.ended > 0 {
+                    notifier.wake();
+                }
+                // An alarm that another process holds is due and not ours: no spinning over it.
+                rung.next.map_or(LOOK_EVERY, |next| next.clamp(SHORTEST_PAUSE, LOOK_EVERY))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no alarms");
+                if runtime::retry::retry_forever("alarms", &shutdown, || store.ping()).await.is_none() {
+                    return;
+                }
+                LOOK_EVERY
+            }
+        };
+    }
+}
+
 fn report(swept: Swept, instruments: &Instruments) {
-    if swept.leases + swept.requeued + swept.cancelled > 0 {
+    if swept.leases + swept.requeued + swept.cancelled + swept.dead > 0 {
         tracing::warn!(
             leases = swept.leases,
             requeued = swept.requeued,
             cancelled = swept.cancelled,
+            dead = swept.dead,
             "took runs from executors that are gone"
         );
     }
     instruments.leases_expired.inc_by(swept.leases);
     instruments.runs_requeued.inc_by(swept.requeued);
+    instruments.runs_dead.inc_by(swept.dead);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use model::{ClaimedRun, GraphExecId, Timestamp};
+use model::{ClaimedRun, GivenUpRun, GraphExecId, Timestamp};
 use rpc::RpcError;
 use runtime::health::Check;
 use runtime::retry::Backoff;
@@ -107,9 +107,9 @@ impl Intake {
                 _ = net.tick() => look = true,
                 Some(ended) = floor.ended() => {
                     look = true;
-                    if let Some(id) = self.count(ended) {
-                        self.release(vec![id]).await;
-                    }
+                    let mut back = Back::default();
+                    self.count(ended, &mut back);
+                    self.give_back(back).await;
                 }
                 Some(id) = self.cancels.recv() => floor.cancel(id),
                 Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, &mut held).await,
@@ -145,20 +145,26 @@ impl Intake {
         }
     }
 
-    /// Notes how the work on a run ended. Returns the run when it is to be put back in the queue.
-    fn count(&self, (id, shifted): (GraphExecId, Option<Shifted>)) -> Option<GraphExecId> {
-        match shifted {
+    /// Notes how the work on a run ended, and in `back` when the database has to hear of it.
+    fn count(&self, (id, shifted): (GraphExecId, Option<Shifted>), back: &mut Back) {
+        let reason = match shifted {
             Some(Shifted::Finished { seconds }) => {
                 self.metrics.run_seconds.observe(seconds);
-                None
+                return;
             }
             Some(Shifted::Lost) => {
                 self.metrics.lost.inc();
-                None
+                return;
             }
-            // Nothing: the loop of a run panicked, and the journal says how far it came.
-            Some(Shifted::Released) | None => Some(id),
-        }
+            Some(Shifted::Released) => {
+                back.free.push(id);
+                return;
+            }
+            Some(Shifted::Stuck { reason }) => reason,
+            // The journal says how far it came.
+            None => "the executor's loop for this run panicked".to_owned(),
+        };
+        back.given_up.push(GivenUpRun { graph_exec_id: id, reason });
     }
 
     /// Follows what the database said about the lease.
@@ -188,7 +194,11 @@ impl Intake {
                 runs = stranded.len(),
                 "runs were held here without anybody working on them; they are put back in the queue"
             );
-            self.release(stranded).await;
+            self.give_back(Back {
+                free: stranded,
+                ..Back::default()
+            })
+            .await;
         }
     }
 
@@ -196,27 +206,27 @@ impl Intake {
     async fn leave(mut self, mut floor: Floor, claim: Option<Claim>) {
         self.metrics.show(floor.len(), self.slots, true);
         floor.each(|control| control.release.cancel());
-        let mut released = Vec::new();
+        let mut back = Back::default();
         if let Some(claim) = claim
             && let Ok(Claimed { runs: Ok(runs), .. }) = tokio::time::timeout(FAREWELL, claim).await
         {
-            released.extend(runs.iter().map(|run| run.graph_exec_id));
+            back.free.extend(runs.iter().map(|run| run.graph_exec_id));
         }
         let mut held = Held::default();
         // Once the database was too slow, the lease's end does the rest.
         let mut answering = true;
-        while floor.len() > 0 || !released.is_empty() {
+        while floor.len() > 0 || !back.is_empty() {
             // What has ended by now goes in one call.
             while let Some(ended) = floor.ended().now_or_never().flatten() {
-                released.extend(self.count(ended));
+                self.count(ended, &mut back);
             }
-            if !released.is_empty() {
-                let batch = std::mem::take(&mut released);
-                answering = answering && self.release(batch).await;
+            if !back.is_empty() {
+                let batch = std::mem::take(&mut back);
+                answering = answering && self.give_back(batch).await;
                 continue;
             }
             tokio::select! {
-                Some(ended) = floor.ended() => released.extend(self.count(ended)),
+                Some(ended) = floor.ended() => self.count(ended, &mut back),
                 Some(id) = self.cancels.recv() => floor.cancel(id),
                 Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, &mut held).await,
             }
@@ -227,9 +237,18 @@ impl Intake {
         }
     }
 
-    /// Puts runs back in the queue. When that fails the lease's expiry does it later. False when nobody answered.
-    async fn release(&self, runs: Vec<GraphExecId>) -> bool {
-        match tokio::time::timeout(FAREWELL, self.ledger.release_runs(self.owner, runs)).await {
+    /// Tells the database which runs are no longer worked on. When that fails the lease's expiry does it later. False when nobody answered.
+    async fn give_back(&self, Back { free, given_up }: Back) -> bool {
+        let told = async {
+            if !free.is_empty() {
+                self.ledger.release_runs(self.owner, free).await?;
+            }
+            if !given_up.is_empty() {
+                self.ledger.give_up_runs(self.owner, given_up).await?;
+            }
+            Ok::<(), RpcError>(())
+        };
+        match tokio::time::timeout(FAREWELL, told).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "runs could not be put back in the queue");
@@ -240,6 +259,21 @@ impl Intake {
                 false
             }
         }
+    }
+}
+
+/// Runs that are no longer worked on here and not over.
+#[derive(Default)]
+struct Back {
+    /// Handed over.
+    free: Vec<GraphExecId>,
+    /// Nobody here could get on with them.
+    given_up: Vec<GivenUpRun>,
+}
+
+impl Back {
+    fn is_empty(&self) -> bool {
+        self.free.is_empty() && self.given_up.is_empty()
     }
 }
 

@@ -31,13 +31,22 @@ pub struct Journal {
 
 struct Request {
     batch: JournalBatch,
-    reply: oneshot::Sender<AppendOutcome>,
+    reply: oneshot::Sender<Result<AppendOutcome, NotWritten>>,
 }
 
-/// The writer has ended: the process is on its way out and the batch may or may not be durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the journal writer has ended")]
-pub struct Closed;
+/// Why there is no outcome of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotWritten {
+    /// The writer has ended: the process is on its way out and the batch may or may not be durable.
+    #[error("the journal writer has ended")]
+    Closed,
+    /// The database manager does not take this batch however often it is sent: the run cannot get on here.
+    #[error("the database manager refuses the run's journal: {0}")]
+    Refused(String),
+}
+
+/// The writer ends.
+struct Closed;
 
 impl Journal {
     /// Starts the writer. It ends when every `Journal` is gone, or at `abandon`, which gives up what is not written yet.
@@ -56,10 +65,10 @@ impl Journal {
     }
 
     /// Waits until the database has answered for `batch`, however long it is away.
-    pub async fn append(&self, batch: JournalBatch) -> Result<AppendOutcome, Closed> {
+    pub async fn append(&self, batch: JournalBatch) -> Result<AppendOutcome, NotWritten> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { batch, reply }).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        self.requests.send(Request { batch, reply }).await.map_err(|_| NotWritten::Closed)?;
+        answer.await.map_err(|_| NotWritten::Closed)?
     }
 }
 
@@ -102,7 +111,7 @@ impl Writer {
                     }
                     for (request, outcome) in call.into_iter().zip(outcomes) {
                         // A run that was dropped meanwhile no longer waits.
-                        let _ = request.reply.send(outcome);
+                        let _ = request.reply.send(Ok(outcome));
                     }
                     return Ok(());
                 }
@@ -137,7 +146,7 @@ impl Writer {
         for request in call {
             if only_one {
                 tracing::error!(%error, graph_exec_id = %request.batch.graph_exec_id, "the database manager refuses the journal of this run");
-                let _ = request.reply.send(AppendOutcome::Stale);
+                let _ = request.reply.send(Err(NotWritten::Refused(error.to_string())));
             } else {
                 Box::pin(self.write(vec![request])).await?;
             }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{AgentRequest, AgentRun, AppendOutcome, ClaimedRun, GraphExecId, GraphId, GraphModel, JournalBatch, RenewOutcome};
+use model::{AgentRequest, AgentRun, AppendOutcome, ClaimedRun, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch, RenewOutcome};
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
 use uuid::Uuid;
@@ -20,6 +20,8 @@ pub trait Ledger: Send + Sync + 'static {
     async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError>;
     /// Puts runs back in the queue at once, for another executor.
     async fn release_runs(&self, owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError>;
+    /// Runs that this process cannot get on with: each counts as an attempt.
+    async fn give_up_runs(&self, owner: Uuid, runs: Vec<GivenUpRun>) -> Result<(), RpcError>;
     /// Gives up the lease with everything that is still held under it.
     async fn release_lease(&self, owner: Uuid) -> Result<(), RpcError>;
     async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError>;
@@ -60,6 +62,10 @@ impl Ledger for Remote {
 
     async fn release_runs(&self, owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError> {
         bounded(DatabaseManager::release_runs(&self.0, owner, runs)).await.map(|_| ())
+    }
+
+    async fn give_up_runs(&self, owner: Uuid, runs: Vec<GivenUpRun>) -> Result<(), RpcError> {
+        bounded(DatabaseManager::give_up_runs(&self.0, owner, runs)).await
     }
 
     async fn release_lease(&self, owner: Uuid) -> Result<(), RpcError> {

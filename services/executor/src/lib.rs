@@ -21,6 +21,8 @@ mod node;
 mod notice;
 mod plans;
 mod platform;
+mod pulse;
+mod retry;
 mod shift;
 mod size;
 mod task;
@@ -47,6 +49,7 @@ use crate::lease::Terms;
 use crate::ledger::{Ledger, Remote};
 use crate::metrics::{ExecutorMetrics, WorkMetrics};
 use crate::plans::Plans;
+use crate::pulse::Pulse;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
 
@@ -57,7 +60,7 @@ const NOTICES: usize = 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the metrics server ended: {0}")]
+    #[error("the metrics server ended, or a thread could not be started: {0}")]
     Serve(#[from] std::io::Error),
 }
 
@@ -100,6 +103,7 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
         plans: Plans::new(ledger.clone(), registry),
         notices,
     };
+    let _pulse = Pulse::start()?;
     let intake = Intake {
         ledger: ledger.clone(),
         owner,

@@ -24,6 +24,8 @@ pub struct ExecutorMetrics {
 #[derive(Clone)]
 pub struct WorkMetrics {
     pub node_seconds: Histogram,
+    /// Attempts of nodes after their first.
+    pub node_retries: Counter,
     pub journal_entries: Histogram,
     pub journal_runs: Histogram,
 }
@@ -34,6 +36,7 @@ impl WorkMetrics {
         let sizes = || Histogram::new(exponential_buckets(1.0, 2.0, 15));
         Self {
             node_seconds: metrics.seconds("execution_manager_node_seconds", "How long a node execution took"),
+            node_retries: metrics.counter("executor_node_retries", "Attempts of nodes after their first"),
             journal_entries: metrics.register("execution_manager_journal_entries", "Journal entries of one append call", sizes()),
             journal_runs: metrics.register("execution_manager_journal_runs", "Runs that one append call carries entries of", sizes()),
         }

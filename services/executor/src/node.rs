@@ -6,14 +6,20 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use blocks::{Block, BlockContext, Done, Emitted, Executed, Wait};
+use blocks::{Block, BlockContext, BlockError, Done, Emitted, Executed, Wait};
+use engine::block::Effects;
+use engine::policy::RetryPolicy;
 use engine::run::NodeResult;
 use model::{Map, NodeExecId, NodeStats};
+use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::lease::Lease;
+use crate::retry::{self, Failed, Fault};
 use crate::size;
 
 /// Values that a block may be ahead of its run.
@@ -27,9 +33,22 @@ pub struct Job {
     pub block: Arc<dyn Block>,
     pub input: Map,
     pub context: BlockContext,
+    pub retry: RetryPolicy,
+    /// Of one attempt.
     pub timeout: Duration,
-    /// Its share of the process, given back when the node has ended.
+    /// Its share of the process, given back when the node has ended or waits for its next attempt.
     pub permit: OwnedSemaphorePermit,
+    pub again: Again,
+}
+
+/// What another attempt needs.
+#[derive(Clone)]
+pub struct Again {
+    pub nodes: Arc<Semaphore>,
+    pub lease: Lease,
+    pub retries: Counter,
+    /// The run is handed over: no further attempt here.
+    pub release: CancellationToken,
 }
 
 /// A value that a node emitted.
@@ -42,75 +61,170 @@ pub struct Output {
 /// How a node ended. All its outputs were sent before.
 pub struct Ended {
     pub node_exec_id: NodeExecId,
-    pub result: NodeResult,
+    /// None: the run is handed over while the node waits for its next attempt. Whoever goes on starts it again.
+    pub result: Option<NodeResult>,
     pub stats: NodeStats,
 }
 
-/// Runs the block in a task of its own and forwards what it emits, in order. Dropping the future stops the block.
+/// Why an attempt failed.
+struct Failure {
+    fault: Fault,
+    error: String,
+}
+
+impl Failure {
+    fn foreseen(error: String) -> Self {
+        let fault = Fault::Foreseen;
+        Self { fault, error }
+    }
+
+    fn unforeseen(error: String) -> Self {
+        let fault = Fault::Unforeseen;
+        Self { fault, error }
+    }
+}
+
+impl From<BlockError> for Failure {
+    fn from(error: BlockError) -> Self {
+        Self {
+            fault: error.kind.into(),
+            error: error.to_string(),
+        }
+    }
+}
+
+/// Tries the block as often as its policy allows and forwards what it emits, in order. Each attempt has the same idempotency key, the id
+/// of the node execution. Dropping the future stops the block.
 pub async fn run(job: Job, outputs: mpsc::Sender<Output>) -> Ended {
     let Job {
         node_exec_id,
         block,
-        input,
+        mut input,
         context,
+        retry,
         timeout,
-        permit,
+        mut permit,
+        mut again,
     } = job;
-    let started = Instant::now();
     let mut stats = NodeStats {
         input_size: bytes(size::of_map(&input)),
         ..NodeStats::default()
     };
+    let effects = block.descriptor().effects;
+    let mut attempt = 1;
+    let result = loop {
+        // The last attempt needs no copy.
+        let copy = if attempt < retry.max_attempts {
+            input.clone()
+        } else {
+            std::mem::take(&mut input)
+        };
+        let tried = try_once(node_exec_id, &block, copy, &context, timeout, &outputs, &mut stats).await;
+        drop(permit);
+        let Failure { fault, error } = match tried {
+            Ok(Done::Completed) => break Some(NodeResult::Completed),
+            Ok(Done::Waiting(Wait::Agent)) => break Some(NodeResult::Waiting),
+            Ok(Done::Waiting(Wait::Person)) => break Some(NodeResult::Review),
+            Err(failure) => failure,
+        };
+        let failed = Failed {
+            attempt,
+            fault,
+            effects,
+            emitted: stats.output_size > 0,
+        };
+        let Some(delay) = retry::next_delay(&retry, failed, rand::random_range(0.0..=1.0)) else {
+            break Some(NodeResult::Failed { error });
+        };
+        tracing::debug!(%node_exec_id, attempt, ?delay, error, "a node is tried again");
+        match again.wait(delay, effects).await {
+            Some(next) => permit = next,
+            None => break None,
+        }
+        again.retries.inc();
+        attempt += 1;
+        stats.retry_count += 1;
+    };
+    Ended { node_exec_id, result, stats }
+}
+
+impl Again {
+    /// Waits without a share of the process. None when the run is handed over.
+    async fn wait(&mut self, delay: Duration, effects: Effects) -> Option<OwnedSemaphorePermit> {
+        let (lease, nodes) = (&mut self.lease, self.nodes.clone());
+        let next = async move {
+            tokio::time::sleep(delay).await;
+            // As for a first attempt: outside effects only while this process can count on its lease.
+            while effects != Effects::Pure && !lease.trusted() {
+                lease.changed().await;
+            }
+            nodes.acquire_owned().await.ok()
+        };
+        tokio::select! {
+            permit = next => permit,
+            () = self.release.cancelled() => None,
+        }
+    }
+}
+
+/// Runs the block once, in a task of its own.
+async fn try_once(
+    node_exec_id: NodeExecId,
+    block: &Arc<dyn Block>,
+    input: Map,
+    context: &BlockContext,
+    timeout: Duration,
+    outputs: &mpsc::Sender<Output>,
+    stats: &mut NodeStats,
+) -> Result<Done, Failure> {
+    let started = Instant::now();
     let name = block.descriptor().name;
     let block_id = block.descriptor().id;
 
     let (sink, mut emitted) = mpsc::channel(BLOCK_AHEAD);
-    let work = async move { blocks::execute(block.as_ref(), input, &context, &sink).await };
+    let (running, context) = (block.clone(), context.clone());
+    let work = async move { blocks::execute(running.as_ref(), input, &context, &sink).await };
     let mut task = AbortOnDropHandle::new(tokio::spawn(measured(work)));
     let deadline = tokio::time::sleep(timeout);
     tokio::pin!(deadline);
 
-    let ended = loop {
+    let mut ended = loop {
         tokio::select! {
             biased;
             Some(output) = emitted.recv() => {
-                if let Err(error) = forward(&outputs, &mut stats, node_exec_id, output).await {
+                if let Err(error) = forward(outputs, stats, node_exec_id, output).await {
                     task.abort();
-                    break Err(error);
+                    break Err(Failure::foreseen(error));
                 }
             }
             joined = &mut task => break match joined {
                 Ok((Executed { ended, stats: told }, busy)) => {
-                    stats.cputime = busy.as_secs_f64();
+                    stats.cputime += busy.as_secs_f64();
                     stats.add_usage(&told);
-                    ended.map_err(|error| error.to_string())
+                    ended.map_err(Failure::from)
                 }
-                Err(error) if error.is_panic() => Err(message(name, block_id, &format!("the block panicked: {}", panic_text(error.into_panic())))),
-                Err(_) => Err(message(name, block_id, "the block was stopped")),
+                Err(error) if error.is_panic() => {
+                    let text = format!("the block panicked: {}", panic_text(error.into_panic()));
+                    Err(Failure::unforeseen(message(name, block_id, &text)))
+                }
+                Err(_) => Err(Failure::foreseen(message(name, block_id, "the block was stopped"))),
             },
             () = &mut deadline => {
                 task.abort();
-                break Err(message(name, block_id, &format!("no end after {} s, the time limit of a node", timeout.as_secs())));
+                let text = format!("no end after {} s, the time limit of a node", timeout.as_secs_f64());
+                break Err(Failure::unforeseen(message(name, block_id, &text)));
             }
         }
     };
     // What the block emitted before it ended counts, however it ended.
-    let mut ended = ended;
     while let Ok(output) = emitted.try_recv() {
-        if let Err(error) = forward(&outputs, &mut stats, node_exec_id, output).await {
-            ended = Err(error);
+        if let Err(error) = forward(outputs, stats, node_exec_id, output).await {
+            ended = Err(Failure::foreseen(error));
             break;
         }
     }
-    drop(permit);
-    stats.walltime = started.elapsed().as_secs_f64();
-    let result = match ended {
-        Ok(Done::Completed) => NodeResult::Completed,
-        Ok(Done::Waiting(Wait::Agent)) => NodeResult::Waiting,
-        Ok(Done::Waiting(Wait::Person)) => NodeResult::Review,
-        Err(error) => NodeResult::Failed { error },
-    };
-    Ended { node_exec_id, result, stats }
+    stats.walltime += started.elapsed().as_secs_f64();
+    ended
 }
 
 async fn forward(outputs: &mpsc::Sender<Output>, stats: &mut NodeStats, node_exec_id: NodeExecId, emitted: Emitted) -> Result<(), String> {

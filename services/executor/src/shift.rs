@@ -1,6 +1,7 @@
 //! One run from its claim to its end or hand-over: plan, restore, work, tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::run::Run;
 use model::notification::NotificationEvent;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::journal::NotWritten;
 use crate::notice;
 use crate::plans::{PlanError, Planned, Plans};
 use crate::task::{Control, Deps, Outcome, RunTask};
@@ -23,11 +25,17 @@ pub struct Shift {
 }
 
 /// How the work on a run ended, for the bookkeeping of the process.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Shifted {
-    Finished { seconds: f64 },
+    Finished {
+        seconds: f64,
+    },
     Released,
     Lost,
+    /// Still ours, and it cannot get on here.
+    Stuck {
+        reason: String,
+    },
 }
 
 impl Shift {
@@ -43,8 +51,9 @@ impl Shift {
             Err(Unplanned::Lost) => return Shifted::Lost,
             Err(Unplanned::Hopeless(reason)) => return self.refuse(&claimed, reason).await,
         };
+        let expires = claimed.seconds_left.map(expiry);
         let run = Run::restore(planned.plan.clone(), claimed, Uuid::now_v7);
-        match Box::pin(RunTask::new(self.deps.clone(), control, run).work()).await {
+        match Box::pin(RunTask::new(self.deps.clone(), control, run, expires).work()).await {
             Outcome::Finished(run) => {
                 // Suspended: the end is still to come.
                 if run.status() != ExecutionStatus::Running && self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
@@ -56,6 +65,7 @@ impl Shift {
             }
             Outcome::Released => Shifted::Released,
             Outcome::Lost => Shifted::Lost,
+            Outcome::Stuck { reason } => Shifted::Stuck { reason },
         }
     }
 
@@ -102,9 +112,16 @@ impl Shift {
         };
         match self.deps.journal.append(batch).await {
             Ok(AppendOutcome::Applied { .. }) => Shifted::Finished { seconds: 0.0 },
-            Ok(_) | Err(_) => Shifted::Lost,
+            Err(refused @ NotWritten::Refused(_)) => Shifted::Stuck { reason: refused.to_string() },
+            Ok(_) | Err(NotWritten::Closed) => Shifted::Lost,
         }
     }
+}
+
+/// A deadline that has passed is now, one far away is never reached.
+fn expiry(seconds_left: f64) -> Instant {
+    const FAR_AWAY: f64 = 10.0 * 365.0 * 86_400.0;
+    Instant::now() + Duration::from_secs_f64(seconds_left.clamp(0.0, FAR_AWAY))
 }
 
 enum Unplanned {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use blocks::{BlockContext, Platform, Registry};
 use engine::block::Effects;
 use engine::run::{NodeResult, NodeStart, OutputError, Run};
-use model::{AppendOutcome, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, Timestamp};
+use model::{AppendOutcome, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
 use crate::events::{self, Placed, Tell};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, NotWritten};
 use crate::lease::Lease;
 use crate::ledger::Ledger;
 use crate::metrics::WorkMetrics;
-use crate::node::{self, Ended, Job, Output};
+use crate::node::{self, Again, Ended, Job, Output};
 use crate::platform::RunPlatform;
 
 /// Values that the nodes of a run may be ahead of it.
@@ -90,9 +90,11 @@ pub enum Outcome {
     Released,
     /// The run is no longer ours. What was not durable is forgotten.
     Lost,
+    /// The run is still ours and cannot get on here. What was not durable is forgotten.
+    Stuck { reason: String },
 }
 
-type Append = Pin<Box<dyn Future<Output = Result<AppendOutcome, journal::Closed>> + Send>>;
+type Append = Pin<Box<dyn Future<Output = Result<AppendOutcome, NotWritten>> + Send>>;
 type Acquire = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
 pub struct RunTask {
@@ -106,6 +108,8 @@ pub struct RunTask {
     backlog: Backlog,
     /// Position of the last event that was told.
     told: i64,
+    /// The run's deadline, until it has been followed.
+    expires: Option<Instant>,
     lease: Lease,
     /// When this run was asked to be handed over: no node is started any more, those in flight may end for a while.
     released: Option<Instant>,
@@ -136,7 +140,8 @@ struct Held {
 }
 
 impl RunTask {
-    pub fn new(deps: Arc<Deps>, control: Control, run: Run) -> Self {
+    /// `expires`: the run's deadline by this process's clock.
+    pub fn new(deps: Arc<Deps>, control: Control, run: Run, expires: Option<Instant>) -> Self {
         let next_seq = run.next_seq();
         let news_seen = *control.news.borrow();
         Self {
@@ -153,6 +158,7 @@ impl RunTask {
             run,
             backlog: Backlog::new(next_seq),
             told: next_seq - 1,
+            expires,
             released: None,
             ended: false,
             nodes: JoinSet::new(),
@@ -203,6 +209,13 @@ impl RunTask {
                 () = self.control.release.cancelled(), if self.released.is_none() => {
                     self.released = Some(Instant::now());
                     self.acquire = None;
+                }
+                () = until(self.expires) => {
+                    self.expires = None;
+                    if !self.ended && !self.run.is_cancelled() {
+                        self.run.fail(PAST_DEADLINE.to_owned(), Timestamp::now());
+                    }
+                    self.control.cancel.cancel();
                 }
                 () = until(deadline) => {
                     if self.in_flight.is_empty() {
@@ -269,6 +282,7 @@ impl RunTask {
             block_id,
             input,
             effects,
+            policy,
             ..
         } = start;
         let Some(block) = self.deps.registry.get(block_id) else {
@@ -283,8 +297,17 @@ impl RunTask {
             block,
             input,
             context,
-            timeout: self.deps.limits.node_timeout,
+            retry: policy.retry,
+            timeout: policy
+                .timeout
+                .map_or(self.deps.limits.node_timeout, |own| own.min(self.deps.limits.node_timeout)),
             permit,
+            again: Again {
+                nodes: self.deps.nodes.clone(),
+                lease: self.lease.clone(),
+                retries: self.deps.metrics.node_retries.clone(),
+                release: self.control.release.clone(),
+            },
         };
         self.in_flight.insert(node_exec_id, InFlight { effects, abort: None });
         if effects == Effects::Pure {
@@ -342,9 +365,10 @@ impl RunTask {
         match joined {
             Ok(ended) => {
                 if self.in_flight.remove(&ended.node_exec_id).is_some() {
+                    let Some(result) = ended.result else { return };
                     self.deps.metrics.node_seconds.observe(ended.stats.walltime);
                     self.run.add_cputime(ended.stats.cputime);
-                    self.run.finish(ended.node_exec_id, ended.result, ended.stats, Timestamp::now());
+                    self.run.finish(ended.node_exec_id, result, ended.stats, Timestamp::now());
                 }
             }
             // Only tasks that were stopped end like this: the boundary inside catches what blocks do.
@@ -392,7 +416,7 @@ impl RunTask {
     }
 
     /// Follows the answer to a batch. True when the row's cancel flag is set.
-    fn settle(&mut self, answer: Result<AppendOutcome, journal::Closed>) -> Result<bool, Outcome> {
+    fn settle(&mut self, answer: Result<AppendOutcome, NotWritten>) -> Result<bool, Outcome> {
         let graph_exec_id = self.id();
         let (position, cancel_requested) = match answer {
             Ok(AppendOutcome::Applied {
@@ -415,7 +439,8 @@ impl RunTask {
                 self.tell_failed(reason);
                 return Err(Outcome::Lost);
             }
-            Err(journal::Closed) => return Err(Outcome::Lost),
+            Err(NotWritten::Closed) => return Err(Outcome::Lost),
+            Err(refused @ NotWritten::Refused(_)) => return Err(Outcome::Stuck { reason: refused.to_string() }),
         };
         match self.backlog.applied(position) {
             Ok(events) => {
@@ -424,7 +449,7 @@ impl RunTask {
             }
             Err(gap) => {
                 tracing::error!(%graph_exec_id, %gap, "this run cannot go on here");
-                Err(Outcome::Lost)
+                Err(Outcome::Stuck { reason: gap.to_string() })
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::shift::Shifted;
 use crate::task::{Control, Limits};
-use crate::testing::{COUNT, ECHO, EFFECT, FOREVER, PANIC, World};
+use crate::testing::{COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
 
 /// Claims the only queued run and works on it in a task.
 async fn take(world: &World) -> (Control, tokio::task::JoinHandle<Shifted>) {
@@ -342,4 +342,167 @@ async fn an_executor_ends_in_time_even_when_the_database_is_silent() {
     executor.shutdown.trigger();
     executor.task.await.unwrap();
     assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+}
+
+/// What a graph says that wants three attempts.
+fn three_attempts() -> model::Map {
+    let said = json!({"execution": {"retry": {"max_attempts": 3, "initial_interval_ms": 3_000}, "timeout_seconds": 20}});
+    said.as_object().cloned().unwrap()
+}
+
+fn attempts(world: &World) -> Vec<uuid::Uuid> {
+    world.seen.attempts.lock().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_tried_again_as_its_graph_says_and_always_under_the_same_key() {
+    let world = World::new();
+    let id = world.submit_with(&[FLAKY, ECHO], json!(2), &three_attempts(), None);
+    let started = Instant::now();
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let run = world.ledger.run(id);
+    assert_eq!(run.node_executions[0].status, ExecutionStatus::Completed);
+    assert_eq!(last_values(&run), [json!(2)]);
+    assert_eq!(attempts(&world), [run.node_executions[0].node_exec_id; 3]);
+    assert_eq!(world.shift.deps.metrics.node_retries.get(), 2);
+    // Between half and the whole of 3 s and 6 s.
+    assert!((4..=9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert_eq!(world.shift.deps.nodes.available_permits(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_fails_at_every_attempt_fails_with_the_last_error() {
+    let world = World::new();
+    let id = world.submit_with(&[FLAKY], json!(99), &three_attempts(), None);
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let run = world.ledger.run(id);
+    assert_eq!(run.node_executions[0].status, ExecutionStatus::Failed);
+    assert!(run.node_executions[0].outputs["error"][0].as_str().unwrap().contains("not now"));
+    assert_eq!(attempts(&world).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_block_foresaw_what_emitted_and_what_the_graph_does_not_ask_for_is_tried_once() {
+    for (block, metadata) in [(REPORT, three_attempts()), (TRICKLE, three_attempts()), (FLAKY, model::Map::new())] {
+        let world = World::new();
+        let id = world.submit_with(&[block], json!(1), &metadata, None);
+        let (_, task) = take(&world).await;
+        task.await.unwrap();
+        assert_eq!(world.ledger.run(id).node_executions[0].status, ExecutionStatus::Failed);
+        assert_eq!(attempts(&world).len(), 1, "{block}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_waits_for_its_next_attempt_holds_nothing_and_nobody_up() {
+    for release in [false, true] {
+        let world = World::new();
+        let id = world.submit_with(&[FLAKY], json!(99), &three_attempts(), None);
+        let (control, task) = take(&world).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((attempts(&world).len(), world.shift.deps.nodes.available_permits()), (1, 16));
+        let asked = Instant::now();
+        if release {
+            control.release.cancel();
+        } else {
+            control.cancel.cancel();
+        };
+        let shifted = task.await.unwrap();
+        assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
+        let status = world.ledger.run(id).status;
+        if release {
+            assert_eq!((shifted, status), (Shifted::Released, ExecutionStatus::Running));
+            world.clock.confirmed(Instant::now());
+            world.shift.clone().work(reclaimed(&world, id).await, Control::new(0)).await;
+            assert_eq!(world.ledger.run(id).status, ExecutionStatus::Completed);
+        } else {
+            assert_eq!(status, ExecutionStatus::Terminated);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_with_outside_effects_starts_without_a_lease_to_count_on() {
+    let world = World::new();
+    let id = world.submit_with(&[FLAKY], json!(1), &three_attempts(), None);
+    let (_, task) = take(&world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.clock.lost();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(attempts(&world).len(), 1);
+    world.clock.confirmed(Instant::now());
+    task.await.unwrap();
+    assert_eq!(attempts(&world).len(), 2);
+    assert_eq!(world.ledger.run(id).status, ExecutionStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_of_the_graph_holds_for_each_attempt_and_never_exceeds_the_executors() {
+    let said = |seconds: u64| json!({ "execution": {"timeout_seconds": seconds} }).as_object().cloned().unwrap();
+    for (seconds, expected) in [(20, 20), (80_000, 600)] {
+        let world = World::new();
+        world.submit_with(&[FOREVER], json!(1), &said(seconds), None);
+        let started = Instant::now();
+        let (_, task) = take(&world).await;
+        // The lease is not renewed here; the block has no outside effects.
+        task.await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_terminated_at_its_deadline_and_says_why() {
+    for seconds_left in [30.0, -5.0] {
+        let world = World::new();
+        let id = world.submit_with(&[FOREVER, ECHO], json!(1), &model::Map::new(), Some(seconds_left));
+        let started = Instant::now();
+        let (_, task) = take(&world).await;
+        assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+        let run = world.ledger.run(id);
+        assert_eq!(run.status, ExecutionStatus::Terminated);
+        assert_eq!(run.stats.error.as_deref(), Some(model::PAST_DEADLINE));
+        assert_eq!(started.elapsed().as_secs(), if seconds_left > 0.0 { 30 } else { 0 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_journal_is_refused_is_given_up_and_not_released() {
+    let world = World::new();
+    world.ledger.refuse_appends();
+    let id = world.submit(&[ECHO], json!(1));
+    let executor = world.executor(2);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let given_up = world.ledger.given_up();
+    assert_eq!(given_up.iter().map(|run| run.graph_exec_id).collect::<Vec<_>>(), [id]);
+    assert!(given_up[0].reason.contains("too large"), "{}", given_up[0].reason);
+    assert!(world.ledger.released().is_empty());
+    executor.shutdown.trigger();
+    executor.task.await.unwrap();
+}
+
+/// Real threads and real time: the first worker is lost in a block that never yields, and the other one keeps the process alive.
+#[test]
+fn a_block_that_never_yields_costs_its_run_and_no_other() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let seen = runtime.block_on(async {
+        let _pulse = crate::pulse::Pulse::start().unwrap();
+        let world = World::new();
+        let said = json!({ "execution": {"timeout_seconds": 1} }).as_object().cloned().unwrap();
+        let spinning = world.submit_with(&[SPIN], json!(1), &said, None);
+        let _executor = world.executor(4);
+        let ended = tokio::time::timeout(Duration::from_secs(60), world.ledger.ended(spinning)).await.unwrap();
+        assert_eq!(ended.node_executions[0].status, ExecutionStatus::Failed);
+        assert!(ended.node_executions[0].outputs["error"][0].as_str().unwrap().contains("time limit"));
+        let other = world.submit(&[ECHO, ECHO], json!(1));
+        let ended = tokio::time::timeout(Duration::from_secs(60), world.ledger.ended(other)).await.unwrap();
+        assert_eq!(ended.status, ExecutionStatus::Completed);
+        world.seen.clone()
+    });
+    seen.enough.store(true, Ordering::Relaxed);
 }

@@ -46,7 +46,7 @@ impl AppState {
             users: Users::new(store.clone()),
             block_list: Arc::new(BlockList::new(&registry.api_list())?),
             io_blocks: Arc::new(io_blocks(&registry)),
-            submitter: Submitter::new(store.clone(), catalog),
+            submitter: Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline()),
             stopper: Stopper::new(store.clone(), scheduler.clone()),
             settings,
             store,

@@ -53,7 +53,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
     let blocks = io_blocks(&catalog);
-    let submitter = Submitter::new(store.clone(), catalog);
+    let submitter = Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline());
     let changed = Arc::new(Notify::new());
     let schedules: Arc<dyn ScheduleStore> = match settings.scheduler.store {
         ScheduleStoreKind::Postgres => Arc::new(PostgresSchedules::new(store.clone(), changed.clone())),

@@ -125,6 +125,7 @@ impl Runs {
             inputs,
             credentials,
             idempotency_key: Some(request.idempotency_key),
+            deadline: request.deadline,
             origin,
             ..SubmitCommand::default()
         })

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a failed step is a failed test
 
 mod contract;
+mod dead;
 mod executor_calls;
 mod proxy;
 mod relay;

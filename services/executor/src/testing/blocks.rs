@@ -1,14 +1,14 @@
 //! Blocks that do as they are told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use blocks::{Block, BlockContext, Emitter, Failure, Registry};
 use engine::block::{BlockDescriptor, BlockKind, Effects, Pin};
 use engine::types::PinType;
-use model::{BlockId, ExecutionStatus, Map};
+use model::{BlockId, ExecutionStatus, Map, NodeExecId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,6 +19,14 @@ pub const EFFECT: BlockId = Uuid::from_u128(2);
 pub const PANIC: BlockId = Uuid::from_u128(3);
 pub const FOREVER: BlockId = Uuid::from_u128(4);
 pub const COUNT: BlockId = Uuid::from_u128(5);
+/// Fails unforeseen so many times as its input says, then gives it on. Idempotent.
+pub const FLAKY: BlockId = Uuid::from_u128(6);
+/// Reports an error on its `error` pin. Idempotent.
+pub const REPORT: BlockId = Uuid::from_u128(7);
+/// Emits, then fails unforeseen. Idempotent.
+pub const TRICKLE: BlockId = Uuid::from_u128(8);
+/// Awaits a moment and then computes without end, until the test is over.
+pub const SPIN: BlockId = Uuid::from_u128(9);
 
 /// What the blocks of a test saw.
 #[derive(Default)]
@@ -26,6 +34,10 @@ pub struct Seen {
     pub effects: AtomicUsize,
     /// An effect happened before the RUNNING of its node was durable.
     pub too_early: AtomicBool,
+    /// Attempts of the blocks that fail, with the idempotency key of each.
+    pub attempts: Mutex<Vec<NodeExecId>>,
+    /// Ends the blocks that compute without end.
+    pub enough: AtomicBool,
 }
 
 struct TestBlock {
@@ -85,6 +97,33 @@ impl Block for TestBlock {
                 out.emit("value", value).await?;
                 std::future::pending().await
             }
+            FLAKY => {
+                let attempts = {
+                    let mut attempts = self.seen.attempts.lock().unwrap();
+                    attempts.push(context.node_exec_id);
+                    attempts.len() as u64
+                };
+                if attempts <= value.as_u64().unwrap_or_default() {
+                    return Err(Failure::raised("not now"));
+                }
+                out.emit("value", value).await
+            }
+            REPORT => {
+                self.seen.attempts.lock().unwrap().push(context.node_exec_id);
+                Err(Failure::reported("never"))
+            }
+            TRICKLE => {
+                self.seen.attempts.lock().unwrap().push(context.node_exec_id);
+                out.emit("value", value).await?;
+                Err(Failure::raised("half way"))
+            }
+            SPIN => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                while !self.seen.enough.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                Ok(())
+            }
             COUNT => {
                 for number in 0..value.as_u64().unwrap_or_default() {
                     out.emit("value", Value::from(number)).await?;
@@ -104,5 +143,9 @@ pub fn registry(seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<Registry> {
         block(PANIC, Effects::Pure),
         block(FOREVER, Effects::Pure),
         block(COUNT, Effects::Pure),
+        block(FLAKY, Effects::Idempotent),
+        block(REPORT, Effects::Idempotent),
+        block(TRICKLE, Effects::Idempotent),
+        block(SPIN, Effects::Pure),
     ]))
 }

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, ExecutionStatus, GraphExecId, GraphId, GraphModel, JournalBatch, JournalEntry, Map,
-    NodeExecutionRecord, RenewOutcome, Timestamp,
+    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch, JournalEntry,
+    Map, NodeExecutionRecord, RenewOutcome, Timestamp,
 };
 use rpc::{RpcError, RpcErrorKind};
 use tokio::sync::Notify;
@@ -29,6 +29,8 @@ struct State {
     queue: Vec<GraphExecId>,
     owned: Vec<GraphExecId>,
     released: Vec<GraphExecId>,
+    given_up: Vec<GivenUpRun>,
+    refusing: bool,
     absent: bool,
     silent: bool,
     lose_claim_reply: bool,
@@ -100,6 +102,15 @@ impl MemoryLedger {
         self.with(|state| state.released.clone())
     }
 
+    pub fn given_up(&self) -> Vec<GivenUpRun> {
+        self.with(|state| state.given_up.clone())
+    }
+
+    /// Every append is refused for good, as one that is too large is.
+    pub fn refuse_appends(&self) {
+        self.with(|state| state.refusing = true);
+    }
+
     pub fn node_status(&self, id: Uuid) -> Option<ExecutionStatus> {
         self.with(|state| {
             let mut records = state.runs.values().flat_map(|run| &run.node_executions);
@@ -154,6 +165,9 @@ impl Ledger for MemoryLedger {
     async fn append(&self, _owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError> {
         self.hear().await;
         let outcome = self.answer(|state| {
+            if state.refusing {
+                return Err(RpcError::new(RpcErrorKind::Value, "too large"));
+            }
             let outcomes = batches.into_iter().map(|batch| state.append(batch)).collect();
             if std::mem::take(&mut state.forget_reply) {
                 Err(absent())
@@ -189,6 +203,15 @@ impl Ledger for MemoryLedger {
             state.owned.retain(|id| !runs.contains(id));
             state.queue.extend(&runs);
             state.released.extend(runs);
+            Ok(())
+        })
+    }
+
+    async fn give_up_runs(&self, _owner: Uuid, runs: Vec<GivenUpRun>) -> Result<(), RpcError> {
+        self.hear().await;
+        self.answer(|state| {
+            state.owned.retain(|id| !runs.iter().any(|run| run.graph_exec_id == *id));
+            state.given_up.extend(runs);
             Ok(())
         })
     }

@@ -23,7 +23,7 @@ use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
 
-pub use self::blocks::{COUNT, ECHO, EFFECT, FOREVER, PANIC, Seen};
+pub use self::blocks::{COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, Seen, TRICKLE};
 pub use self::ledger::MemoryLedger;
 use self::ledger::record;
 
@@ -98,8 +98,17 @@ impl World {
 
     /// A queued run of a chain of blocks, the first of which gets `value`.
     pub fn submit(&self, chain: &[BlockId], value: Value) -> GraphExecId {
+        self.submit_with(chain, value, &Map::new(), None)
+    }
+
+    /// As [`World::submit`]; every node has `metadata`, and the run has so many seconds.
+    pub fn submit_with(&self, chain: &[BlockId], value: Value, metadata: &Map, seconds_left: Option<f64>) -> GraphExecId {
         let graph_id = Uuid::now_v7();
-        let nodes: Vec<NodeModel> = chain.iter().map(|block| node(graph_id, *block)).collect();
+        let nodes = chain.iter().map(|block| NodeModel {
+            metadata: metadata.clone(),
+            ..node(graph_id, *block)
+        });
+        let nodes: Vec<NodeModel> = nodes.collect();
         let link = |pair: &[NodeModel]| Link {
             id: Uuid::now_v7().to_string(),
             source_id: pair[0].id.to_string(),
@@ -127,6 +136,7 @@ impl World {
             cancel_requested: false,
             news: 0,
             traceparent: None,
+            seconds_left,
             node_executions: vec![record(
                 Uuid::now_v7(),
                 nodes[0].id,

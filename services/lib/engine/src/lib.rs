@@ -5,6 +5,7 @@
 //! validate                   may it be saved, may it run
 //! schema                     what it takes and gives
 //! plan → start → run         a graph compiled, where it starts, one run in memory
+//! policy                     how often and how long a node may be tried
 //! input, check               from arrived values to a block's input
 //! convert, pins              what a value becomes on its way
 //! types, value, text, json   the words that the rest speaks
@@ -19,6 +20,7 @@ pub mod input;
 pub mod json;
 pub mod pins;
 pub mod plan;
+pub mod policy;
 pub mod run;
 pub mod schema;
 pub mod start;

@@ -8,6 +8,7 @@ use model::{BlockId, Link, Map, NodeId, NodeModel};
 use crate::block::{BlockCatalog, BlockDescriptor, BlockKind, Effects};
 use crate::check::Check;
 use crate::error::GraphError;
+use crate::policy::NodePolicy;
 use crate::types::PinType;
 use crate::value::{MAX_DEPTH, storable_map};
 
@@ -28,6 +29,7 @@ pub struct PlanNode {
     /// The id as links and tool outputs spell it.
     pub(crate) id_text: String,
     pub block: Arc<PlanBlock>,
+    pub policy: NodePolicy,
     pub input_default: Map,
     /// Raw sink names of the links that arrive here, each once.
     pub(crate) linked: Vec<String>,
@@ -81,7 +83,7 @@ impl Plan {
     /// Compiles the nodes and links of one graph version.
     ///
     /// # Errors
-    /// When a node's block or the end of a link is unknown, or a default value is nested too deeply.
+    /// When a node's block or the end of a link is unknown, a default value is nested too deeply, or what a node says about retries cannot be understood.
     pub fn compile(nodes: &[NodeModel], links: &[Link], catalog: &dyn BlockCatalog) -> Result<Self, GraphError> {
         let mut blocks: HashMap<BlockId, Arc<PlanBlock>> = HashMap::new();
         let mut plan = Self {
@@ -103,6 +105,7 @@ impl Plan {
                 id: node.id,
                 id_text: node.id.to_string(),
                 block,
+                policy: NodePolicy::of(node)?,
                 input_default: storable_map(node.input_default.clone()).map_err(|_| GraphError::TooDeep { limit: MAX_DEPTH })?,
                 linked: Vec::new(),
                 linked_static: Vec::new(),

@@ -10,12 +10,13 @@ use crate::block::{BlockCatalog, BlockDescriptor, BlockKind};
 use crate::error::{GraphError, NodeErrors, Side};
 use crate::pins::{declared_name, is_dynamic, is_tool};
 use crate::plan::describe;
+use crate::policy::NodePolicy;
 use crate::schema::is_credentials;
 
 const REQUIRED: &str = "This field is required";
 const CREDENTIALS_REQUIRED: &str = "These credentials are required";
 
-/// Every node's block is installed, and every link joins pins that exist.
+/// Every node's block is installed, what it says about retries can be understood, and every link joins pins that exist.
 pub fn structure(nodes: &[NodeModel], links: &[Link], catalog: &dyn BlockCatalog) -> Result<(), GraphError> {
     let mut by_id = HashMap::with_capacity(nodes.len());
     for node in nodes {
@@ -23,6 +24,7 @@ pub fn structure(nodes: &[NodeModel], links: &[Link], catalog: &dyn BlockCatalog
             node: node.id.to_string(),
             block: node.block_id.to_string(),
         })?;
+        NodePolicy::of(node)?;
         by_id.insert(node.id.to_string(), (node, block));
     }
     for link in links {

@@ -31,8 +31,18 @@ pub struct ClaimedRun {
     /// W3C `traceparent` of the call that submitted the run.
     #[serde(default)]
     pub traceparent: Option<String>,
+    /// Until the run's deadline, by the database's clock at the claim; negative when it has passed. None: no deadline.
+    #[serde(default)]
+    pub seconds_left: Option<f64>,
     /// All node executions so far in the order in which they were added.
     pub node_executions: Vec<NodeExecutionRecord>,
+}
+
+/// A run that its executor cannot get on with, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUpRun {
+    pub graph_exec_id: GraphExecId,
+    pub reason: String,
 }
 
 /// One stored node execution, enough to rebuild the run in memory.

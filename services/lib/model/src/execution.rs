@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BlockId, CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, NodeExecId, NodeId, Timestamp, UserId};
+use crate::{BlockId, CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, NodeExecId, NodeId, Timestamp, UserId, Waiting};
 
 /// Values that override node inputs: node id → pin → value.
 pub type NodeInputMasks = IndexMap<NodeId, Map>;
@@ -108,6 +108,13 @@ pub struct NodeStats {
     pub output_token_count: i64,
     pub extra_cost: i64,
     pub extra_steps: i64,
+    /// Attempts after the first. Absent when there was none, as the reference does not know it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retry_count: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 impl NodeStats {
@@ -158,6 +165,9 @@ pub struct GraphExecutionWithNodes {
     #[serde(flatten)]
     pub execution: GraphExecution,
     pub node_executions: Vec<NodeExecutionResult>,
+    /// `waiting_reason` and `waiting_until`, which the reference does not have: only while the run waits and somebody has looked.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
 }
 
 /// One execution of one node with everything it received and produced.

@@ -18,8 +18,9 @@ pub mod schedule;
 pub mod status;
 pub mod time;
 pub mod user;
+pub mod waiting;
 
-pub use claim::{ClaimedRun, NodeExecutionRecord, RenewOutcome};
+pub use claim::{ClaimedRun, GivenUpRun, NodeExecutionRecord, RenewOutcome};
 pub use credentials::CredentialsMetaInput;
 pub use event::ExecutionEvent;
 pub use execution::{
@@ -33,6 +34,7 @@ pub use message::{CancelMessage, RunMessage};
 pub use nested::{AgentOutcome, AgentRequest, AgentRun};
 pub use status::ExecutionStatus;
 pub use time::Timestamp;
+pub use waiting::{DeadRun, PAST_DEADLINE, Waiting, WaitingReason};
 
 /// A JSON object in insertion order: pin values, inputs, metadata.
 pub type Map = serde_json::Map<String, serde_json::Value>;

@@ -32,6 +32,9 @@ pub struct SubmitRequest {
     pub inputs_from_schedule: Option<uuid::Uuid>,
     #[serde(default)]
     pub credentials: IndexMap<String, CredentialsMetaInput>,
+    /// When the run is ended if it is not over by then.
+    #[serde(default)]
+    pub deadline: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

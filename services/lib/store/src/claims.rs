@@ -102,11 +102,12 @@ async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, leas
 async fn candidates(connection: &mut PgConnection, limit: u32) -> Result<Vec<Candidate>> {
     let rows = sqlx::query(
         "WITH RECURSIVE pair AS (
-             (SELECT user_id, graph_id FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL ORDER BY user_id, graph_id LIMIT 1)
+             (SELECT user_id, graph_id FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL AND not_before IS NULL
+              ORDER BY user_id, graph_id LIMIT 1)
              UNION ALL
              SELECT next.user_id, next.graph_id FROM pair CROSS JOIN LATERAL (
                  SELECT g.user_id, g.graph_id FROM graph_executions g
-                 WHERE g.status = 'QUEUED' AND g.lease_owner IS NULL AND (g.user_id, g.graph_id) > (pair.user_id, pair.graph_id)
+                 WHERE g.status = 'QUEUED' AND g.lease_owner IS NULL AND g.not_before IS NULL AND (g.user_id, g.graph_id) > (pair.user_id, pair.graph_id)
                  ORDER BY g.user_id, g.graph_id LIMIT 1) next
          )
          SELECT pair.user_id, pair.graph_id, a.last_claimed_at FROM pair LEFT JOIN run_admission a USING (user_id, graph_id)
@@ -183,6 +184,7 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
              SELECT w.id, w.created_at, room.user_id, room.turn FROM room CROSS JOIN LATERAL (
                  SELECT g.id, g.created_at FROM graph_executions g
                  WHERE g.user_id = room.user_id AND g.graph_id = room.graph_id AND g.status = 'QUEUED' AND g.lease_owner IS NULL
+                   AND g.not_before IS NULL
                  ORDER BY g.created_at, g.id LIMIT least(greatest(room.free, 0), $6)) w
          ), rounds AS (
              SELECT id, created_at, turn, row_number() OVER (PARTITION BY user_id ORDER BY created_at, id) AS round FROM oldest
@@ -190,6 +192,7 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
              SELECT id FROM rounds ORDER BY round, turn LIMIT $6
          ), free AS (
              SELECT g.id FROM graph_executions g WHERE g.id IN (SELECT id FROM chosen) AND g.status = 'QUEUED' AND g.lease_owner IS NULL
+               AND g.not_before IS NULL
              FOR NO KEY UPDATE SKIP LOCKED
          ), served AS (
              UPDATE run_admission a SET last_claimed_at = clock_timestamp()
@@ -199,7 +202,8 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
          UPDATE graph_executions g SET lease_owner = $1, lease_epoch = g.lease_epoch + 1, claimed_at = clock_timestamp()
          FROM free WHERE g.id = free.id
          RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
-             g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent",
+             g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent,
+             extract(epoch FROM g.deadline_at - clock_timestamp())::float8 AS seconds_left",
     )
     .bind(owner)
     .bind(order.iter().map(|(candidate, _)| candidate.user_id).collect::<Vec<_>>())
@@ -237,6 +241,7 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun> {
         cancel_requested: row.try_get("cancel_requested")?,
         news: row.try_get("news")?,
         traceparent: row.try_get("traceparent")?,
+        seconds_left: row.try_get("seconds_left")?,
         node_executions: Vec::new(),
     })
 }

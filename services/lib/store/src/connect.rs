@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
 use url::Url;
 
-use crate::{Error, LEASE, OutboxNotifier, Result};
+use crate::{Error, LEASE, MAX_ATTEMPTS, OutboxNotifier, Result};
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,6 +21,8 @@ pub struct Store {
     pub(crate) schema: Option<Arc<str>>,
     /// How long an executor's lease lasts.
     pub(crate) lease: Duration,
+    /// After how many attempts in a row without progress a run is given up.
+    pub(crate) max_attempts: u32,
     /// Started by whoever needs it first.
     pub(crate) notifier: Arc<OnceLock<OutboxNotifier>>,
     /// Host, port and database for messages; never the password.
@@ -53,6 +55,7 @@ impl Store {
             options,
             schema,
             lease: LEASE,
+            max_attempts: MAX_ATTEMPTS,
             notifier: Arc::default(),
             target: target.into(),
         })
@@ -61,6 +64,11 @@ impl Store {
     /// The same store with leases of another length than [`LEASE`].
     pub fn with_lease(self, lease: Duration) -> Self {
         Self { lease, ..self }
+    }
+
+    /// The same store with another patience than [`MAX_ATTEMPTS`]; at least one attempt is made.
+    pub fn with_max_attempts(self, max_attempts: u32) -> Self {
+        Self { max_attempts, ..self }
     }
 
     /// Answers when the database does.

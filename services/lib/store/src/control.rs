@@ -95,7 +95,8 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
         return Ok(());
     }
     let ended: Vec<GraphExecId> = sqlx::query_scalar(
-        "UPDATE graph_executions SET status = $2, lease_owner = NULL, claimed_at = NULL, suspended_at = NULL, ended_at = now(), updated_at = now(),
+        "UPDATE graph_executions SET status = $2, lease_owner = NULL, claimed_at = NULL, suspended_at = NULL, not_before = NULL,
+             ended_at = now(), updated_at = now(),
              progress_xid = pg_current_xact_id(),
              stats = CASE WHEN $3::text IS NULL THEN stats ELSE coalesce(stats, '{}') || jsonb_build_object('error', $3::text) END
          WHERE id = ANY($1) AND status = ANY($4) RETURNING id",

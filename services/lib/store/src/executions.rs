@@ -115,7 +115,11 @@ impl Store {
                 ..NodeExecutionFilter::default()
             })
             .await?;
-        Ok(Some(GraphExecutionWithNodes { execution, node_executions }))
+        Ok(Some(GraphExecutionWithNodes {
+            execution,
+            node_executions,
+            waiting: None,
+        }))
     }
 
     /// Runs that a node of this run has started.

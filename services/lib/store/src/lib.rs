@@ -4,11 +4,14 @@
 //! nowhere else (design §1), so every rule that must hold under concurrency is a constraint, a row lock or a guarded update
 //! in this crate, and not a check in a caller.
 
+mod alarms;
+mod attempts;
 mod claims;
 mod connect;
 mod contract_writes;
 mod control;
 mod credits;
+mod dead_runs;
 mod error;
 mod execution_rows;
 mod executions;
@@ -30,11 +33,14 @@ mod submissions;
 mod summary;
 mod sweep;
 mod users;
+mod waiting;
 
+pub use alarms::Rung;
 pub use claims::ClaimLimits;
 pub use connect::Store;
 pub use contract_writes::NodeExecutionUpdate;
 pub use control::CancelRequest;
+pub use dead_runs::Grave;
 pub use error::{Error, Result};
 pub use executions::{ExecutionFilter, ExecutionPage, IoBlocks};
 pub use library::Access;
@@ -49,3 +55,6 @@ pub use sweep::Swept;
 
 /// How long an executor's lease lasts without renewal, in database time, unless a store is told otherwise (design §6.3).
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// How many attempts in a row without progress a run gets, unless a store is told otherwise.
+pub const MAX_ATTEMPTS: u32 = 5;

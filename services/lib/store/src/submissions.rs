@@ -1,7 +1,9 @@
 //! Accepting a run: the row, its starting nodes, its wake-up and its key in one statement (design §6.1).
 
 use indexmap::IndexMap;
-use model::{CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, UserId};
+use model::{
+    CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, Timestamp, UserId,
+};
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -29,6 +31,8 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// W3C `traceparent` of the call that submits it.
     pub traceparent: Option<String>,
+    /// When the run is ended if it is not over by then. Never later than its parent's.
+    pub deadline_at: Option<Timestamp>,
     pub starting_nodes: Vec<StartingNode>,
     /// Off, the run stays INCOMPLETE and nobody is told of it (the contract's `create_graph_execution`).
     pub queued: bool,
@@ -141,10 +145,11 @@ async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Optio
     let query = format!(
         "WITH run AS (
                  INSERT INTO graph_executions (id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks,
-                     compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key, traceparent)
-                 VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12, $21)
+                     compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key, traceparent, deadline_at)
+                 VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12, $21,
+                     least($22, (SELECT deadline_at FROM graph_executions WHERE id = $11)))
                  ON CONFLICT (idempotency_key) DO NOTHING
-                 RETURNING {META}
+                 RETURNING {META}, deadline_at
              ), started AS (
                  INSERT INTO node_executions (id, graph_exec_id, node_id, status, added_seq, added_at, queued_at)
                  SELECT n.id, run.id, n.node_id, 'QUEUED', n.place - $15, run.created_at, run.created_at
@@ -153,6 +158,8 @@ async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Optio
                  INSERT INTO node_inputs (node_exec_id, seq, name, value, created_at)
                  SELECT i.node_exec_id, i.place - $19, i.name, i.value, run.created_at
                  FROM run CROSS JOIN unnest($16::uuid[], $17::text[], $18::jsonb[]) WITH ORDINALITY AS i(node_exec_id, name, value, place)
+             ), alarm AS (
+                 INSERT INTO run_alarms (graph_exec_id, due_at) SELECT run.id, run.deadline_at FROM run WHERE run.deadline_at IS NOT NULL
              ), told AS (
                  INSERT INTO outbox (graph_exec_id) SELECT run.id FROM run WHERE $20
              )
@@ -180,6 +187,7 @@ async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Optio
         .bind(pins.count)
         .bind(run.queued)
         .bind(&run.traceparent)
+        .bind(run.deadline_at.map(Timestamp::into_inner))
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(meta).transpose()

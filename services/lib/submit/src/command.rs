@@ -1,7 +1,7 @@
 //! What is submitted.
 
 use indexmap::IndexMap;
-use model::{CredentialsMetaInput, ExecutionContext, GraphExecId, GraphId, Map, NodeInputMasks, UserId};
+use model::{CredentialsMetaInput, ExecutionContext, GraphExecId, GraphId, Map, NodeInputMasks, Timestamp, UserId};
 
 /// A request for a run.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub struct SubmitCommand {
     pub context: Option<ExecutionContext>,
     /// The same key always answers with the same run. Keys are shared by all users: put a name space in it.
     pub idempotency_key: Option<String>,
+    /// When the run is ended if it is not over by then; that of the settings when none is given.
+    pub deadline: Option<Timestamp>,
     pub origin: Origin,
 }
 
@@ -35,4 +37,6 @@ pub enum Origin {
     Resource,
     /// A node of another run, which its executor holds under `epoch`: the graph needs not be in the user's library.
     Agent { parent: GraphExecId, epoch: i64 },
+    /// A run that was given up is driven again: whether the graph may run was judged when it was first submitted.
+    Redrive,
 }

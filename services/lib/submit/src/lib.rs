@@ -6,9 +6,11 @@ mod error;
 mod graphs;
 mod hash;
 mod masks;
+mod redrive;
 mod runs;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::block::BlockCatalog;
 use engine::plan::Plan;
@@ -19,6 +21,7 @@ use store::{OutboxNotifier, Store};
 pub use command::{Origin, SubmitCommand};
 pub use error::SubmitError;
 pub use hash::graph_hash;
+pub use redrive::Redriven;
 
 /// Nodes of compiled graphs that are kept ready, over all graphs.
 const CACHED_NODES: u64 = 50_000;
@@ -31,6 +34,8 @@ pub struct Submitter {
     notifier: OutboxNotifier,
     /// Versions of graphs never change, so nothing here is ever out of date.
     ready: Cache<(GraphId, i32), Arc<ReadyGraph>>,
+    /// How long a run that names no deadline may take.
+    run_deadline: Option<Duration>,
 }
 
 /// A graph version with what every submission needs of it.
@@ -48,7 +53,13 @@ impl Submitter {
             store,
             catalog,
             ready: Cache::builder().max_capacity(CACHED_NODES).weigher(weight).build(),
+            run_deadline: None,
         }
+    }
+
+    /// The same submitter, which gives runs that name no deadline so much time.
+    pub fn with_run_deadline(self, run_deadline: Option<Duration>) -> Self {
+        Self { run_deadline, ..self }
     }
 
     pub fn store(&self) -> &Store {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::error::summary;
 use engine::plan::Plan;
 use engine::{start, validate};
-use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, UserId};
+use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Timestamp, UserId};
 use runtime::Trace;
 use store::{Accepted, Access, NewRun, StartingNode};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ impl Submitter {
         let run = self.prepare(&command).await?;
         let accepted = match command.origin {
             Origin::Agent { parent, epoch } => self.store.accept_child(run, parent, epoch).await,
-            Origin::User | Origin::Schedule | Origin::Resource => self.store.accept_run(run).await,
+            Origin::User | Origin::Schedule | Origin::Resource | Origin::Redrive => self.store.accept_run(run).await,
         };
         let accepted = accepted.map_err(|error| match error.constraint() {
             Some("graph_executions_user_id_fkey") => SubmitError::Invalid(format!("{} is no user of this platform", command.user_id)),
@@ -66,6 +66,7 @@ impl Submitter {
             });
         }
         let starting = start::starting_inputs(&ready.plan, &command.inputs, &compiled_masks)?;
+        let deadline_at = self.deadline(command)?;
         let id = Uuid::now_v7();
         Ok(NewRun {
             id,
@@ -81,6 +82,7 @@ impl Submitter {
             parent: parent(command.origin),
             idempotency_key: command.idempotency_key.clone(),
             traceparent: Some(runtime::trace::current().unwrap_or_else(Trace::begin).to_string()),
+            deadline_at,
             starting_nodes: starting
                 .into_iter()
                 .map(|(node_id, input)| StartingNode {
@@ -101,6 +103,17 @@ impl Submitter {
         Err(SubmitError::Invalid(format!(
             "agents run inside agents at most {MAX_NESTING} deep: does this one run itself?"
         )))
+    }
+
+    fn deadline(&self, command: &SubmitCommand) -> Result<Option<Timestamp>, SubmitError> {
+        let now = Timestamp::now();
+        match command.deadline {
+            Some(deadline) if deadline <= now => Err(SubmitError::Invalid(format!(
+                "the deadline {deadline} has passed: give a later one, or none"
+            ))),
+            Some(deadline) => Ok(Some(deadline)),
+            None => Ok(self.run_deadline.map(|time| Timestamp::from(now.into_inner() + time))),
+        }
     }
 
     async fn resolve_version(&self, graph_id: GraphId, version: Option<i32>) -> Result<i32, SubmitError> {
@@ -125,7 +138,7 @@ impl Submitter {
         if !access.readable {
             return Err(SubmitError::NotAccessible);
         }
-        if !access.in_library && parent(origin).is_none() {
+        if !access.in_library && parent(origin).is_none() && origin != Origin::Redrive {
             return Err(SubmitError::NotInLibrary);
         }
         Ok(access)
@@ -160,7 +173,7 @@ fn own(accepted: Accepted, user_id: UserId) -> Result<Accepted, SubmitError> {
 fn parent(origin: Origin) -> Option<GraphExecId> {
     match origin {
         Origin::Agent { parent, .. } => Some(parent),
-        Origin::User | Origin::Schedule | Origin::Resource => None,
+        Origin::User | Origin::Schedule | Origin::Resource | Origin::Redrive => None,
     }
 }
 

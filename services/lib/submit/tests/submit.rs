@@ -246,3 +246,20 @@ async fn an_inline_graph_is_stored_once_for_each_platform_owner_and_content() {
     };
     assert_eq!(world.submitter.submit(run).await.unwrap().graph_version, 1);
 }
+
+#[tokio::test]
+async fn what_a_node_says_wrongly_about_its_retries_is_refused_by_name() {
+    let world = World::new().await;
+    let mut graph = echo();
+    graph.nodes[0].metadata = map(json!({"execution": {"retry": {"max_attempts": 0}}}));
+    let refused = world.submitter.create_graph(world.user, graph.clone()).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Invalid(_)));
+    let text = refused.to_string();
+    assert!(
+        text.contains("metadata.execution.retry.max_attempts") && text.contains("from 1 to 20"),
+        "{text}"
+    );
+    graph.nodes[0].metadata = map(json!({"execution": {"retry": {"max_attempts": 3}, "timeout_seconds": 60}}));
+    let saved = world.submitter.create_graph(world.user, graph).await.unwrap();
+    world.submitter.submit(world.command(&saved)).await.unwrap();
+}

@@ -141,6 +141,7 @@ pub async fn get(
     user: CurrentUser,
     State(store): State<Store>,
     State(io): State<Arc<IoBlocks>>,
+    State(settings): State<Settings>,
     Path((graph_id, graph_exec_id)): Path<(String, String)>,
 ) -> ApiResult<Json<GraphExecutionWithNodes>> {
     let missing = || ApiError::not_found(format!("Graph execution #{graph_exec_id} not found."));
@@ -149,7 +150,12 @@ pub async fn get(
     };
     let found = store.get_execution_with_nodes(Some(user.id), exec_id, &io).await?;
     let found = found.filter(|found| found.execution.meta.graph_id == graph_id);
-    found.map(Json).ok_or_else(missing)
+    let mut found = found.ok_or_else(missing)?;
+    if !found.execution.meta.status.is_terminal() {
+        let limit = settings.executor.max_concurrent_graph_executions_per_user;
+        found.waiting = store.waiting(exec_id, limit).await?;
+    }
+    Ok(Json(found))
 }
 
 /// The reply is the run as it was before; `null` when there is nothing to stop.

@@ -33,6 +33,10 @@ async fn a_run_is_queued_with_its_starting_nodes() {
         (&detail["id"], &detail["status"], &detail["outputs"]),
         (&run["id"], &json!("QUEUED"), &json!({}))
     );
+    assert_eq!(
+        (&detail["waiting_reason"], &detail["waiting_until"]),
+        (&json!("waiting_for_executor"), &Value::Null)
+    );
     let nodes = detail["node_executions"].as_array().unwrap();
     assert_eq!(nodes.len(), 1);
     assert_eq!(

@@ -231,6 +231,7 @@ pub fn request(key: &str, graph: GraphSource) -> SubmitRequest {
         inputs: map(json!({"x": "given"})),
         inputs_from_schedule: None,
         credentials: IndexMap::new(),
+        deadline: None,
     }
 }
 

@@ -166,6 +166,7 @@ async fn serve_database(runs: Runs) -> String {
     let meta = async |State(runs): State<Runs>, Json(body): Json<Value>| Json(find(&runs, &body, "execution_id"));
     let snapshot = async |State(runs): State<Runs>, Json(body): Json<Value>| {
         Json(find(&runs, &body, "graph_exec_id").map(|meta| GraphExecutionWithNodes {
+            waiting: None,
             node_executions: vec![node_of(&meta)],
             execution: GraphExecution {
                 meta,

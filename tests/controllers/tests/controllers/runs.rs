@@ -74,6 +74,7 @@ impl Scene {
             inputs: json!({"x": 1}).as_object().unwrap().clone(),
             inputs_from_schedule: None,
             credentials: Default::default(),
+            deadline: None,
         };
         self.services.client().submit_graph_execution(request).await.unwrap()
     }

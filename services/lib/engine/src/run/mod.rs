@@ -27,6 +27,7 @@ use serde_json::Value;
 use crate::block::{BlockKind, Effects};
 use crate::input::{Dynamic, resolve};
 use crate::plan::{Plan, PlanNode};
+use crate::policy::NodePolicy;
 use crate::value::{StorageError, storable, storable_text};
 use state::{Exec, ExecIndex, NodeState};
 
@@ -79,6 +80,7 @@ pub struct NodeStart {
     pub block_id: BlockId,
     pub input: Map,
     pub effects: Effects,
+    pub policy: NodePolicy,
     /// The node had been started before, by an executor that did not finish it.
     pub repeated: bool,
 }
@@ -164,6 +166,7 @@ impl Run {
                 block_id: node.block.id,
                 input: self.block_input(node, resolved.data),
                 effects: node.block.effects,
+                policy: node.policy,
                 repeated,
             }),
             Err(error) => {

@@ -100,6 +100,7 @@ pub fn submit(stored: &Stored, inputs: &Map, registry: &Registry) -> Result<(Arc
         cancel_requested: false,
         news: 0,
         traceparent: None,
+        seconds_left: None,
         node_executions,
     };
     Ok((Arc::new(plan), claimed))

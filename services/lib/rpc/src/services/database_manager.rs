@@ -7,9 +7,9 @@ use model::notification::{
 };
 use model::user::{UsageTransactionMetadata, User};
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, ExecutionStatus, Graph, GraphExecId, GraphExecution,
-    GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult, NodeId,
-    NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, DeadRun, ExecutionStatus, GivenUpRun, Graph, GraphExecId,
+    GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult,
+    NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -124,6 +124,15 @@ crate::service! {
 
         /// Puts runs back to QUEUED without a lease; returns how many.
         async fn release_runs(owner: Uuid, graph_exec_ids: Vec<GraphExecId>) -> u64, idempotent;
+
+        /// Runs that their executor cannot get on with: each is tried again later, or dead when that was the last attempt.
+        async fn give_up_runs(owner: Uuid, runs: Vec<GivenUpRun>) -> (), idempotent;
+
+        /// Runs that were given up, newest first; with `only_undriven` those that nobody has driven again.
+        async fn list_dead_runs(user_id: Option<UserId>, only_undriven: bool = false, limit: u32 = 100) -> Vec<DeadRun>, idempotent;
+
+        /// A new run with the inputs of a dead one; while a former redrive is not over, that one's run.
+        async fn redrive_run(graph_exec_id: GraphExecId) -> GraphExecId;
 
         /// Gives up the lease itself, at the end of the executor.
         async fn release_lease(owner: Uuid) -> (), idempotent;

@@ -244,6 +244,16 @@ pub struct ExecutorSettings {
     pub drain_seconds: u64,
     /// Seconds.
     pub lease_seconds: u64,
+    pub max_attempts: u32,
+    /// Seconds; 0: none.
+    pub run_deadline_seconds: u64,
+}
+
+impl ExecutorSettings {
+    /// How long a run that names no deadline may take from its submission; none when it may take any time.
+    pub fn run_deadline(&self) -> Option<std::time::Duration> {
+        (self.run_deadline_seconds > 0).then(|| std::time::Duration::from_secs(self.run_deadline_seconds))
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -66,6 +66,8 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("NODE_TIMEOUT_SECONDS", "executor.node_timeout_seconds"),
     ("DRAIN_SECONDS", "executor.drain_seconds"),
     ("LEASE_SECONDS", "executor.lease_seconds"),
+    ("MAX_ATTEMPTS", "executor.max_attempts"),
+    ("RUN_DEADLINE_SECONDS", "executor.run_deadline_seconds"),
     ("ENABLE_CREDIT", "credits.enable_credit"),
     ("NUM_USER_CREDITS_REFILL", "credits.num_user_credits_refill"),
     ("LOW_BALANCE_THRESHOLD", "credits.low_balance_threshold"),

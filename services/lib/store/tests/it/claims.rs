@@ -119,7 +119,7 @@ async fn every_claim_raises_the_epoch_and_continues_the_journal() {
     let node = run.node_executions[0].node_exec_id;
     let begun = vec![run_status(ExecutionStatus::Running), node_status(node, ExecutionStatus::Running, None)];
     assert_eq!(world.append(first, &run, 1, begun).await, applied(3));
-    assert_eq!(world.store.release_runs(first, &[run.graph_exec_id]).await.unwrap(), 1);
+    assert_eq!(world.store.release_runs(first, &[run.graph_exec_id]).await.unwrap().requeued, 1);
     let again = world.claim(second, 1).await.pop().unwrap();
     assert_eq!((again.graph_exec_id, again.epoch, again.next_seq), (run.graph_exec_id, 2, 3));
     assert_eq!(again.node_executions[0].status, ExecutionStatus::Running);

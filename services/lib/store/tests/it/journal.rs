@@ -138,7 +138,7 @@ async fn a_finished_run_never_changes() {
     assert_eq!(world.append(owner, &run, 1, over).await, applied(3));
     assert_eq!(world.append(owner, &run, 3, vec![run_status(Failed)]).await, AppendOutcome::Stale);
     world.store.request_cancel(None, run.graph_exec_id).await.unwrap();
-    assert_eq!(world.store.release_runs(owner, &[run.graph_exec_id]).await.unwrap(), 0);
+    assert_eq!(world.store.release_runs(owner, &[run.graph_exec_id]).await.unwrap().requeued, 0);
     assert_eq!(world.status(run.graph_exec_id).await, Completed);
 }
 

@@ -246,6 +246,7 @@ impl TestGraph {
             parent: None,
             idempotency_key: None,
             traceparent: None,
+            deadline_at: None,
             starting_nodes: vec![StartingNode {
                 node_exec_id: Uuid::now_v7(),
                 node_id: self.input_node,

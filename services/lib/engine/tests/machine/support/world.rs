@@ -146,6 +146,7 @@ impl World {
             cancel_requested: false,
             news: 0,
             traceparent: None,
+            seconds_left: None,
             node_executions: node_executions.collect(),
             inputs,
         })
