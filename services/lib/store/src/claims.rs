@@ -3,10 +3,8 @@
 //! Lock order: lease row, admission rows in key order, then run rows with SKIP LOCKED. Nothing that holds a run row waits for one of
 //! the former, so no cycle can close.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use model::claim::{ClaimedRun, RenewOutcome};
 use model::{ExecutionContext, GraphExecId, GraphId, UserId};
 use sqlx::postgres::PgRow;
@@ -15,6 +13,7 @@ use uuid::Uuid;
 
 use crate::execution_rows::{instant, json, map, status, time};
 use crate::node_executions::read_records;
+use crate::turns::{Candidate, Turn};
 use crate::{Result, Store};
 
 /// Bounds of one claim.
@@ -26,29 +25,97 @@ pub struct ClaimLimits {
     pub per_user_and_graph: u32,
 }
 
-/// A user's graph that has runs waiting.
-#[derive(Debug)]
-struct Candidate {
-    user_id: UserId,
-    graph_id: GraphId,
-    last_claimed_at: Option<DateTime<Utc>>,
-}
-
 impl Store {
     /// Takes up to `free_slots` waiting runs for `owner` and returns them with their whole state. Renews the owner's lease.
+    ///
+    /// Whose turn it is was mostly read for an earlier claim ([`crate::turns`]), so that a claim costs what it takes and not what waits. When
+    /// that gives too little, it is read again: a run that may be claimed is never overlooked.
     pub async fn claim(&self, owner: Uuid, owner_name: &str, limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
+        let (order, read_now) = self.turns(limits, false).await?;
+        let mut runs = self.claim_from(owner, owner_name, &order, limits).await?;
+        let taken = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        if taken < limits.free_slots && !read_now {
+            let rest = ClaimLimits {
+                free_slots: limits.free_slots - taken,
+                ..limits
+            };
+            match self.claim_rest(owner, owner_name, rest).await {
+                Ok(more) => runs.extend(more),
+                // What is taken is taken: its executor has to hear of it.
+                Err(error) if taken > 0 => tracing::debug!(%error, "a claim took less than there may be"),
+                Err(error) => return Err(error),
+            }
+        }
+        runs.sort_by_key(|run| (run.created_at, run.graph_exec_id));
+        Ok(runs)
+    }
+
+    async fn claim_rest(&self, owner: Uuid, owner_name: &str, limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
+        let (order, _) = self.turns(limits, true).await?;
+        if order.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.claim_from(owner, owner_name, &order, limits).await
+    }
+
+    /// Whose turn it is, one pair a slot, and whether that was read now. One claim reads, the others wait for it.
+    async fn turns(&self, limits: ClaimLimits, read: bool) -> Result<(Vec<Turn>, bool)> {
+        if limits.free_slots == 0 {
+            return Ok((Vec::new(), true));
+        }
+        let slots = usize::try_from(limits.free_slots).unwrap_or(usize::MAX);
+        let mut turns = self.turns.lock().await;
+        if !read && let Some(order) = turns.take(slots, Instant::now()) {
+            return Ok((order, false));
+        }
+        let asked = Instant::now();
+        let candidates = self.candidates(limits.per_user_and_graph).await?;
+        Ok((turns.learn(candidates, slots, asked, Instant::now()), true))
+    }
+
+    /// One transaction. Two of them must not lock admission rows one after the other in one transaction: their order would close cycles.
+    async fn claim_from(&self, owner: Uuid, owner_name: &str, order: &[Turn], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         hold_lease(&mut tx, owner, owner_name, self.lease).await?;
         let mut runs = Vec::new();
-        if limits.free_slots > 0 {
-            let order = fair_order(candidates(&mut tx, limits.per_user_and_graph).await?, limits.free_slots);
-            if !order.is_empty() {
-                lock_admission(&mut tx, &order).await?;
-                runs = take(&mut tx, owner, &order, limits).await?;
-            }
+        if !order.is_empty() {
+            lock_admission(&mut tx, order).await?;
+            runs = take(&mut tx, owner, order, limits).await?;
         }
         tx.commit().await?;
         Ok(runs)
+    }
+
+    /// The users' graphs that have a run waiting and room for it. Hops from pair to pair through the index: a user's backlog of any
+    /// length costs one step. The room is looked at without a lock here and decided under it in [`take`].
+    async fn candidates(&self, limit: u32) -> Result<Vec<Candidate>> {
+        let rows = sqlx::query(
+            "WITH RECURSIVE pair AS (
+                 (SELECT user_id, graph_id FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL AND not_before IS NULL
+                  ORDER BY user_id, graph_id LIMIT 1)
+                 UNION ALL
+                 SELECT next.user_id, next.graph_id FROM pair CROSS JOIN LATERAL (
+                     SELECT g.user_id, g.graph_id FROM graph_executions g
+                     WHERE g.status = 'QUEUED' AND g.lease_owner IS NULL AND g.not_before IS NULL AND (g.user_id, g.graph_id) > (pair.user_id, pair.graph_id)
+                     ORDER BY g.user_id, g.graph_id LIMIT 1) next
+             )
+             SELECT pair.user_id, pair.graph_id, a.last_claimed_at FROM pair LEFT JOIN run_admission a USING (user_id, graph_id)
+             WHERE (SELECT count(*) FROM graph_executions l
+                    WHERE l.user_id = pair.user_id AND l.graph_id = pair.graph_id AND l.lease_owner IS NOT NULL) < $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Candidate {
+                    user_id: row.try_get("user_id")?,
+                    graph_id: row.try_get("graph_id")?,
+                    last_claimed_at: row.try_get("last_claimed_at")?,
+                })
+            })
+            .collect()
     }
 
     /// Prolongs the owner's lease, also one that has run out but was not yet taken away.
@@ -97,64 +164,10 @@ async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, leas
     Ok(())
 }
 
-/// The users' graphs that have a run waiting and room for it. Hops from pair to pair through the index: a user's backlog of any
-/// length costs one step. The room is looked at without a lock here and decided under it in [`take`].
-async fn candidates(connection: &mut PgConnection, limit: u32) -> Result<Vec<Candidate>> {
-    let rows = sqlx::query(
-        "WITH RECURSIVE pair AS (
-             (SELECT user_id, graph_id FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL AND not_before IS NULL
-              ORDER BY user_id, graph_id LIMIT 1)
-             UNION ALL
-             SELECT next.user_id, next.graph_id FROM pair CROSS JOIN LATERAL (
-                 SELECT g.user_id, g.graph_id FROM graph_executions g
-                 WHERE g.status = 'QUEUED' AND g.lease_owner IS NULL AND g.not_before IS NULL AND (g.user_id, g.graph_id) > (pair.user_id, pair.graph_id)
-                 ORDER BY g.user_id, g.graph_id LIMIT 1) next
-         )
-         SELECT pair.user_id, pair.graph_id, a.last_claimed_at FROM pair LEFT JOIN run_admission a USING (user_id, graph_id)
-         WHERE (SELECT count(*) FROM graph_executions l
-                WHERE l.user_id = pair.user_id AND l.graph_id = pair.graph_id AND l.lease_owner IS NOT NULL) < $1",
-    )
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Candidate {
-                user_id: row.try_get("user_id")?,
-                graph_id: row.try_get("graph_id")?,
-                last_claimed_at: row.try_get("last_claimed_at")?,
-            })
-        })
-        .collect()
-}
-
-/// Whose turn it is: users by how long ago they were last served, and each user's graphs likewise. As each pair has at least one
-/// run waiting, no more pairs than slots are needed, taken in rounds over the users.
-fn fair_order(candidates: Vec<Candidate>, free_slots: u32) -> Vec<(Candidate, i32)> {
-    let mut served: HashMap<UserId, Option<DateTime<Utc>>> = HashMap::new();
-    let mut graphs: HashMap<UserId, Vec<Candidate>> = HashMap::new();
-    for candidate in candidates {
-        let last = served.entry(candidate.user_id).or_default();
-        *last = (*last).max(candidate.last_claimed_at);
-        graphs.entry(candidate.user_id).or_default().push(candidate);
-    }
-    let mut users: Vec<(Option<DateTime<Utc>>, UserId)> = served.into_iter().map(|(user_id, last)| (last, user_id)).collect();
-    users.sort_unstable();
-    let mut in_rounds = Vec::new();
-    for (turn, (_, user_id)) in (0_i32..).zip(users) {
-        let mut of_user = graphs.remove(&user_id).unwrap_or_default();
-        of_user.sort_by_key(|candidate| (candidate.last_claimed_at, candidate.graph_id));
-        in_rounds.extend(of_user.into_iter().enumerate().map(|(round, candidate)| (round, turn, candidate)));
-    }
-    in_rounds.sort_by_key(|(round, turn, _)| (*round, *turn));
-    let slots = usize::try_from(free_slots).unwrap_or(usize::MAX);
-    in_rounds.into_iter().take(slots).map(|(_, turn, candidate)| (candidate, turn)).collect()
-}
-
 /// From here to the commit nobody else claims runs of these pairs.
-async fn lock_admission(connection: &mut PgConnection, order: &[(Candidate, i32)]) -> Result<()> {
-    let users: Vec<UserId> = order.iter().map(|(candidate, _)| candidate.user_id).collect();
-    let graphs: Vec<GraphId> = order.iter().map(|(candidate, _)| candidate.graph_id).collect();
+async fn lock_admission(connection: &mut PgConnection, order: &[Turn]) -> Result<()> {
+    let users: Vec<UserId> = order.iter().map(|turn| turn.pair.user_id).collect();
+    let graphs: Vec<GraphId> = order.iter().map(|turn| turn.pair.graph_id).collect();
     sqlx::query(
         "INSERT INTO run_admission (user_id, graph_id)
          SELECT p.user_id, p.graph_id FROM unnest($1::uuid[], $2::uuid[]) AS p(user_id, graph_id) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
@@ -174,7 +187,7 @@ async fn lock_admission(connection: &mut PgConnection, order: &[(Candidate, i32)
 }
 
 /// Counts and takes under the locks of [`lock_admission`], in a statement of its own so that it sees what their former holders did.
-async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i32)], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
+async fn take(connection: &mut PgConnection, owner: Uuid, order: &[Turn], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
     let rows = sqlx::query(
         "WITH room AS (
              SELECT p.user_id, p.graph_id, p.turn, $5 - (SELECT count(*) FROM graph_executions l
@@ -206,9 +219,9 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
              extract(epoch FROM g.deadline_at - clock_timestamp())::float8 AS seconds_left",
     )
     .bind(owner)
-    .bind(order.iter().map(|(candidate, _)| candidate.user_id).collect::<Vec<_>>())
-    .bind(order.iter().map(|(candidate, _)| candidate.graph_id).collect::<Vec<_>>())
-    .bind(order.iter().map(|(_, turn)| *turn).collect::<Vec<_>>())
+    .bind(order.iter().map(|turn| turn.pair.user_id).collect::<Vec<_>>())
+    .bind(order.iter().map(|turn| turn.pair.graph_id).collect::<Vec<_>>())
+    .bind(order.iter().map(|turn| turn.user).collect::<Vec<_>>())
     .bind(i64::from(limits.per_user_and_graph))
     .bind(i64::from(limits.free_slots))
     .fetch_all(&mut *connection)
@@ -219,7 +232,6 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[(Candidate, i
     for run in &mut runs {
         run.node_executions = records.remove(&run.graph_exec_id).unwrap_or_default();
     }
-    runs.sort_by_key(|run| (run.created_at, run.graph_exec_id));
     Ok(runs)
 }
 
@@ -244,38 +256,4 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun> {
         seconds_left: row.try_get("seconds_left")?,
         node_executions: Vec::new(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candidate(user: u128, graph: u128, served_minute: Option<i64>) -> Candidate {
-        Candidate {
-            user_id: Uuid::from_u128(user),
-            graph_id: Uuid::from_u128(graph),
-            last_claimed_at: served_minute.and_then(|minute| DateTime::from_timestamp(minute * 60, 0)),
-        }
-    }
-
-    fn order(candidates: Vec<Candidate>, slots: u32) -> Vec<(u128, u128)> {
-        fair_order(candidates, slots)
-            .iter()
-            .map(|(candidate, _)| (candidate.user_id.as_u128(), candidate.graph_id.as_u128()))
-            .collect()
-    }
-
-    #[test]
-    fn users_take_turns_and_who_waited_longest_is_first() {
-        let all = || {
-            vec![
-                candidate(1, 10, Some(5)),
-                candidate(1, 11, None),
-                candidate(2, 20, Some(3)),
-                candidate(3, 30, None),
-            ]
-        };
-        assert_eq!(order(all(), 10), [(3, 30), (2, 20), (1, 11), (1, 10)]);
-        assert_eq!(order(all(), 2), [(3, 30), (2, 20)]);
-    }
 }

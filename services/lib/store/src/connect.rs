@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor};
+use tokio::sync::Mutex;
 use url::Url;
 
+use crate::turns::Turns;
 use crate::{Error, LEASE, MAX_ATTEMPTS, OutboxNotifier, Result};
 
 /// How long a caller waits for a connection before it is told that the database is away.
@@ -23,6 +25,8 @@ pub struct Store {
     pub(crate) lease: Duration,
     /// After how many attempts in a row without progress a run is given up.
     pub(crate) max_attempts: u32,
+    /// Whose turn it is, for all claims of this process.
+    pub(crate) turns: Arc<Mutex<Turns>>,
     /// Started by whoever needs it first.
     pub(crate) notifier: Arc<OnceLock<OutboxNotifier>>,
     /// Host, port and database for messages; never the password.
@@ -56,6 +60,7 @@ impl Store {
             schema,
             lease: LEASE,
             max_attempts: MAX_ATTEMPTS,
+            turns: Arc::default(),
             notifier: Arc::default(),
             target: target.into(),
         })

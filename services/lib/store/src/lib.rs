@@ -32,6 +32,7 @@ mod storable;
 mod submissions;
 mod summary;
 mod sweep;
+mod turns;
 mod users;
 mod waiting;
 

@@ -151,3 +151,55 @@ async fn without_free_slots_a_claim_only_registers_the_executor() {
     assert!(world.store.claim(owner, "test", limits(0)).await.unwrap().is_empty());
     assert!(world.store.renew_lease(owner).await.unwrap().alive);
 }
+
+#[tokio::test]
+async fn an_order_that_is_out_of_date_hides_nobody() {
+    let world = World::new().await;
+    let owner = Uuid::new_v4();
+    for _ in 0..5 {
+        world.run(world.user_with_graph().await).await;
+    }
+    // Reads the order of five and uses one of them up.
+    assert_eq!(world.claim(owner, 1).await.len(), 1);
+    world
+        .sql("UPDATE graph_executions SET status = 'TERMINATED', ended_at = now() WHERE lease_owner IS NULL")
+        .await;
+    let late = world.user_with_graph().await;
+    let run = world.run(late).await;
+    let claimed = world.claim(owner, 1).await;
+    assert_eq!(claimed.iter().map(|run| run.graph_exec_id).collect::<Vec<_>>(), [run]);
+    assert!(world.claim(owner, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_noisy_user_gets_one_turn_a_round_whoever_else_waits() {
+    let world = World::new().await;
+    let owner = Uuid::new_v4();
+    let noisy = world.user().await;
+    for _ in 0..4 {
+        let graph = world.graph(noisy).await;
+        for _ in 0..10 {
+            world.run(graph).await;
+        }
+    }
+    let mut quiet = Vec::new();
+    for _ in 0..10 {
+        let graph = world.user_with_graph().await;
+        for _ in 0..3 {
+            world.run(graph).await;
+        }
+        quiet.push(graph.user_id);
+    }
+    let mut served: HashMap<Uuid, i32> = HashMap::new();
+    for round in 1..=3 {
+        for _ in 0..11 {
+            let run = world.claim(owner, 1).await.pop().unwrap();
+            *served.entry(run.user_id).or_default() += 1;
+        }
+        // What an order still held of the last round may be served early, by no more than one.
+        for user in quiet.iter().chain([&noisy]) {
+            let turns = served.get(user).copied().unwrap_or_default();
+            assert!((turns - round).abs() <= 1, "round {round}: {served:?}");
+        }
+    }
+}
