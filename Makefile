@@ -39,6 +39,10 @@ test: lint ## Lint, then every test: unit, contract, controllers, end to end
 faults: ## Kill, stop, double and flood everything under load; up to 75 minutes (CASE=name, SCALE=0.1)
 	@hack/faults.sh
 
+.PHONY: bench
+bench: ## Measure speed on this machine: CASE=name, SECONDS_PER_CASE=60, SCALE=1
+	@hack/bench.sh
+
 .PHONY: images
 images: ## Build release images of the operator and the services
 	@PROFILE=release hack/images.sh platform

@@ -16,15 +16,15 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
     &["workload"],
-    &["faults"],
+    &["faults", "bench"],
 ];
 
 /// Who may know what. The tests of the others may, to look from outside.
 const CONFINED: &[(&str, &[&str])] = &[
     // devservices creates databases and looks whether servers answer.
-    // workload writes the effects of its test blocks over a connection of its own, faults looks from outside.
-    ("sqlx", &["store", "devservices", "workload", "faults"]),
-    ("redis", &["bus", "devservices"]),
+    // workload writes the effects of its test blocks over a connection of its own, faults and bench look from outside.
+    ("sqlx", &["store", "devservices", "workload", "faults", "bench"]),
+    ("redis", &["bus", "devservices", "bench"]),
     // faults repeats messages.
     ("lapin", &["bus", "devservices", "faults"]),
     ("kube", &["crds", "operator", "scheduler", "controllers-tests", "e2e-tests"]),

@@ -30,7 +30,7 @@ pub enum Error {
     Servers(#[from] devservices::Error),
     #[error("the database could not be set up: {0}")]
     Database(#[from] sqlx::Error),
-    #[error("{path} does not exist: build it with `cargo build -p workload` in the same profile, or name its directory in BIN_DIR", path = .0.display())]
+    #[error("{path} does not exist: build it in the same profile, or name its directory in BIN_DIR", path = .0.display())]
     NoBinary(PathBuf),
     #[error("the directory {path}: {source}", path = .path.display())]
     Directory { path: PathBuf, source: std::io::Error },
@@ -94,6 +94,8 @@ pub struct Fleets {
     pub notification: usize,
     /// PostgreSQL with fsync, as in production.
     pub durable: bool,
+    /// The binaries that are shipped instead of those with the test blocks.
+    pub product: bool,
     /// Variables of every process, over what the fleet sets itself.
     pub variables: Variables,
     /// Ports of the first process of a service, when the caller has to know them before the start.
@@ -110,6 +112,7 @@ impl Default for Fleets {
             ws: 0,
             notification: 0,
             durable: true,
+            product: false,
             variables: Variables::new(),
             ports: BTreeMap::new(),
         }
@@ -134,6 +137,13 @@ impl Fleets {
             Role::Notification => self.notification,
         }
     }
+}
+
+/// What a process is started for.
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    Serve(Role),
+    Migrate,
 }
 
 /// One place in the fleet: the same ports whatever process fills it.
@@ -167,7 +177,9 @@ pub struct Fleet {
     pub stack: Stack,
     /// URL of the database that holds the effect table.
     pub effects_url: String,
-    binary: PathBuf,
+    /// Where the binaries are.
+    binaries: PathBuf,
+    product: bool,
     common: Variables,
     directory: TempDir,
     http: reqwest::Client,
@@ -191,7 +203,7 @@ impl Fleet {
 
     /// Servers, schema, effect table and free ports, but no service yet.
     async fn prepare(plan: Fleets) -> Result<Self> {
-        let binary = binary()?;
+        let binaries = binaries(plan.product)?;
         let directory = directory()?;
         let stack = Stack::start(directory.path(), Options { durable: plan.durable }).await?;
         let effects_url = effects::create(&stack.database_url).await?;
@@ -208,7 +220,8 @@ impl Fleet {
             guardian: Guardian::start()?,
             stack,
             effects_url,
-            binary,
+            binaries,
+            product: plan.product,
             common,
             directory,
             http,
@@ -225,7 +238,7 @@ impl Fleet {
             log: log.clone(),
         };
         let output = self
-            .command(&["migrate"], &Variables::new())
+            .command(Task::Migrate, &Variables::new())
             .output()
             .await
             .map_err(|error| failed(error.to_string()))?;
@@ -237,8 +250,14 @@ impl Fleet {
         Err(failed(output.status.to_string()))
     }
 
-    fn command(&self, arguments: &[&str], variables: &Variables) -> Command {
-        let mut command = Command::new(&self.binary);
+    fn command(&self, task: Task, variables: &Variables) -> Command {
+        let (binary, arguments): (&str, &[&str]) = match (task, self.product) {
+            (Task::Serve(role), true) => (role.name(), &[]),
+            (Task::Serve(role), false) => (BINARY, &[role.name()]),
+            (Task::Migrate, true) => (Role::Db.name(), &["migrate"]),
+            (Task::Migrate, false) => (BINARY, &["migrate"]),
+        };
+        let mut command = Command::new(self.binaries.join(binary));
         command
             .args(arguments)
             .env_clear()
@@ -375,7 +394,7 @@ impl Fleet {
         let (role, host) = (member.role, member.host());
         let mut variables = member.variables.clone();
         variables.insert("HOSTNAME".to_owned(), host.clone());
-        let command = self.command(&[role.name()], &variables);
+        let command = self.command(Task::Serve(role), &variables);
         let log = self.log(&host);
         let process = Process::spawn(role.name(), command, &log, &mut self.guardian)?;
         if let Some(member) = self.members.get_mut(position) {
@@ -495,8 +514,8 @@ fn members(plan: &Fleets, common: &mut Variables) -> Result<Vec<Member>> {
     Ok(members)
 }
 
-/// The `workload` binary of the profile that this program was built with.
-fn binary() -> Result<PathBuf> {
+/// The directory of the binaries of the profile that this program was built with.
+fn binaries(product: bool) -> Result<PathBuf> {
     let directory = std::env::var_os("BIN_DIR").map(PathBuf::from).unwrap_or_else(|| {
         let here = std::env::current_exe().unwrap_or_default();
         let directory = here.parent().map(Path::to_owned).unwrap_or_default();
@@ -506,12 +525,16 @@ fn binary() -> Result<PathBuf> {
             _ => directory,
         }
     });
-    let path = directory.join(BINARY);
-    if path.is_file() { Ok(path) } else { Err(Error::NoBinary(path)) }
+    let needed = if product { Role::ALL.map(Role::name).to_vec() } else { vec![BINARY] };
+    let missing = needed.into_iter().map(|name| directory.join(name)).find(|path| !path.is_file());
+    missing.map_or(Ok(directory), |path| Err(Error::NoBinary(path)))
 }
 
 /// A temporary directory that PostgreSQL's user can enter.
-fn directory() -> Result<TempDir> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn directory() -> Result<TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |source| Error::Directory {
         path: std::env::temp_dir(),
