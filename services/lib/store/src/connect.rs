@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -13,6 +13,9 @@ use crate::{Error, LEASE, MAX_ATTEMPTS, OutboxNotifier, Result};
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was used so recently is not asked whether it still works before it is used again: that question would cost every
+/// statement a round trip.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The platform's database. Clones share one pool.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, usage| Box::pin(async move { Ok(usage.idle_for < FRESH || connection.ping().await.is_ok()) }))
             .after_connect(move |connection, _| {
                 let session = session.clone();
                 Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(session)).await.map(drop) })
@@ -92,9 +97,18 @@ impl Store {
     }
 }
 
-/// A transaction that a dead process left open must not hold the progress horizon and row locks for ever.
+/// What every session begins with.
+const SESSION: &str = "\
+    -- A transaction that a dead process left open must not hold the progress horizon and row locks for ever.
+    SET idle_in_transaction_session_timeout = '30s';
+    -- Plans must not depend on whether the statistics are fresh. While a table is young and has none, the planner would read it whole for
+    -- every append and claim, and keep that plan while the table grows. Every statement here has an index to go by.
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    -- The penalty that stands for `off` would look like a query worth compiling.
+    SET jit = off";
+
 fn session_settings(schema: Option<&str>) -> String {
-    let mut settings = "SET idle_in_transaction_session_timeout = '30s'".to_owned();
+    let mut settings = SESSION.to_owned();
     if let Some(schema) = schema {
         settings.push_str(&format!("; SET search_path = {}", quoted(schema)));
     }

@@ -135,8 +135,9 @@ pub(crate) async fn read_records(
     graph_exec_ids: &[GraphExecId],
 ) -> Result<HashMap<GraphExecId, Vec<NodeExecutionRecord>>> {
     let rows = sqlx::query(
-        "SELECT id, graph_exec_id, node_id, status, execution_data, added_at, queued_at, started_at, ended_at
-         FROM node_executions WHERE graph_exec_id = ANY($1) ORDER BY added_seq",
+        "SELECT n.* FROM unnest($1::uuid[]) AS wanted(id) CROSS JOIN LATERAL (
+             SELECT id, graph_exec_id, node_id, status, execution_data, added_seq, added_at, queued_at, started_at, ended_at
+             FROM node_executions WHERE graph_exec_id = wanted.id OFFSET 0) n ORDER BY n.added_seq",
     )
     .bind(graph_exec_ids)
     .fetch_all(&mut *connection)
@@ -165,9 +166,18 @@ pub(crate) async fn read_records(
     Ok(records)
 }
 
+/// The values of a table by node execution. Looked up one node execution after the other: a planner without fresh statistics would rather
+/// read the whole table for a long list.
+fn values_of(table: &'static str) -> String {
+    format!(
+        "SELECT v.node_exec_id, v.name, v.value FROM unnest($1::uuid[]) AS wanted(id) CROSS JOIN LATERAL (
+             SELECT node_exec_id, seq, name, value FROM {table} WHERE node_exec_id = wanted.id OFFSET 0) v ORDER BY v.node_exec_id, v.seq"
+    )
+}
+
 pub(crate) async fn read_inputs(executor: impl PgExecutor<'_>, ids: &[NodeExecId]) -> Result<HashMap<NodeExecId, Map>> {
     let mut inputs: HashMap<NodeExecId, Map> = HashMap::new();
-    let rows = sqlx::query("SELECT node_exec_id, name, value FROM node_inputs WHERE node_exec_id = ANY($1) ORDER BY node_exec_id, seq");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(values_of("node_inputs")));
     for row in rows.bind(ids).fetch_all(executor).await? {
         let value = row.try_get::<Json<Value>, _>("value")?.0;
         inputs
@@ -180,7 +190,7 @@ pub(crate) async fn read_inputs(executor: impl PgExecutor<'_>, ids: &[NodeExecId
 
 pub(crate) async fn read_outputs(executor: impl PgExecutor<'_>, ids: &[NodeExecId]) -> Result<HashMap<NodeExecId, Outputs>> {
     let mut outputs: HashMap<NodeExecId, Outputs> = HashMap::new();
-    let rows = sqlx::query("SELECT node_exec_id, name, value FROM node_outputs WHERE node_exec_id = ANY($1) ORDER BY node_exec_id, seq");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(values_of("node_outputs")));
     for row in rows.bind(ids).fetch_all(executor).await? {
         let value = row.try_get::<Json<Value>, _>("value")?.0;
         let of_node = outputs.entry(row.try_get("node_exec_id")?).or_default();
