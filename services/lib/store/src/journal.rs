@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::control;
 use crate::execution_rows::status;
-use crate::journal_plan::{JournalPlan, NodeChange, RunRow, ValueRow};
-use crate::{Error, Result, Store, storable};
+use crate::journal_plan::{JournalPlan, RunRow};
+use crate::{Result, Store, journal_nodes, storable};
 
 impl Store {
     /// Applies what is next in line of each run; the answers are in the order of `batches`. Safe to repeat after any error.
@@ -119,16 +119,9 @@ async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> 
         .collect()
 }
 
-/// One statement a table, whatever the number of runs.
+/// Two statements for everything that the runs' nodes did and for the runs themselves, whatever their number.
 async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
-    insert_nodes(connection, plan).await?;
-    update_nodes(connection, plan).await?;
-    if !plan.inputs.is_empty() {
-        insert_values(connection, "node_inputs", &plan.inputs).await?;
-    }
-    if !plan.outputs.is_empty() {
-        insert_values(connection, "node_outputs", &plan.outputs).await?;
-    }
+    journal_nodes::write(connection, plan).await?;
     update_runs(connection, plan).await?;
     let ended: Vec<GraphExecId> = plan
         .runs
@@ -139,81 +132,6 @@ async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<
     control::wake_parents(connection, &ended).await?;
     let requeued: Vec<GraphExecId> = plan.runs.iter().filter(|(_, change)| change.requeued).map(|(id, _)| *id).collect();
     control::announce(connection, &requeued).await
-}
-
-async fn insert_nodes(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
-    let created: Vec<_> = plan.nodes.iter().filter_map(|(id, change)| Some((id, change, change.created?))).collect();
-    if created.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO node_executions (id, graph_exec_id, node_id, status, added_seq, execution_data, stats, added_at, queued_at, started_at, ended_at)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[],
-             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])",
-    )
-    .bind(created.iter().map(|(id, ..)| **id).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.graph_exec_id).collect::<Vec<_>>())
-    .bind(created.iter().map(|(.., created)| created.node_id).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.status.as_str()).collect::<Vec<_>>())
-    .bind(created.iter().map(|(.., created)| created.seq).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.execution_data.map(Json)).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.stats.map(Json)).collect::<Vec<_>>())
-    .bind(created.iter().map(|(.., created)| created.at).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.queued_at).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.started_at).collect::<Vec<_>>())
-    .bind(created.iter().map(|(_, change, _)| change.ended_at).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn update_nodes(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
-    let changed: Vec<(&Uuid, &NodeChange)> = plan.nodes.iter().filter(|(_, change)| change.created.is_none()).collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let done = sqlx::query(
-        "UPDATE node_executions ne SET status = u.status,
-             execution_data = coalesce(u.execution_data, ne.execution_data), stats = coalesce(u.stats, ne.stats),
-             queued_at = coalesce(u.queued_at, ne.queued_at), started_at = coalesce(u.started_at, ne.started_at),
-             ended_at = coalesce(u.ended_at, ne.ended_at)
-         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
-             AS u(id, graph_exec_id, expected, status, execution_data, stats, queued_at, started_at, ended_at)
-         WHERE ne.id = u.id AND ne.graph_exec_id = u.graph_exec_id AND ne.status = ANY(string_to_array(u.expected, ','))",
-    )
-    .bind(changed.iter().map(|(id, _)| **id).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.graph_exec_id).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.expected()).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.status.as_str()).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.execution_data.map(Json)).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.stats.map(Json)).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.queued_at).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.started_at).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.ended_at).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    if done.rows_affected() == u64::try_from(changed.len()).unwrap_or(u64::MAX) {
-        return Ok(());
-    }
-    Err(Error::Illegal(
-        "a node execution is unknown to its run, or its stored status does not allow the new one".to_owned(),
-    ))
-}
-
-async fn insert_values(connection: &mut PgConnection, table: &str, rows: &[ValueRow<'_>]) -> Result<()> {
-    let query = format!(
-        "INSERT INTO {table} (node_exec_id, seq, name, value, created_at)
-         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[])"
-    );
-    sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(rows.iter().map(|row| row.node_exec_id).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.seq).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.name).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| Json(row.value)).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.at).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 async fn update_runs(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {

@@ -17,6 +17,7 @@ mod execution_rows;
 mod executions;
 mod graphs;
 mod journal;
+mod journal_nodes;
 mod journal_plan;
 mod kv;
 mod library;
