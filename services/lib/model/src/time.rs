@@ -1,6 +1,6 @@
 //! Instants on the wire: UTC with `Z`, six fractional digits, none when they are zero (rest.md trap 2).
 
-use chrono::{DateTime, Datelike, Duration, DurationRound, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, Duration, DurationRound, NaiveDateTime, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// A UTC instant with microsecond precision.
@@ -35,11 +35,37 @@ impl From<Timestamp> for DateTime<Utc> {
 }
 
 impl std::fmt::Display for Timestamp {
+    /// Digit by digit: every journal entry and every event holds some, and a formatter that reads its pattern each time shows in profiles.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let fraction = if self.0.timestamp_subsec_micros() == 0 { "" } else { "%.6f" };
+        let (date, time) = (self.0.date_naive(), self.0.time());
         // Years outside 0..=9999 have no ISO form that the frontend reads; chrono would print a sign.
-        debug_assert!((0..=9999).contains(&self.0.year()));
-        write!(f, "{}", self.0.format(&format!("%Y-%m-%dT%H:%M:%S{fraction}Z")))
+        debug_assert!((0..=9999).contains(&date.year()));
+        let micros = self.0.timestamp_subsec_micros();
+        // A leap second is told by a fraction beyond one.
+        let (second, micros) = match micros.checked_sub(1_000_000) {
+            Some(rest) => (time.second() + 1, rest),
+            None => (time.second(), micros),
+        };
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        digits(&mut text, 0..4, date.year().unsigned_abs());
+        digits(&mut text, 5..7, date.month());
+        digits(&mut text, 8..10, date.day());
+        digits(&mut text, 11..13, time.hour());
+        digits(&mut text, 14..16, time.minute());
+        digits(&mut text, 17..19, second);
+        digits(&mut text, 20..26, micros);
+        let (seconds, fraction) = text.split_at(19);
+        let shown = |bytes| std::str::from_utf8(bytes).map_err(|_| std::fmt::Error);
+        f.write_str(shown(seconds)?)?;
+        f.write_str(if micros == 0 { "Z" } else { shown(fraction)? })
+    }
+}
+
+/// Writes a number right-aligned over zeros.
+fn digits(text: &mut [u8], place: std::ops::Range<usize>, mut number: u32) {
+    for digit in text.get_mut(place).into_iter().flatten().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -86,6 +112,8 @@ mod tests {
         assert_eq!(round_trip("2026-01-02T03:04:05+00:00"), "2026-01-02T03:04:05Z");
         assert_eq!(round_trip("2026-01-02T03:04:05"), "2026-01-02T03:04:05Z");
         assert_eq!(round_trip("2026-01-02T03:04:05-05:00"), "2026-01-02T08:04:05Z");
+        assert_eq!(round_trip("1999-12-31T23:59:60.25Z"), "1999-12-31T23:59:60.250000Z");
+        assert_eq!(round_trip("0007-10-20T00:00:00.000001Z"), "0007-10-20T00:00:00.000001Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }
