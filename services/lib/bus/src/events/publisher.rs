@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::ExecutionEvent;
-use model::event::EventEnvelope;
 use redis::aio::MultiplexedConnection;
 use runtime::Settings;
 use runtime::retry::Backoff;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Channels, size};
 
@@ -19,7 +18,9 @@ use super::{Channels, size};
 const WAITING_EVENTS: usize = 8192;
 const WAITING_BYTES: usize = 64 << 20;
 /// Events sent in one round trip.
-const BATCH: usize = 128;
+const BATCH: usize = 256;
+/// The shortest time between two round trips. An event after a pause leaves at once; in a stream of them many share the system calls.
+const PACE: Duration = Duration::from_millis(4);
 const CONNECT: Duration = Duration::from_secs(3);
 const SEND: Duration = Duration::from_secs(3);
 const FLUSH: Duration = Duration::from_secs(2);
@@ -76,12 +77,7 @@ impl EventBus {
                 )
             }
         };
-        let envelope = EventEnvelope {
-            payload: event.clone(),
-            seq,
-            prev,
-        };
-        let body = size::fitted(envelope, self.limit);
+        let body = size::fitted(size::Seen { payload: event, seq, prev }, self.limit);
         if let Some(graph_channel) = graph_channel {
             self.publish_bytes(graph_channel, body.clone());
             self.publish_bytes(self.channels.progress(), Vec::new());
@@ -128,7 +124,17 @@ impl Task {
     async fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut items = Vec::with_capacity(BATCH);
+        let mut next = Instant::now();
         while self.waiting.recv_many(&mut items, BATCH).await > 0 {
+            if items.len() < BATCH && Instant::now() < next {
+                tokio::time::sleep_until(next).await;
+                while items.len() < BATCH
+                    && let Ok(item) = self.waiting.try_recv()
+                {
+                    items.push(item);
+                }
+            }
+            next = Instant::now() + PACE;
             let (mut events, mut flushes) = (Vec::new(), Vec::new());
             for item in items.drain(..) {
                 match item {

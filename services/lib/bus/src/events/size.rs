@@ -2,15 +2,31 @@
 
 use model::event::EventEnvelope;
 use model::{ExecutionEvent, Map};
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// An [`EventEnvelope`] that is only looked at.
+#[derive(Serialize)]
+pub(super) struct Seen<'a> {
+    pub payload: &'a ExecutionEvent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev: Option<i64>,
+}
 
 /// The event as compact JSON of at most `limit` bytes. Inputs and outputs are shortened when they take more than half
 /// of it each; what is still too large becomes the contract's notice of that.
-pub(super) fn fitted(mut envelope: EventEnvelope, limit: usize) -> Vec<u8> {
-    let whole = written(&envelope);
+pub(super) fn fitted(event: Seen<'_>, limit: usize) -> Vec<u8> {
+    let whole = written(&event);
     if whole.len() <= limit {
         return whole;
     }
+    let mut envelope = EventEnvelope {
+        payload: event.payload.clone(),
+        seq: event.seq,
+        prev: event.prev,
+    };
     match &mut envelope.payload {
         ExecutionEvent::NodeExecutionUpdate(node) => {
             shorten_map(&mut node.input_data, limit / 2);
@@ -36,7 +52,7 @@ pub(super) fn fitted(mut envelope: EventEnvelope, limit: usize) -> Vec<u8> {
     notice.to_string().into_bytes()
 }
 
-fn written(envelope: &EventEnvelope) -> Vec<u8> {
+fn written(envelope: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(envelope).unwrap_or_default()
 }
 
