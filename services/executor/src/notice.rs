@@ -7,10 +7,13 @@ use bus::amqp::{Error, Outgoing, Publisher};
 use engine::run::Run;
 use model::notification::{NotificationEvent, NotificationType};
 use model::{Map, Timestamp};
+use runtime::retry::Backoff;
 use runtime::{Settings, Shutdown};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+/// Notifications that wait for the broker's confirmation together: one by one they would be slower than the runs that they are about.
+const AT_ONCE: usize = 256;
 /// How long the last notifications may take when the process is ending.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -43,35 +46,56 @@ pub fn agent_run(run: &Run, agent_name: &str) -> NotificationEvent {
 /// Sends notifications in order, waiting while RabbitMQ is away. At the shutdown those that wait get a last chance.
 pub async fn publish(settings: Settings, mut queue: mpsc::Receiver<NotificationEvent>, shutdown: Shutdown) {
     let publisher = Publisher::new(&settings, "executor notifications", &[Topology::Notifications]);
+    let mut events = Vec::with_capacity(AT_ONCE);
     loop {
-        let event = tokio::select! {
+        let received = tokio::select! {
             biased;
-            event = queue.recv() => event,
-            () = shutdown.cancelled() => None,
+            received = queue.recv_many(&mut events, AT_ONCE) => received,
+            () = shutdown.cancelled() => 0,
         };
-        let Some(event) = event else { return };
-        let message = match Outgoing::notification(&event) {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::error!(%error, "a notification is dropped");
-                continue;
-            }
-        };
-        let send = runtime::retry::retry_forever("RabbitMQ for notifications", &shutdown, || publish_once(&publisher, &message));
-        if send.await.is_none() {
-            let _ = tokio::time::timeout(LAST_WORDS, publisher.publish(&message)).await;
+        if received == 0 {
             return;
+        }
+        let mut messages: Vec<Outgoing> = events.drain(..).filter_map(|event| message(&event)).collect();
+        let mut backoff = Backoff::default();
+        while !messages.is_empty() {
+            tokio::select! {
+                results = publisher.publish_all(&messages) => messages = not_sent(messages, results, backoff.attempts() == 0),
+                () = shutdown.cancelled() => {
+                    let _ = tokio::time::timeout(LAST_WORDS, publisher.publish_all(&messages)).await;
+                    return;
+                }
+            }
+            if !messages.is_empty() {
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.next_delay()) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
         }
     }
 }
 
-/// A message that no queue takes is dropped, as the contract has it.
-async fn publish_once(publisher: &Publisher, message: &Outgoing) -> Result<(), Error> {
-    match publisher.publish(message).await {
-        Err(error @ Error::Unroutable { .. }) => {
-            tracing::warn!(%error, "a notification is dropped");
-            Ok(())
+fn message(event: &NotificationEvent) -> Option<Outgoing> {
+    Outgoing::notification(event)
+        .inspect_err(|error| tracing::error!(%error, "a notification is dropped"))
+        .ok()
+}
+
+/// What has to be sent again. A message that no queue takes is dropped, as the contract has it.
+fn not_sent(messages: Vec<Outgoing>, results: Vec<Result<(), Error>>, first: bool) -> Vec<Outgoing> {
+    let mut left = Vec::new();
+    for (message, result) in messages.into_iter().zip(results) {
+        match result {
+            Ok(()) => {}
+            Err(error @ Error::Unroutable { .. }) => tracing::warn!(%error, "a notification is dropped"),
+            Err(error) => {
+                if first && left.is_empty() {
+                    tracing::warn!(%error, "notifications wait for RabbitMQ");
+                }
+                left.push(message);
+            }
         }
-        other => other,
     }
+    left
 }
