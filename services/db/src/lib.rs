@@ -3,6 +3,7 @@
 
 mod agents;
 mod dead;
+mod doorbell;
 mod errors;
 mod instruments;
 mod manager;
@@ -22,6 +23,7 @@ use runtime::{Health, Metrics, Settings, Shutdown};
 use store::Store;
 use tokio::net::TcpListener;
 
+use crate::doorbell::Doorbell;
 use crate::instruments::Instruments;
 use crate::manager::Manager;
 use crate::relay::Relay;
@@ -57,10 +59,11 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let health = Health::new(&shutdown);
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
-    let manager = Manager::new(settings.clone(), store.clone(), registry, instruments.clone());
+    let doorbell = Doorbell::new(&shutdown);
+    let manager = Manager::new(settings.clone(), store.clone(), registry, instruments.clone(), doorbell.clone());
 
     let publisher = Publisher::new(&settings, "database manager", &[Topology::Executions]);
-    let relay = Relay::new(store.clone(), publisher, instruments.clone());
+    let relay = Relay::new(store.clone(), publisher, instruments.clone(), doorbell);
     let tasks = [
         tokio::spawn(schema::watch(settings.clone(), store.clone(), health.check("database"), shutdown.clone())),
         tokio::spawn(relay.run(shutdown.clone())),

@@ -24,6 +24,7 @@ use submit::{Origin, Submitter};
 use uuid::Uuid;
 
 use crate::agents;
+use crate::doorbell::Doorbell;
 use crate::errors::{from_store, from_submit};
 use crate::instruments::Instruments;
 
@@ -43,10 +44,11 @@ pub struct Manager {
     notifier: OutboxNotifier,
     io: IoBlocks,
     instruments: Instruments,
+    doorbell: Doorbell,
 }
 
 impl Manager {
-    pub fn new(settings: Settings, store: Store, registry: Arc<Registry>, instruments: Instruments) -> Self {
+    pub fn new(settings: Settings, store: Store, registry: Arc<Registry>, instruments: Instruments, doorbell: Doorbell) -> Self {
         Self {
             io: io_blocks(&registry),
             submitter: Submitter::new(store.clone(), registry).with_run_deadline(settings.executor.run_deadline()),
@@ -54,6 +56,7 @@ impl Manager {
             settings,
             store,
             instruments,
+            doorbell,
         }
     }
 
@@ -318,6 +321,10 @@ impl DatabaseManager for Manager {
         let runs = self.store.claim(owner, &owner_name, limits).await.map_err(from_store)?;
         self.instruments.runs_claimed.inc_by(u64::try_from(runs.len()).unwrap_or(u64::MAX));
         Ok(runs)
+    }
+
+    async fn await_work(&self, _owner: Uuid) -> Reply<bool> {
+        Ok(self.doorbell.rung().await)
     }
 
     async fn append_journal(&self, owner: Uuid, batches: Vec<JournalBatch>) -> Reply<Vec<AppendOutcome>> {

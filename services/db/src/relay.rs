@@ -9,6 +9,7 @@ use runtime::retry::{Backoff, retry_forever};
 use store::{OutboxBatch, Store};
 use tokio::sync::Notify;
 
+use crate::doorbell::Doorbell;
 use crate::instruments::Instruments;
 
 /// Nudges may be lost: the relay also looks by itself.
@@ -20,20 +21,22 @@ pub struct Relay {
     store: Store,
     publisher: Publisher,
     instruments: Instruments,
+    doorbell: Doorbell,
 }
 
 impl Relay {
-    pub fn new(store: Store, publisher: Publisher, instruments: Instruments) -> Self {
+    pub fn new(store: Store, publisher: Publisher, instruments: Instruments, doorbell: Doorbell) -> Self {
         Self {
             store,
             publisher,
             instruments,
+            doorbell,
         }
     }
 
     pub async fn run(self, shutdown: Shutdown) {
         let nudge = Arc::new(Notify::new());
-        let ear = tokio::spawn(listen(self.store.clone(), nudge.clone()));
+        let ear = tokio::spawn(listen(self.store.clone(), nudge.clone(), self.doorbell.clone()));
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
             // No row is locked while RabbitMQ is away.
@@ -110,12 +113,13 @@ enum RelayError {
 }
 
 /// Turns notifications of the database into nudges, reconnecting for ever.
-async fn listen(store: Store, nudge: Arc<Notify>) {
+async fn listen(store: Store, nudge: Arc<Notify>, doorbell: Doorbell) {
     loop {
         if let Ok(mut listener) = store.listen_outbox().await {
             // What came before the listening began was not heard.
             nudge.notify_one();
             while listener.heard().await.is_ok() {
+                doorbell.ring();
                 nudge.notify_one();
             }
         }

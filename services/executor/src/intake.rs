@@ -28,6 +28,9 @@ use crate::task::Control;
 
 /// Work is looked for this often although nothing said that there is any: messages may be lost.
 const SAFETY_NET: Duration = Duration::from_secs(3);
+/// The shortest rest between two claims: in a stream of messages and ends of runs one claim serves many of them. After a pause a claim is
+/// asked for at once.
+const REST: Duration = Duration::from_millis(2);
 /// Calls that only speed up what the lease's expiry brings about anyway.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -68,11 +71,13 @@ impl Intake {
         let mut net = tokio::time::interval(SAFETY_NET);
         net.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut held = Held::default();
+        let mut rested = Instant::now();
         while !shutdown.is_cancelled() {
             self.metrics.show(floor.len(), self.slots, false);
             let free = self.slots.saturating_sub(floor.len());
             self.vacancy.send_replace(free > 0);
-            if look && claim.is_none() && free > 0 {
+            let wanted = look && claim.is_none() && free > 0;
+            if wanted && Instant::now() >= rested {
                 look = false;
                 claim = Some(self.claim(free));
             }
@@ -80,6 +85,7 @@ impl Intake {
                 () = shutdown.cancelled() => {}
                 Claimed { asked, slots, runs } = under_way(&mut claim) => {
                     claim = None;
+                    rested = Instant::now() + REST;
                     match runs {
                         Ok(runs) => {
                             if backoff.attempts() > 0 {
@@ -105,6 +111,7 @@ impl Intake {
                 }
                 () = self.bell.notified() => look = true,
                 _ = net.tick() => look = true,
+                () = tokio::time::sleep_until(rested), if wanted && claim.is_none() => {}
                 Some(ended) = floor.ended() => {
                     look = true;
                     let mut back = Back::default();

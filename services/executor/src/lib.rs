@@ -9,6 +9,7 @@
 //! The database decides who owns a run and what happened to it; this process can vanish at any line.
 
 mod backlog;
+mod doorbell;
 mod events;
 mod floor;
 mod inbox;
@@ -73,7 +74,8 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let server = tokio::spawn(runtime::serve::http(listener, metrics::router(&metrics, &health), farewell.clone()));
 
     let owner = Uuid::now_v7();
-    let ledger: Arc<dyn Ledger> = Arc::new(Remote::new(DatabaseManagerClient::new(&settings).without_retries()));
+    let database = DatabaseManagerClient::new(&settings).without_retries();
+    let ledger: Arc<dyn Ledger> = Arc::new(Remote::new(database.clone()));
     let terms = Terms::of(Duration::from_secs(settings.executor.lease_seconds.max(1)));
     let (clock, lease) = lease::lease(terms);
     let (renewals_sender, renewals) = mpsc::channel(INBOX);
@@ -90,6 +92,7 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let (vacancy, vacant) = watch::channel(false);
     let bell = Arc::new(Notify::new());
     let broker = health.check("rabbitmq");
+    tokio::spawn(doorbell::listen(database, owner, bell.clone(), vacant.clone(), shutdown.clone()));
     tokio::spawn(inbox::runs(settings.clone(), bell.clone(), vacant, broker, shutdown.clone()));
     tokio::spawn(inbox::cancels(settings.clone(), cancels_sender, farewell.clone()));
     let (notices, notices_queue) = mpsc::channel(NOTICES);

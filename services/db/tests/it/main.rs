@@ -4,6 +4,7 @@
 
 mod contract;
 mod dead;
+mod doorbell;
 mod executor_calls;
 mod proxy;
 mod relay;

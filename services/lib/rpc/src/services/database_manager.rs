@@ -114,6 +114,9 @@ crate::service! {
         /// Up to `free_slots` QUEUED runs, now leased to `owner`, with their state.
         async fn claim(owner: Uuid, owner_name: String, free_slots: u32) -> Vec<ClaimedRun>;
 
+        /// True when there may be something to claim, false after some seconds without. One of those who wait hears of each piece of work.
+        async fn await_work(owner: Uuid) -> bool, idempotent;
+
         /// One outcome per batch, in order. Safe to repeat: a range that is already there answers Applied.
         async fn append_journal(owner: Uuid, batches: Vec<JournalBatch>) -> Vec<AppendOutcome>, idempotent;
 
