@@ -29,12 +29,16 @@ pub async fn run(store: &Store, submitter: &Submitter, blocks: &IoBlocks, reques
         },
         ..SubmitCommand::default()
     };
-    let execution = submitter.submit(command).await.map_err(from_submit)?;
-    if execution.status.is_terminal() {
-        outcome(store, blocks, execution).await.map(AgentRun::Ended)
-    } else {
-        Ok(AgentRun::Going { graph_exec_id: execution.id })
+    let answer = match submitter.submit(command).await {
+        Ok(execution) if execution.status.is_terminal() => outcome(store, blocks, execution).await.map(AgentRun::Ended),
+        Ok(execution) => return Ok(AgentRun::Going { graph_exec_id: execution.id }),
+        Err(error) => Err(from_submit(error)),
+    };
+    // A cancellation ends the child with the run that asks, and refuses further ones: neither must look like an answer.
+    if store.is_cancel_requested(request.graph_exec_id).await.map_err(from_store)? {
+        return Ok(AgentRun::Cancelled);
     }
+    answer
 }
 
 async fn outcome(store: &Store, blocks: &IoBlocks, execution: GraphExecutionMeta) -> Result<AgentOutcome, RpcError> {

@@ -39,7 +39,11 @@ impl Platform for RunPlatform {
             inputs: agent.inputs,
             nodes_input_masks: agent.masks,
         };
-        trace::within_some(self.trace, answered(|| self.ledger.run_agent(request.clone()))).await
+        match trace::within_some(self.trace, answered(|| self.ledger.run_agent(request.clone()))).await? {
+            // Any end of the node would let the run go on; its executor stops it in a moment.
+            AgentRun::Cancelled => std::future::pending().await,
+            answer => Ok(answer),
+        }
     }
 }
 

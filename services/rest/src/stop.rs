@@ -31,7 +31,7 @@ impl Stopper {
         }
     }
 
-    /// Waits for the end and returns the run as it was before. `None` when the user has no such run, or it is over.
+    /// Waits for the end of the run and of all runs inside it, and returns the run as it was before. `None` when the user has no such run, or it is over.
     pub async fn stop(&self, user_id: UserId, graph_id: GraphId, graph_exec_id: GraphExecId) -> ApiResult<Option<GraphExecutionMeta>> {
         let Some(before) = self.store.get_execution_meta(user_id, graph_exec_id).await? else {
             return Ok(None);
@@ -39,9 +39,10 @@ impl Stopper {
         if before.graph_id != graph_id || before.status.is_terminal() {
             return Ok(None);
         }
-        let mut status = self.scheduler.stop_graph_execution(graph_exec_id).await?;
+        self.scheduler.stop_graph_execution(graph_exec_id).await?;
         let deadline = Instant::now() + self.patience;
-        while !status.is_terminal() {
+        // The answer promises that no node starts any more, also in the runs inside.
+        while self.store.is_tree_open(graph_exec_id).await? {
             if Instant::now() >= deadline {
                 let text = format!(
                     "Graph execution #{graph_exec_id} did not stop within {} s; it will as soon as it can",
@@ -50,10 +51,6 @@ impl Stopper {
                 return Err(ApiError::Generic(StatusCode::GATEWAY_TIMEOUT, text));
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
-            match self.store.get_execution_meta(user_id, graph_exec_id).await? {
-                Some(now) => status = now.status,
-                None => break,
-            }
         }
         Ok(Some(before))
     }

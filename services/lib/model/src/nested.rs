@@ -28,6 +28,8 @@ pub enum AgentRun {
         graph_exec_id: GraphExecId,
     },
     Ended(AgentOutcome),
+    /// The run that asks is to end itself: its executor hears so in a moment, and nothing more is to come of the question.
+    Cancelled,
 }
 
 /// What is left of a nested run that is over, however it ended.

@@ -56,6 +56,33 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether the end of a run has been asked for. False for an unknown run.
+    pub async fn is_cancel_requested(&self, graph_exec_id: GraphExecId) -> Result<bool> {
+        let flag: Option<bool> = sqlx::query_scalar("SELECT cancel_requested FROM graph_executions WHERE id = $1")
+            .bind(graph_exec_id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        Ok(flag.unwrap_or_default())
+    }
+
+    /// Whether a run or any run below it is not over.
+    pub async fn is_tree_open(&self, graph_exec_id: GraphExecId) -> Result<bool> {
+        sqlx::query_scalar(
+            "WITH RECURSIVE tree AS (
+                 SELECT id, ended_at FROM graph_executions WHERE id = $1
+                 UNION
+                 SELECT child.id, child.ended_at FROM graph_executions child JOIN tree ON child.parent_graph_exec_id = tree.id
+             ) SELECT EXISTS (SELECT FROM tree WHERE ended_at IS NULL)",
+        )
+        .bind(graph_exec_id)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))
+    }
+}
+
 /// Locks a run, all runs below it, and the one above it, which hears of the end. A child comes into being under the lock of its parent
 /// ([`Store::accept_child`]), so once a look finds no further runs there are none.
 async fn lock_tree(connection: &mut PgConnection, user_id: Option<UserId>, root: GraphExecId) -> Result<Vec<GraphExecId>> {

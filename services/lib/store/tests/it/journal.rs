@@ -288,4 +288,11 @@ async fn cancelling_a_suspended_run_ends_it_with_its_children_and_lets_no_furthe
     let outcome = world.append(owner, &child, 1, vec![run_status(Running)]).await;
     assert!(matches!(outcome, AppendOutcome::Applied { cancel_requested: true, .. }), "{outcome:?}");
     assert!(world.store.accept_child(late, parent.graph_exec_id, parent.epoch).await.is_err());
+    assert!(world.store.is_cancel_requested(parent.graph_exec_id).await.unwrap());
+    assert!(
+        world.store.is_tree_open(parent.graph_exec_id).await.unwrap(),
+        "the child is still at work"
+    );
+    world.append(owner, &child, 2, vec![run_status(Terminated)]).await;
+    assert!(!world.store.is_tree_open(parent.graph_exec_id).await.unwrap());
 }

@@ -57,6 +57,7 @@ impl Block for AgentExecutor {
     async fn run(&self, input: Map, context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {
         match context.platform.run_agent(context, agent(input)?).await? {
             AgentRun::Going { .. } => Err(Failure::Wait(Wait::Agent)),
+            AgentRun::Cancelled => Err(Failure::Closed),
             AgentRun::Ended(outcome) => {
                 out.stats.extra_cost += outcome.cost;
                 out.stats.extra_steps += outcome.node_count;
