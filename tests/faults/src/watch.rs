@@ -15,9 +15,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 /// Beyond its lease a run may stand still for so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs that somebody is working on, or should. A run in REVIEW waits for a person; one that waits for its children may stand still.
-const LIVE: &str = "SELECT id, status, lease_epoch, journal_seq, suspended_at IS NOT NULL AS waits FROM graph_executions
-     WHERE status IN ('INCOMPLETE', 'QUEUED', 'RUNNING')";
+/// Runs that somebody is working on, or should. A run in REVIEW waits for a person; one that waits for its children or for the
+/// end of a backoff may stand still.
+const LIVE: &str = "SELECT id, status, lease_epoch, journal_seq, suspended_at IS NOT NULL OR not_before IS NOT NULL AS waits
+     FROM graph_executions WHERE status IN ('INCOMPLETE', 'QUEUED', 'RUNNING')";
 
 /// What shows that a run moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
