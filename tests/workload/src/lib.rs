@@ -15,7 +15,7 @@ use blocks::Registry;
 pub use contract_tests::client::Client;
 pub use fleet::{Fleet, Fleets, Role};
 
-/// Every block of the product and of the kit.
+/// Every block of the product and of the kit, at their prices.
 pub fn registry() -> Arc<Registry> {
-    Registry::with(kit::all())
+    Registry::with(kit::all(), kit::prices())
 }

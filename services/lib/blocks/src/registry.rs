@@ -4,35 +4,51 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use engine::block::{BlockCatalog, BlockDescriptor};
-use model::BlockId;
+use model::{BlockId, Map};
 use serde_json::{Value, json};
 
 use crate::block::Block;
+use crate::price::PriceList;
 use crate::{catalog, category};
 
 /// Blocks by id.
 pub struct Registry {
     blocks: Vec<Arc<dyn Block>>,
     by_id: HashMap<BlockId, Arc<dyn Block>>,
+    prices: PriceList,
 }
 
 impl Registry {
-    /// Every block that this build contains.
+    /// Every block that this build contains, at the platform's prices.
     pub fn standard() -> Arc<Self> {
-        Arc::new(Self::new(catalog::all()))
+        Arc::new(Self::new(catalog::all()).with_prices(PriceList::standard()))
     }
 
-    /// Every block that this build contains, and those of the caller.
-    pub fn with(extra: Vec<Arc<dyn Block>>) -> Arc<Self> {
+    /// Every block that this build contains, and those of the caller at the caller's prices.
+    pub fn with(extra: Vec<Arc<dyn Block>>, prices: PriceList) -> Arc<Self> {
         let mut blocks = catalog::all();
         blocks.extend(extra);
-        Arc::new(Self::new(blocks))
+        Arc::new(Self::new(blocks).with_prices(PriceList::standard().merged(prices)))
     }
 
-    /// A registry of the given blocks; of two with one id the later wins.
+    /// A registry of the given blocks, all of them free; of two with one id the later wins.
     pub fn new(blocks: Vec<Arc<dyn Block>>) -> Self {
         let by_id = blocks.iter().map(|block| (block.descriptor().id, Arc::clone(block))).collect();
-        Self { blocks, by_id }
+        Self {
+            blocks,
+            by_id,
+            prices: PriceList::default(),
+        }
+    }
+
+    /// The same blocks at other prices.
+    pub fn with_prices(self, prices: PriceList) -> Self {
+        Self { prices, ..self }
+    }
+
+    /// Credits that a run of the block with this input costs.
+    pub fn charge(&self, id: BlockId, input: &Map) -> i64 {
+        self.prices.charge(id, input)
     }
 
     pub fn get(&self, id: BlockId) -> Option<Arc<dyn Block>> {
@@ -47,7 +63,7 @@ impl Registry {
     /// The body of `GET /api/blocks` (rest.md §2.1): every enabled block.
     pub fn api_list(&self) -> Value {
         let enabled = self.iter().map(Block::descriptor).filter(|descriptor| !descriptor.disabled);
-        Value::Array(enabled.map(api_entry).collect())
+        Value::Array(enabled.map(|descriptor| api_entry(descriptor, &self.prices)).collect())
     }
 }
 
@@ -57,13 +73,13 @@ impl BlockCatalog for Registry {
     }
 }
 
-fn api_entry(descriptor: &BlockDescriptor) -> Value {
+fn api_entry(descriptor: &BlockDescriptor, prices: &PriceList) -> Value {
     json!({
         "id": descriptor.id,
         "name": descriptor.name,
         "inputSchema": descriptor.input_schema(),
         "outputSchema": descriptor.output_schema(),
-        "costs": [],
+        "costs": prices.of(descriptor.id),
         "description": descriptor.description,
         "categories": descriptor.categories.iter().map(|name| category::describe(name)).collect::<Vec<Value>>(),
         "contributors": [],
@@ -77,9 +93,13 @@ mod tests {
     use std::collections::HashSet;
 
     use engine::block::{BlockCatalog, BlockKind};
+    use model::Map;
+    use serde_json::json;
     use uuid::uuid;
 
     use super::Registry;
+    use crate::catalog;
+    use crate::price::{BlockCost, PriceList};
 
     #[test]
     fn ids_and_names_are_unique() {
@@ -112,6 +132,22 @@ mod tests {
         );
         assert_eq!(entry["inputSchema"]["properties"]["secret"]["advanced"], true);
         assert!(entry["outputSchema"]["properties"].get("error").is_none());
+    }
+
+    #[test]
+    fn the_list_shows_what_is_charged() {
+        let filter = json!({"format": "long"}).as_object().unwrap().clone();
+        let block = uuid!("db7d8f02-2f44-4c55-ab7a-eae0941f0c30");
+        let prices = PriceList::default().with(block, BlockCost::run(3, filter.clone()));
+        let registry = Registry::new(catalog::all()).with_prices(prices);
+        let list = registry.api_list();
+        let costs = |id: &str| list.as_array().unwrap().iter().find(|entry| entry["id"] == id).unwrap()["costs"].clone();
+        assert_eq!(
+            costs(&block.to_string()),
+            json!([{"cost_amount": 3, "cost_filter": {"format": "long"}, "cost_type": "run"}])
+        );
+        assert_eq!(costs("363ae599-353e-4804-937e-b2ee3cef3da4"), json!([]));
+        assert_eq!((registry.charge(block, &filter), registry.charge(block, &Map::new())), (3, 0));
     }
 
     #[test]

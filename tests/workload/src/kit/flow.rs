@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::blocks::describe::{Describe, optional, output, required};
-use ::blocks::{Block, BlockContext, Emitter, Failure};
+use ::blocks::{Block, BlockContext, BlockCost, Emitter, Failure, PriceList};
 use async_trait::async_trait;
 use engine::block::Effects;
 use engine::types::PinType;
@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use uuid::uuid;
 
 use super::{Action, block, number, take};
+
+const PRICED: BlockId = uuid!("7e570000-0000-4000-8000-00000000000c");
 
 /// The most that one output may have; the platform allows less.
 const LARGEST: u64 = 64 << 20;
@@ -57,6 +59,27 @@ impl Action for Sleep {
         tokio::time::sleep(Duration::from_millis(number(&input, "ms"))).await;
         out.emit("output", take(&mut input, "input")).await
     }
+}
+
+pub fn priced() -> Arc<dyn Block> {
+    let described = passing(describe(
+        PRICED,
+        "PricedBlock",
+        "Waits, then passes its input on, for money.",
+        Effects::Pure,
+    ));
+    let described = described
+        .input(optional("ms", PinType::Int, json!(0)).about("How long, in milliseconds."))
+        .input(optional("tier", PinType::Str, json!("")).about("What it costs: nothing, `small` or `large`."));
+    block(described.build(), Sleep)
+}
+
+pub fn prices() -> PriceList {
+    [("small", 3), ("large", 400)]
+        .into_iter()
+        .fold(PriceList::default(), |list, (tier, amount)| {
+            list.with(PRICED, BlockCost::run(amount, Map::from_iter([("tier".to_owned(), tier.into())])))
+        })
 }
 
 pub fn sleep() -> Arc<dyn Block> {

@@ -6,7 +6,7 @@ mod poison;
 
 use std::sync::Arc;
 
-use ::blocks::{Block, BlockContext, Declared, Emitter, Failure, PinChecks};
+use ::blocks::{Block, BlockContext, Declared, Emitter, Failure, PinChecks, PriceList};
 use async_trait::async_trait;
 use engine::block::BlockDescriptor;
 use model::Map;
@@ -38,6 +38,8 @@ pub mod id {
     pub const TOKEN_STREAM: &str = "7e570000-0000-4000-8000-00000000000a";
     /// `values_#_*` → `output`, their number; durable. Runs when each linked value is there.
     pub const JOIN: &str = "7e570000-0000-4000-8000-00000000000b";
+    /// `input` → waits `ms` → `output`; without effects. Costs what its `tier` says, see [`super::prices`].
+    pub const PRICED: &str = "7e570000-0000-4000-8000-00000000000c";
 }
 
 /// Every block of the kit.
@@ -49,6 +51,7 @@ pub fn all() -> Vec<Arc<dyn Block>> {
         flow::pass(),
         flow::pure_pass(),
         flow::sleep(),
+        flow::priced(),
         flow::join(),
         flow::large_output(),
         flow::token_stream(),
@@ -56,6 +59,11 @@ pub fn all() -> Vec<Arc<dyn Block>> {
         poison::endless(),
         poison::abort(),
     ]
+}
+
+/// What the kit's blocks cost: [`id::PRICED`] 3 credits in the tier `small` and 400 in the tier `large`; everything else nothing.
+pub fn prices() -> PriceList {
+    flow::prices()
 }
 
 /// A described block and what it does.

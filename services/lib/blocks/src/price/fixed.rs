@@ -1,0 +1,109 @@
+//! What one run of a block costs, whatever its input: the prices of the contract's inventory (blocks.tsv, `run_cost`) that are one
+//! number. A block that is priced by what its input says has its own entries in [`super::PriceList`].
+
+use model::BlockId;
+use uuid::uuid;
+
+/// Block and credits.
+#[rustfmt::skip] // a block a line
+pub(super) const FIXED: &[(BlockId, i64)] = &[
+    (uuid!("58bd2a19-115d-4fd1-8ca4-13b9e37fa6a0"), 714), // AIAdMakerVideoCreatorBlock
+    (uuid!("44f6c8ad-d75c-4ae1-8209-aad1c0326928"), 11), // AIMusicGeneratorBlock
+    (uuid!("0f3e4635-e810-43d9-9e81-49e6f4e83b7c"), 612), // AIScreenshotToVideoAdBlock
+    (uuid!("361697fb-0c4f-4feb-aed3-8320c88c771b"), 307), // AIShortformVideoCreatorBlock
+    (uuid!("f59b88a8-54ce-4676-a508-fd614b4e8dce"), 1), // AirtableCreateBaseBlock
+    (uuid!("6c98a32f-dbf9-45d8-a2a8-5e97e8326351"), 1), // AirtableCreateFieldBlock
+    (uuid!("42527e98-47b6-44ce-ac0e-86b4883721d3"), 1), // AirtableCreateRecordsBlock
+    (uuid!("fcc20ced-d817-42ea-9b40-c35e7bf34b4f"), 1), // AirtableCreateTableBlock
+    (uuid!("93e22b8b-3642-4477-aefb-1c0929a4a3a6"), 1), // AirtableDeleteRecordsBlock
+    (uuid!("c29c5cbf-0aff-40f9-bbb5-f26061792d2b"), 1), // AirtableGetRecordBlock
+    (uuid!("4bd8d466-ed5d-4e44-8083-97f25a8044e7"), 1), // AirtableListBasesBlock
+    (uuid!("588a9fde-5733-4da7-b03c-35f5671e960f"), 1), // AirtableListRecordsBlock
+    (uuid!("64291d3c-99b5-47b7-a976-6d94293cdb2d"), 1), // AirtableListSchemaBlock
+    (uuid!("f46ac716-3b18-4da1-92e4-34ca9a464d48"), 1), // AirtableUpdateFieldBlock
+    (uuid!("6e7d2590-ac2b-4b5d-b08c-fc039cd77e1f"), 1), // AirtableUpdateRecordsBlock
+    (uuid!("34077c5f-f962-49f2-9ec6-97c67077013a"), 1), // AirtableUpdateTableBlock
+    (uuid!("d0180ce6-ccb9-48c7-8256-b39e93e62801"), 1), // AirtableWebhookTriggerBlock
+    (uuid!("b7710ce4-68ef-4e82-9a2f-f0b874ef9c7d"), 1), // AskWolframBlock
+    (uuid!("bf8d1aa6-42d8-4944-b6bd-6bac554c0d3b"), 5), // BaasBotDeleteRecordingBlock
+    (uuid!("ea7c1309-303c-4da1-893f-89c0e9d64e78"), 5), // BaasBotFetchMeetingDataBlock
+    (uuid!("377d1a6a-a99b-46cf-9af3-1d1b12758e04"), 5), // BaasBotJoinMeetingBlock
+    (uuid!("bf77d128-8b25-4280-b5c7-2d553ba7e482"), 5), // BaasBotLeaveMeetingBlock
+    (uuid!("c7d3a5c2-05fc-450e-8dce-3b0e04626009"), 1), // BannerbearTextOverlayBlock
+    (uuid!("86a2a099-30df-47b4-b7e4-34ae5f83e0d5"), 5), // CodeGenerationBlock
+    (uuid!("98c6f503-8c47-4b1c-a96d-351fc7c87dab"), 15), // CreateTalkingAvatarVideoBlock
+    (uuid!("73c3e7c4-2b3f-4e9f-9e3e-8f7a5c3e2d45"), 1), // DataForSeoKeywordSuggestionsBlock
+    (uuid!("8f2e4d6a-1b3c-4a5e-9d7f-2c8e6a4b3f1d"), 1), // DataForSeoRelatedKeywordsBlock
+    (uuid!("b79ca4cc-9d5e-47d1-9d4f-e3a2d7f28df5"), 1), // ExaAnswerBlock
+    (uuid!("dbd619f5-476e-4395-af9a-a7a7c0fb8c4e"), 1), // ExaBulkWebsetItemsBlock
+    (uuid!("7e1f8f0f-b6ab-43b3-bd1d-0c534a649295"), 1), // ExaCancelEnrichmentBlock
+    (uuid!("e40a6420-1db8-47bb-b00a-0e6aecd74176"), 1), // ExaCancelWebsetBlock
+    (uuid!("74ef9f1e-ae89-4c7f-9d7d-d217214815b4"), 1), // ExaCancelWebsetSearchBlock
+    (uuid!("8f9e0d1c-2b3a-4567-8901-23456789abcd"), 1), // ExaCodeContextBlock
+    (uuid!("c52be83f-f8cd-4180-b243-af35f986b461"), 1), // ExaContentsBlock
+    (uuid!("71146ae8-0cb1-4a15-8cde-eae30de71cb6"), 1), // ExaCreateEnrichmentBlock
+    (uuid!("020a35d8-8a53-4e60-8b60-1de5cbab1df3"), 1), // ExaCreateImportBlock
+    (uuid!("f8a9b0c1-d2e3-4567-890a-bcdef1234567"), 1), // ExaCreateMonitorBlock
+    (uuid!("214542b6-3603-4bea-bc07-f51c2871cbd9"), 1), // ExaCreateOrFindWebsetBlock
+    (uuid!("a1f2e3d4-c5b6-4a78-9012-3456789abcde"), 1), // ExaCreateResearchBlock
+    (uuid!("0cda29ff-c549-4a19-8805-c982b7d4ec34"), 1), // ExaCreateWebsetBlock
+    (uuid!("342ff776-2e2c-4cdb-b392-4eeb34b21d5f"), 1), // ExaCreateWebsetSearchBlock
+    (uuid!("b250de56-2ca6-4237-a7b8-b5684892189f"), 1), // ExaDeleteEnrichmentBlock
+    (uuid!("81ae30ed-c7ba-4b5d-8483-b726846e570c"), 1), // ExaDeleteImportBlock
+    (uuid!("f16f9b10-0c4d-4db8-997d-7b96b6026094"), 1), // ExaDeleteMonitorBlock
+    (uuid!("aa6994a2-e986-421f-8d4c-7671d3be7b7e"), 1), // ExaDeleteWebsetBlock
+    (uuid!("12c57fbe-c270-4877-a2b6-d2d05529ba79"), 1), // ExaDeleteWebsetItemBlock
+    (uuid!("5da9d0fd-4b5b-4318-8302-8f71d0ccce9d"), 1), // ExaExportWebsetBlock
+    (uuid!("cbdb05ac-cb73-4b03-a493-6d34e9a011da"), 1), // ExaFindOrCreateSearchBlock
+    (uuid!("5e7315d1-af61-4a0c-9350-7c868fa7438a"), 1), // ExaFindSimilarBlock
+    (uuid!("b8c9d0e1-f2a3-4567-89ab-cdef01234567"), 1), // ExaGetEnrichmentBlock
+    (uuid!("236663c8-a8dc-45f7-a050-2676bb0a3dd2"), 1), // ExaGetImportBlock
+    (uuid!("5c852a2d-d505-4a56-b711-7def8dd14e72"), 1), // ExaGetMonitorBlock
+    (uuid!("3ff9bdf5-9613-4d21-8a60-90eb8b69c414"), 1), // ExaGetNewItemsBlock
+    (uuid!("b2e3f4a5-6789-4bcd-9012-3456789abcde"), 1), // ExaGetResearchBlock
+    (uuid!("6ab8e12a-132c-41bf-b5f3-d662620fa832"), 1), // ExaGetWebsetBlock
+    (uuid!("c4a7d9e2-8f3b-4a6c-9d8e-a5b6c7d8e9f0"), 1), // ExaGetWebsetItemBlock
+    (uuid!("4fa3e627-a0ff-485f-8732-52148051646c"), 1), // ExaGetWebsetSearchBlock
+    (uuid!("65323630-f7e9-4692-a624-184ba14c0686"), 1), // ExaListImportsBlock
+    (uuid!("f06e2b38-5397-4e8f-aa85-491149dd98df"), 1), // ExaListMonitorsBlock
+    (uuid!("d4e5f6a7-8901-4bcd-9012-3456789abcde"), 1), // ExaListResearchBlock
+    (uuid!("7b5e8c9f-01a2-43c4-95e6-f7a8b9c0d1e2"), 1), // ExaListWebsetItemsBlock
+    (uuid!("1dcd8fd6-c13f-4e6f-bd4c-654428fa4757"), 1), // ExaListWebsetsBlock
+    (uuid!("f8c4e2a1-9b3d-4e5f-a6c7-d8e9f0a1b2c3"), 1), // ExaPreviewWebsetBlock
+    (uuid!("996cec64-ac40-4dde-982f-b0dc60a5824d"), 1), // ExaSearchBlock
+    (uuid!("c8d5c5fb-9684-4a29-bd2a-5b38d71776c9"), 1), // ExaUpdateEnrichmentBlock
+    (uuid!("245102c3-6af3-4515-a308-c2210b7939d2"), 1), // ExaUpdateMonitorBlock
+    (uuid!("89ccd99a-3c2b-4fbf-9e25-0ffa398d0314"), 1), // ExaUpdateWebsetBlock
+    (uuid!("a11865c3-ac80-4721-8a40-ac4e3b71a558"), 1), // ExaWaitForEnrichmentBlock
+    (uuid!("c3d4e5f6-7890-4abc-9012-3456789abcde"), 1), // ExaWaitForResearchBlock
+    (uuid!("14da21ae-40a1-41bc-a111-c8e5c9ef012b"), 1), // ExaWaitForSearchBlock
+    (uuid!("619d71e8-b72a-434d-8bd4-23376dd0342c"), 1), // ExaWaitForWebsetBlock
+    (uuid!("db7813ad-10bd-4652-8623-5667d6fecdd5"), 1), // ExaWebsetItemsSummaryBlock
+    (uuid!("faf9f0f3-e659-4264-b33b-284a02166bec"), 1), // ExaWebsetReadyCheckBlock
+    (uuid!("47cc3cd8-840f-4ec4-8d40-fcaba75fbe1a"), 1), // ExaWebsetStatusBlock
+    (uuid!("9eff1710-a49b-490e-b486-197bf8b23c61"), 1), // ExaWebsetSummaryBlock
+    (uuid!("d0204ed8-8b81-408d-8b8d-ed087a546228"), 1), // ExaWebsetWebhookBlock
+    (uuid!("436c3984-57fd-4b85-8e9a-459b356883bd"), 1), // ExtractWebsiteContentBlock
+    (uuid!("bdbbaba0-03b7-4971-970e-699e2de6015e"), 1), // FirecrawlCrawlBlock
+    (uuid!("d1774756-4d9e-40e6-bab1-47ec0ccd81b2"), 2), // FirecrawlExtractBlock
+    (uuid!("f0f43e2b-c943-48a0-a7f1-40136ca4d3b9"), 1), // FirecrawlMapWebsiteBlock
+    (uuid!("ac444320-cf5e-4697-b586-2604c17a3e75"), 1), // FirecrawlScrapeBlock
+    (uuid!("f8d2f28d-b3a1-405b-804e-418c087d288b"), 1), // FirecrawlSearchBlock
+    (uuid!("f6e0ac73-4f1d-4acb-b4b7-b67066c5984e"), 1), // GetLinkedinProfileBlock
+    (uuid!("68d5a942-9b3f-4e9a-b7c1-d96ea4321f0d"), 3), // GetLinkedinProfilePictureBlock
+    (uuid!("3b18d46c-3db6-42ae-a228-0ba441bdd176"), 1), // GetPersonDetailBlock
+    (uuid!("7c56b3ab-62e7-43a2-a2dc-4ec4245660b6"), 12), // JinaEmbeddingBlock
+    (uuid!("8f7d3a2e-9b5c-4c6a-8f1d-7c8b3e4a5d6c"), 1), // LinearCreateCommentBlock
+    (uuid!("f9c68f55-dcca-40a8-8771-abf9601680aa"), 1), // LinearCreateIssueBlock
+    (uuid!("c7d3f1e8-45a9-4b2c-9f81-3e6a8d7c5b1a"), 1), // LinearGetProjectIssuesBlock
+    (uuid!("b5a2a0e6-26b4-4c5b-8a42-bc79e9cb65c2"), 1), // LinearSearchIssuesBlock
+    (uuid!("446a1d35-9d8f-4ac5-83ea-7684ec50e6af"), 1), // LinearSearchProjectsBlock
+    (uuid!("d237a98a-5c4b-4a1c-b9e3-e6f9a6c81df7"), 2), // LinkedinPersonLookupBlock
+    (uuid!("3b9fc742-06d4-49c7-b5ce-7e302dd7c8a7"), 3), // LinkedinRoleLookupBlock
+    (uuid!("90f8c45e-e983-4644-aa0b-b4ebe2f531bc"), 10), // ReplicateFluxAdvancedModelBlock
+    (uuid!("c40d75a2-d0ea-44c9-a4f6-634bb3bdab1a"), 10), // ReplicateModelBlock
+    (uuid!("3d71270d-599e-4148-9b95-71b35d2f44f0"), 2), // SearchOrganizationsBlock
+    (uuid!("87840993-2053-44b7-8da4-187ad4ee518c"), 1), // SearchTheWebBlock
+    (uuid!("4ff1ff6d-cc40-4caa-ae69-011daa20c378"), 5), // UnrealTextToSpeechBlock
+    (uuid!("ee4fe08c-18f9-442f-a985-235379b932e1"), 1), // WordPressCreatePostBlock
+];
