@@ -19,8 +19,9 @@ use blocks::Registry;
 use bus::amqp::Publisher;
 use bus::amqp::topology::Topology;
 use model::GraphExecId;
+use runtime::settings::CreditSettings;
 use runtime::{Health, Metrics, Settings, Shutdown};
-use store::Store;
+use store::{CreditRules, Store};
 use tokio::net::TcpListener;
 
 use crate::doorbell::Doorbell;
@@ -55,7 +56,8 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let lease = Duration::from_secs(settings.executor.lease_seconds);
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?
         .with_lease(lease)
-        .with_max_attempts(settings.executor.max_attempts);
+        .with_max_attempts(settings.executor.max_attempts)
+        .with_credits(credit_rules(&settings.credits));
     let health = Health::new(&shutdown);
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
@@ -88,4 +90,16 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
         tracing::warn!("ending with work in flight: what is not committed is done again");
     }
     Ok(served?)
+}
+
+/// How the ledger is kept; none while credits are disabled.
+fn credit_rules(settings: &CreditSettings) -> Option<CreditRules> {
+    settings.enable_credit.then(|| {
+        CreditRules::new(
+            settings.num_user_credits_refill,
+            settings.low_balance_threshold,
+            settings.execution_cost_count_threshold,
+            settings.execution_cost_per_threshold,
+        )
+    })
 }

@@ -11,9 +11,10 @@ use model::notification::{
 };
 use model::user::{UsageTransactionMetadata, User};
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, DeadRun, ExecutionContext, ExecutionStatus, GivenUpRun, Graph,
-    GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId,
-    NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionContext,
+    ExecutionStatus, GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch,
+    Link, Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome, StoredStats, Timestamp,
+    UserId,
 };
 use rpc::RpcError;
 use rpc::services::DatabaseManager;
@@ -29,9 +30,6 @@ use crate::errors::{from_store, from_submit};
 use crate::instruments::Instruments;
 
 type Reply<T> = Result<T, RpcError>;
-
-/// What everybody has while credits are disabled (internals §2.12).
-const WITHOUT_CREDITS: i64 = 100;
 
 /// Longest answer about dead runs.
 const MOST_DEAD_RUNS: u32 = 1000;
@@ -473,6 +471,8 @@ impl DatabaseManager for Manager {
             None => format!("USAGE-{}", Uuid::now_v7()),
         };
         let metadata = serde_json::to_value(&metadata).unwrap_or_default();
+        // The first look in a month fills the balance up.
+        let balance = self.store.get_credits(user_id).await.map_err(from_store)?;
         let booked = self
             .store
             .book_credits(user_id, &key, "USAGE", -amount, &metadata)
@@ -481,22 +481,22 @@ impl DatabaseManager for Manager {
         match booked {
             Some(balance) => Ok(balance),
             None => {
-                let balance = self.store.get_credits(user_id).await.map_err(from_store)?;
-                let message = format!(
-                    "Insufficient balance of ${:.2}, where this will cost ${:.2}",
-                    balance as f64 / 100.0,
-                    cost as f64 / 100.0
-                );
+                let message = model::credits::insufficient_balance(balance, cost);
                 Err(RpcError::insufficient_balance(message, user_id, balance, cost))
             }
         }
     }
 
     async fn get_credits(&self, user_id: UserId) -> Reply<i64> {
-        if !self.settings.credits.enable_credit {
-            return Ok(WITHOUT_CREDITS);
-        }
         self.store.get_credits(user_id).await.map_err(from_store)
+    }
+
+    async fn check_credits(&self, user_id: UserId) -> Reply<CreditCheck> {
+        self.store.check_credits(user_id).await.map_err(from_store)
+    }
+
+    async fn reserve_credits(&self, reservation: CreditReservation) -> Reply<ReserveOutcome> {
+        self.store.reserve_credits(&reservation).await.map_err(from_store)
     }
 
     async fn get_active_user_ids_in_timerange(&self, start_time: Timestamp, end_time: Timestamp) -> Reply<Vec<UserId>> {

@@ -82,6 +82,7 @@ async fn credits_are_a_constant_while_disabled_and_a_ledger_otherwise() {
         ("DATABASE_URL", world.database.as_str()),
         ("RABBITMQ_URL", world.amqp.as_str()),
         ("ENABLE_CREDIT", "true"),
+        ("NUM_USER_CREDITS_REFILL", "0"),
     ];
     let paid = Server::start(&pairs).await;
     let refused = paid

@@ -56,6 +56,9 @@ pub struct NodeExecutionRecord {
     /// The resolved input, present from QUEUED on.
     pub execution_data: Option<Map>,
     pub outputs: Outputs,
+    /// Credits that it has cost, with the runs inside it.
+    #[serde(default)]
+    pub cost: i64,
     pub add_time: Timestamp,
     pub queue_time: Option<Timestamp>,
     pub start_time: Option<Timestamp>,

@@ -106,15 +106,15 @@ pub struct NodeStats {
     pub llm_retry_count: i64,
     pub input_token_count: i64,
     pub output_token_count: i64,
+    /// Credits for this node itself. Ours; left out while it is zero.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cost: i64,
+    /// Credits that the runs of other agents inside this node have paid themselves.
     pub extra_cost: i64,
     pub extra_steps: i64,
     /// Attempts after the first. Absent when there was none, as the reference does not know it.
     #[serde(skip_serializing_if = "is_zero")]
     pub retry_count: i64,
-}
-
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }
 
 impl NodeStats {
@@ -127,6 +127,10 @@ impl NodeStats {
         self.extra_cost += told.extra_cost;
         self.extra_steps += told.extra_steps;
     }
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A graph execution without its outputs.

@@ -5,6 +5,7 @@
 
 pub mod claim;
 pub mod credentials;
+pub mod credits;
 pub mod event;
 pub mod execution;
 pub mod graph;
@@ -22,6 +23,7 @@ pub mod waiting;
 
 pub use claim::{ClaimedRun, GivenUpRun, NodeExecutionRecord, RenewOutcome};
 pub use credentials::CredentialsMetaInput;
+pub use credits::{CreditCheck, CreditReservation, ReserveOutcome};
 pub use event::ExecutionEvent;
 pub use execution::{
     ExecutionContext, ExecutionStats, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, NodeExecutionResult, NodeInputMasks, NodeStats,

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::turns::Turns;
-use crate::{Error, LEASE, MAX_ATTEMPTS, OutboxNotifier, Result};
+use crate::{CreditRules, Error, LEASE, MAX_ATTEMPTS, OutboxNotifier, Result};
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub struct Store {
     pub(crate) max_attempts: u32,
     /// Whose turn it is, for all claims of this process.
     pub(crate) turns: Arc<Mutex<Turns>>,
+    /// None: no ledger is kept.
+    pub(crate) credits: Option<CreditRules>,
     /// Started by whoever needs it first.
     pub(crate) notifier: Arc<OnceLock<OutboxNotifier>>,
     /// Host, port and database for messages; never the password.
@@ -66,6 +68,7 @@ impl Store {
             lease: LEASE,
             max_attempts: MAX_ATTEMPTS,
             turns: Arc::default(),
+            credits: None,
             notifier: Arc::default(),
             target: target.into(),
         })
@@ -79,6 +82,11 @@ impl Store {
     /// The same store with another patience than [`MAX_ATTEMPTS`]; at least one attempt is made.
     pub fn with_max_attempts(self, max_attempts: u32) -> Self {
         Self { max_attempts, ..self }
+    }
+
+    /// The same store with a ledger that is kept by `rules`; without, nothing is charged and everybody has a constant balance.
+    pub fn with_credits(self, credits: Option<CreditRules>) -> Self {
+        Self { credits, ..self }
     }
 
     /// Answers when the database does.

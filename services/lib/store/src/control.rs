@@ -134,8 +134,10 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
     .bind(words(to.allowed_from()))
     .fetch_all(&mut *connection)
     .await?;
+    // What is held back for nodes that were under way is charged: whether their blocks had begun, nobody can tell any more.
     sqlx::query(
-        "UPDATE node_executions SET status = $2, ended_at = CASE WHEN $2 = 'FAILED' THEN now() END WHERE graph_exec_id = ANY($1) AND status IN ('QUEUED', 'RUNNING', 'REVIEW')",
+        "WITH charged AS (DELETE FROM credit_reservations WHERE graph_exec_id = ANY($1))
+         UPDATE node_executions SET status = $2, ended_at = CASE WHEN $2 = 'FAILED' THEN now() END WHERE graph_exec_id = ANY($1) AND status IN ('QUEUED', 'RUNNING', 'REVIEW')",
     )
     .bind(&ended)
     .bind(to.as_str())

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::control;
 use crate::execution_rows::status;
 use crate::journal_plan::{JournalPlan, RunRow};
-use crate::{Result, Store, journal_nodes, storable};
+use crate::{Result, Store, journal_credits, journal_nodes, storable};
 
 impl Store {
     /// Applies what is next in line of each run; the answers are in the order of `batches`. Safe to repeat after any error.
@@ -64,6 +64,9 @@ impl Store {
             outcomes.push(plan.add(owner, rows.get_mut(&batch.graph_exec_id), batch)?);
         }
         if !plan.runs.is_empty() {
+            if let Some(rules) = &self.credits {
+                journal_credits::account(&mut tx, rules, &plan, &rows).await?;
+            }
             write(&mut tx, &plan).await?;
             tx.commit().await?;
         }
@@ -95,7 +98,7 @@ async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> 
         .map(|batch| batch.graph_exec_id)
         .collect();
     let rows = sqlx::query(
-        "SELECT id, status, lease_owner, lease_epoch, journal_seq, cancel_requested, news FROM graph_executions
+        "SELECT id, user_id, status, lease_owner, lease_epoch, journal_seq, cancel_requested, news FROM graph_executions
          WHERE id = ANY($1 || ARRAY(SELECT parent_graph_exec_id FROM graph_executions WHERE id = ANY($2) AND parent_graph_exec_id IS NOT NULL))
          ORDER BY id FOR NO KEY UPDATE",
     )
@@ -107,6 +110,7 @@ async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> 
         .map(|row| {
             let run = RunRow {
                 id: row.try_get("id")?,
+                user_id: row.try_get("user_id")?,
                 status: status(row)?,
                 owner: row.try_get("lease_owner")?,
                 epoch: row.try_get("lease_epoch")?,

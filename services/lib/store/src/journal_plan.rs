@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry, Map, NodeExecId, NodeId, NodeStats, StoredStats, Timestamp};
+use model::{
+    AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry, Map, NodeExecId, NodeId, NodeStats, StoredStats, Timestamp, UserId,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,6 +14,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub(crate) struct RunRow {
     pub id: GraphExecId,
+    pub user_id: UserId,
     pub status: ExecutionStatus,
     pub owner: Option<Uuid>,
     pub epoch: i64,
@@ -277,6 +280,7 @@ mod tests {
     fn row(status: ExecutionStatus, journal_seq: i64) -> RunRow {
         RunRow {
             id: RUN,
+            user_id: Uuid::nil(),
             status,
             owner: Some(OWNER),
             epoch: 3,

@@ -136,7 +136,8 @@ pub(crate) async fn read_records(
 ) -> Result<HashMap<GraphExecId, Vec<NodeExecutionRecord>>> {
     let rows = sqlx::query(
         "SELECT n.* FROM unnest($1::uuid[]) AS wanted(id) CROSS JOIN LATERAL (
-             SELECT id, graph_exec_id, node_id, status, execution_data, added_seq, added_at, queued_at, started_at, ended_at
+             SELECT id, graph_exec_id, node_id, status, execution_data, added_seq, added_at, queued_at, started_at, ended_at,
+                 coalesce((stats ->> 'cost')::bigint, 0) + coalesce((stats ->> 'extra_cost')::bigint, 0) AS cost
              FROM node_executions WHERE graph_exec_id = wanted.id OFFSET 0) n ORDER BY n.added_seq",
     )
     .bind(graph_exec_ids)
@@ -157,6 +158,7 @@ pub(crate) async fn read_records(
             inputs: received,
             execution_data: resolved,
             outputs: outputs.remove(&id).unwrap_or_default(),
+            cost: row.try_get("cost")?,
             add_time: instant(row, "added_at")?,
             queue_time: time(row, "queued_at")?,
             start_time: time(row, "started_at")?,

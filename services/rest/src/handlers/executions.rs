@@ -75,7 +75,6 @@ impl Pagination {
 
 pub async fn execute(
     user: CurrentUser,
-    State(settings): State<Settings>,
     State(submitter): State<Submitter>,
     State(announcer): State<Announcer>,
     Path((graph_id, graph_version)): Path<(String, String)>,
@@ -88,7 +87,7 @@ pub async fn execute(
     let (Some(id), Some(version)) = (id(&graph_id), version) else {
         return Err(missing());
     };
-    if settings.credits.enable_credit && submitter.store().get_credits(user.id).await? <= 0 {
+    if submitter.store().get_credits(user.id).await? <= 0 {
         return Err(SubmitError::InsufficientBalance.into());
     }
     let command = SubmitCommand {

@@ -131,7 +131,11 @@ async fn graphs_that_may_not_run_are_refused_by_reason() {
 
 #[tokio::test]
 async fn without_credits_nothing_runs() {
-    let app = TestApp::builder().set("ENABLE_CREDIT", "true").start().await;
+    let app = TestApp::builder()
+        .set("ENABLE_CREDIT", "true")
+        .set("NUM_USER_CREDITS_REFILL", "0")
+        .start()
+        .await;
     let user = TestUser::new();
     let graph = app.graph(&user, echo()).await;
     let answer = app.post(&user, &execute_path(&graph), json!({})).await;

@@ -96,6 +96,7 @@ async fn the_balance_is_a_constant_until_credits_are_enabled() {
     assert_eq!(app.get(&user, "/api/credits").await.body, json!({"credits": 100}));
     let app = TestApp::builder().set("ENABLE_CREDIT", "true").start().await;
     app.get(&user, "/api/credits").await;
+    assert_eq!(app.get(&user, "/api/credits").await.body, json!({"credits": 1500}));
     app.store.book_credits(user.id, "grant", "GRANT", 250, &Value::Null).await.unwrap();
-    assert_eq!(app.get(&user, "/api/credits").await.body, json!({"credits": 250}));
+    assert_eq!(app.get(&user, "/api/credits").await.body, json!({"credits": 1750}));
 }

@@ -366,7 +366,7 @@ impl Run {
         if status != ExecutionStatus::Review {
             self.stats.node_count += 1 + stats.extra_steps;
             self.stats.node_error_count += i64::from(status == ExecutionStatus::Failed);
-            self.stats.cost += stats.extra_cost;
+            self.stats.cost += stats.cost + stats.extra_cost;
         }
         self.stats.nodes_walltime += stats.walltime;
         self.stats.nodes_cputime += stats.cputime;

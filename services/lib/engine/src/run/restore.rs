@@ -48,13 +48,16 @@ impl Run {
             },
             plan,
         };
+        // A node that waits for a person is counted when it ends.
+        let ended = claimed.node_executions.iter().filter(|record| record.status.is_terminal());
+        let cost = ended.map(|record| record.cost).sum();
         for record in claimed.node_executions {
             // A node that the graph does not have cannot have been written by a run of it.
             if let Some(node) = run.plan.index(record.node_id) {
                 run.adopt(node, record);
             }
         }
-        run.recount();
+        run.recount(cost);
         run.queue_again();
         for node in 0..run.nodes.len() {
             run.resume_drain(node);
@@ -83,13 +86,14 @@ impl Run {
         });
     }
 
-    /// Statistics are stored when a run ends: after a crash the counts are those of the node executions.
-    fn recount(&mut self) {
+    /// Statistics are stored when a run ends: after a crash the counts and the cost are those of the node executions.
+    fn recount(&mut self, cost: i64) {
         let count = |status: ExecutionStatus| self.execs.iter().filter(|exec| exec.status == status).count() as i64;
         let failed = count(ExecutionStatus::Failed);
         let ended = count(ExecutionStatus::Completed) + failed;
         self.stats.node_count = self.stats.node_count.max(ended);
         self.stats.node_error_count = self.stats.node_error_count.max(failed);
+        self.stats.cost = self.stats.cost.max(cost);
     }
 
     fn queue_again(&mut self) {

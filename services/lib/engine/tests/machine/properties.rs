@@ -212,6 +212,8 @@ proptest! {
         }
         broken.finish(&mut pick);
         prop_assert_eq!(story(&mut whole, nodes.len()), story(&mut broken, nodes.len()));
+        prop_assert!(whole.run.stats().cost > 0);
+        prop_assert_eq!(whole.run.stats().cost, broken.run.stats().cost, "what a run costs survives its executors");
     }
 }
 

@@ -76,6 +76,7 @@ pub fn submit(stored: &Stored, inputs: &Map, registry: &Registry) -> Result<(Arc
         inputs: data.clone(),
         execution_data: Some(data),
         outputs: Default::default(),
+        cost: 0,
         add_time: now(),
         queue_time: Some(now()),
         start_time: None,

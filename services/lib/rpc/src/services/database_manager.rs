@@ -7,9 +7,9 @@ use model::notification::{
 };
 use model::user::{UsageTransactionMetadata, User};
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, DeadRun, ExecutionStatus, GivenUpRun, Graph, GraphExecId,
-    GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map, NodeExecId, NodeExecutionResult,
-    NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, StoredStats, Timestamp, UserId,
+    AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionStatus,
+    GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map,
+    NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome, StoredStats, Timestamp, UserId,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -172,6 +172,13 @@ crate::service! {
         async fn spend_credits(user_id: UserId, cost: i64, metadata: UsageTransactionMetadata) -> i64;
 
         async fn get_credits(user_id: UserId) -> i64, idempotent;
+
+        /// What the user may start a run with. Ours.
+        async fn check_credits(user_id: UserId) -> CreditCheck, idempotent;
+
+        /// Holds back what a node costs before it starts. The charge becomes final with the journal entry that ends the node, or is given
+        /// back by it when the node never started. Ours.
+        async fn reserve_credits(reservation: CreditReservation) -> ReserveOutcome, idempotent;
 
         // Users.
 

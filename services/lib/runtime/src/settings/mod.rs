@@ -262,6 +262,8 @@ pub struct CreditSettings {
     pub enable_credit: bool,
     pub num_user_credits_refill: i64,
     pub low_balance_threshold: i64,
+    pub execution_cost_count_threshold: u32,
+    pub execution_cost_per_threshold: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]

@@ -71,6 +71,8 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("ENABLE_CREDIT", "credits.enable_credit"),
     ("NUM_USER_CREDITS_REFILL", "credits.num_user_credits_refill"),
     ("LOW_BALANCE_THRESHOLD", "credits.low_balance_threshold"),
+    ("EXECUTION_COST_COUNT_THRESHOLD", "credits.execution_cost_count_threshold"),
+    ("EXECUTION_COST_PER_THRESHOLD", "credits.execution_cost_per_threshold"),
     ("SCHEDULER_STORE", "scheduler.store"),
     ("PLATFORM_NAME", "scheduler.platform_name"),
     ("PLATFORM_NAMESPACE", "scheduler.platform_namespace"),

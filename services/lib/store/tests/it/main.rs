@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a failed step is a failed test
 
 mod claims;
+mod credits;
 mod dead;
 mod journal;
 mod outbox;

@@ -50,6 +50,7 @@ impl Ledger {
                     inputs: Default::default(),
                     execution_data: None,
                     outputs: Default::default(),
+                    cost: 0,
                     add_time: at,
                     queue_time: None,
                     start_time: None,
@@ -67,13 +68,14 @@ impl Ledger {
                 node_exec_id,
                 status,
                 execution_data,
+                stats,
                 at,
-                ..
             } => {
                 let record = self.node(node_exec_id);
                 assert!(record.status.can_become(status), "{} -> {status}", record.status);
                 assert_eq!(execution_data.is_some(), status == ExecutionStatus::Queued);
                 record.status = status;
+                record.cost = stats.map_or(record.cost, |stats| stats.cost + stats.extra_cost);
                 record.execution_data = execution_data.or(record.execution_data.take());
                 match status {
                     ExecutionStatus::Queued => record.queue_time = Some(at),

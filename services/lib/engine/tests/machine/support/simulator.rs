@@ -126,6 +126,8 @@ impl Simulator {
                 let finished = self.in_flight.remove(flight);
                 let stats = NodeStats {
                     walltime: 1.0,
+                    cost: 2,
+                    extra_cost: 1,
                     ..NodeStats::default()
                 };
                 self.run.finish(id, finished.result, stats, now);

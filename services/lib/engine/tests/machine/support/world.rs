@@ -125,6 +125,7 @@ impl World {
             inputs: data.clone(),
             execution_data: Some(data),
             outputs: Default::default(),
+            cost: 0,
             add_time: at(0),
             queue_time: Some(at(0)),
             start_time: None,
