@@ -1,4 +1,4 @@
-//! What the executor needs of the database manager, and nothing more: claim, append, renew, release, and graphs.
+//! What the executor needs of the database manager, and nothing more: claim, append, renew, release, graphs and credits.
 //!
 //! The truth about runs is behind this port; everything else in this crate is memory (design §6).
 
@@ -6,7 +6,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{AgentRequest, AgentRun, AppendOutcome, ClaimedRun, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch, RenewOutcome};
+use model::{
+    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch,
+    RenewOutcome, ReserveOutcome, UserId,
+};
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
 use uuid::Uuid;
@@ -27,6 +30,10 @@ pub trait Ledger: Send + Sync + 'static {
     async fn graph(&self, id: GraphId, version: i32) -> Result<Option<GraphModel>, RpcError>;
     /// The run that a node execution has started, started if need be.
     async fn run_agent(&self, request: AgentRequest) -> Result<AgentRun, RpcError>;
+    /// What the user may start a run with.
+    async fn check_credits(&self, user_id: UserId) -> Result<CreditCheck, RpcError>;
+    /// Holds back what a node costs; once for each, however often it is asked for.
+    async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError>;
 }
 
 /// The database manager over RPC. Every call is tried once and in bounded time: whoever asks knows what a repetition means.
@@ -78,5 +85,13 @@ impl Ledger for Remote {
 
     async fn run_agent(&self, request: AgentRequest) -> Result<AgentRun, RpcError> {
         bounded(self.0.run_agent(request)).await
+    }
+
+    async fn check_credits(&self, user_id: UserId) -> Result<CreditCheck, RpcError> {
+        bounded(self.0.check_credits(user_id)).await
+    }
+
+    async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError> {
+        bounded(self.0.reserve_credits(reservation)).await
     }
 }

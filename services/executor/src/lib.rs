@@ -9,6 +9,7 @@
 //! The database decides who owns a run and what happened to it; this process can vanish at any line.
 
 mod backlog;
+mod charge;
 mod doorbell;
 mod events;
 mod floor;
@@ -43,6 +44,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
+use crate::charge::Cashier;
 use crate::events::Tell;
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -104,6 +106,7 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let shift = Shift {
         deps: Arc::new(deps(&settings, registry.clone(), ledger.clone(), journal, lease, &bus, work_metrics)),
         plans: Plans::new(ledger.clone(), registry),
+        cashier: Cashier::of(&settings, &ledger, &notices),
         notices,
     };
     let _pulse = Pulse::start()?;

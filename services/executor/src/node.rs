@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::charge::Charge;
 use crate::lease::Lease;
 use crate::retry::{self, Failed, Fault};
 use crate::size;
@@ -38,6 +39,8 @@ pub struct Job {
     pub timeout: Duration,
     /// Its share of the process, given back when the node has ended or waits for its next attempt.
     pub permit: OwnedSemaphorePermit,
+    /// To be paid before; [`crate::charge::run`] does.
+    pub charge: Option<Charge>,
     pub again: Again,
 }
 
@@ -105,6 +108,7 @@ pub async fn run(job: Job, outputs: mpsc::Sender<Output>) -> Ended {
         timeout,
         mut permit,
         mut again,
+        charge: _,
     } = job;
     let mut stats = NodeStats {
         input_size: bytes(size::of_map(&input)),

@@ -1,4 +1,4 @@
-//! The AGENT_RUN notification at the end of a run (internals §2.8 step 10, §5.2).
+//! What users are told by mail: that a run has ended (internals §2.8 step 10) and that their credits do (§2.12). Shapes: §5.2.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bus::amqp::topology::Topology;
 use bus::amqp::{Error, Outgoing, Publisher};
 use engine::run::Run;
 use model::notification::{NotificationEvent, NotificationType};
-use model::{Map, Timestamp};
+use model::{CreditReservation, Map, Timestamp, UserId};
 use runtime::retry::Backoff;
 use runtime::{Settings, Shutdown};
 use serde_json::{Value, json};
@@ -41,6 +41,39 @@ pub fn agent_run(run: &Run, agent_name: &str) -> NotificationEvent {
         id: Some(execution.meta.id.to_string()),
         data,
     }
+}
+
+/// An agent ran out of credits.
+pub fn zero_balance(refused: &CreditReservation, agent_name: &str, balance: i64, shortfall: i64, billing_page: &str) -> NotificationEvent {
+    let data = [
+        ("agent_name", agent_name.into()),
+        ("current_balance", json!(balance as f64)),
+        ("billing_page_link", billing_page.into()),
+        ("shortfall", json!(shortfall as f64)),
+    ];
+    NotificationEvent {
+        kind: NotificationType::ZeroBalance,
+        user_id: refused.user_id,
+        created_at: Timestamp::now(),
+        id: Some(refused.node_exec_id.to_string()),
+        data: fields(data),
+    }
+}
+
+/// The balance fell below the threshold.
+pub fn low_balance(user_id: UserId, balance: i64, billing_page: &str) -> NotificationEvent {
+    let data = [("current_balance", json!(balance as f64)), ("billing_page_link", billing_page.into())];
+    NotificationEvent {
+        kind: NotificationType::LowBalance,
+        user_id,
+        created_at: Timestamp::now(),
+        id: None,
+        data: fields(data),
+    }
+}
+
+fn fields(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Map {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Sends notifications in order, waiting while RabbitMQ is away. At the shutdown those that wait get a last chance.

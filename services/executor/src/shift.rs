@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::charge::{Cashier, NO_CREDITS, Till};
 use crate::journal::NotWritten;
 use crate::notice;
 use crate::plans::{PlanError, Planned, Plans};
@@ -20,6 +21,8 @@ use crate::task::{Control, Deps, Outcome, RunTask};
 pub struct Shift {
     pub deps: Arc<Deps>,
     pub plans: Plans,
+    /// Present while credits are enabled.
+    pub cashier: Option<Cashier>,
     /// Notifications on their way to RabbitMQ.
     pub notices: mpsc::Sender<NotificationEvent>,
 }
@@ -51,9 +54,20 @@ impl Shift {
             Err(Unplanned::Lost) => return Shifted::Lost,
             Err(Unplanned::Hopeless(reason)) => return self.refuse(&claimed, reason).await,
         };
+        let admitted = match self.admit(&claimed, &control).await {
+            Ok(admitted) => admitted,
+            Err(shifted) => return shifted,
+        };
         let expires = claimed.seconds_left.map(expiry);
-        let run = Run::restore(planned.plan.clone(), claimed, Uuid::now_v7);
-        match Box::pin(RunTask::new(self.deps.clone(), control, run, expires).work()).await {
+        let mut run = Run::restore(planned.plan.clone(), claimed, Uuid::now_v7);
+        if !admitted {
+            run.fail(NO_CREDITS.to_owned(), Timestamp::now());
+        }
+        let till = self.cashier.as_ref().map(|cashier| Till {
+            cashier: cashier.clone(),
+            agent_name: planned.agent_name.clone(),
+        });
+        match Box::pin(RunTask::new(self.deps.clone(), control, run, expires).charging(till).work()).await {
             Outcome::Finished(run) => {
                 // Suspended: the end is still to come.
                 if run.status() != ExecutionStatus::Running && self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
@@ -90,6 +104,18 @@ impl Shift {
                 () = control.lost.cancelled() => return Err(Unplanned::Lost),
                 () = control.release.cancelled() => return Err(Unplanned::Released),
             }
+        }
+    }
+
+    /// Whether the run may start. One that has started goes on, whatever is left: so a crash changes nothing about how it ends.
+    async fn admit(&self, claimed: &ClaimedRun, control: &Control) -> Result<bool, Shifted> {
+        let Some(cashier) = self.cashier.as_ref().filter(|_| claimed.started_at.is_none()) else {
+            return Ok(true);
+        };
+        tokio::select! {
+            admitted = cashier.admits(claimed.user_id) => Ok(admitted),
+            () = control.lost.cancelled() => Err(Shifted::Lost),
+            () = control.release.cancelled() => Err(Shifted::Released),
         }
     }
 

@@ -8,22 +8,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blocks::{BlockContext, Platform, Registry};
+use blocks::{BlockContext, BlockDescriptor, Platform, Registry};
 use engine::block::Effects;
 use engine::run::{NodeResult, NodeStart, OutputError, Run};
-use model::{AppendOutcome, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp};
+use model::credits::BLOCK_CHARGE;
+use model::user::UsageTransactionMetadata;
+use model::{AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
+use crate::charge::{self, Bill, Charge, Till};
 use crate::events::{self, Placed, Tell};
 use crate::journal::{self, Journal, NotWritten};
 use crate::lease::Lease;
 use crate::ledger::Ledger;
 use crate::metrics::WorkMetrics;
-use crate::node::{self, Again, Ended, Job, Output};
+use crate::node::{Again, Ended, Job, Output};
 use crate::platform::RunPlatform;
 
 /// Values that the nodes of a run may be ahead of it.
@@ -110,6 +113,8 @@ pub struct RunTask {
     told: i64,
     /// The run's deadline, until it has been followed.
     expires: Option<Instant>,
+    /// Present while credits are enabled.
+    till: Option<Arc<Till>>,
     lease: Lease,
     /// When this run was asked to be handed over: no node is started any more, those in flight may end for a while.
     released: Option<Instant>,
@@ -129,6 +134,7 @@ pub struct RunTask {
 /// A node that was started or is held.
 struct InFlight {
     effects: Effects,
+    bill: Bill,
     /// Stops its task, once it has one.
     abort: Option<AbortHandle>,
 }
@@ -159,6 +165,7 @@ impl RunTask {
             backlog: Backlog::new(next_seq),
             told: next_seq - 1,
             expires,
+            till: None,
             released: None,
             ended: false,
             nodes: JoinSet::new(),
@@ -168,6 +175,14 @@ impl RunTask {
             outputs: mpsc::channel(OUTPUTS_AHEAD),
             append: None,
             acquire: None,
+        }
+    }
+
+    /// Charges what its nodes cost.
+    pub fn charging(self, till: Option<Till>) -> Self {
+        Self {
+            till: till.map(Arc::new),
+            ..self
         }
     }
 
@@ -292,6 +307,12 @@ impl RunTask {
             return true;
         };
         let context = self.block_context(node_id, node_exec_id);
+        let cost = self.deps.registry.charge(block_id, &input);
+        let charge = Charge::new(cost, self.till.as_ref(), || {
+            self.reservation(cost, node_exec_id, node_id, block.descriptor())
+        });
+        let bill = charge.as_ref().map(Charge::bill).unwrap_or_default();
+        let at_once = effects == Effects::Pure && !charge.as_ref().is_some_and(Charge::needs_durable_start);
         let job = Job {
             node_exec_id,
             block,
@@ -308,9 +329,10 @@ impl RunTask {
                 retries: self.deps.metrics.node_retries.clone(),
                 release: self.control.release.clone(),
             },
+            charge,
         };
-        self.in_flight.insert(node_exec_id, InFlight { effects, abort: None });
-        if effects == Effects::Pure {
+        self.in_flight.insert(node_exec_id, InFlight { effects, bill, abort: None });
+        if at_once {
             self.spawn(job);
         } else {
             self.collect();
@@ -333,7 +355,7 @@ impl RunTask {
 
     fn spawn(&mut self, job: Job) {
         let node_exec_id = job.node_exec_id;
-        let abort = self.nodes.spawn(node::run(job, self.outputs.0.clone()));
+        let abort = self.nodes.spawn(charge::run(job, self.outputs.0.clone()));
         if let Some(node) = self.in_flight.get_mut(&node_exec_id) {
             node.abort = Some(abort);
         }
@@ -347,11 +369,12 @@ impl RunTask {
             // A node that was stopped had values on the way.
             Err(OutputError::NotRunning) => {}
             Err(OutputError::Storage(error)) => {
-                if let Some(InFlight { abort: Some(abort), .. }) = self.in_flight.remove(&node_exec_id) {
-                    abort.abort();
+                let mut stats = NodeStats::default();
+                if let Some(node) = self.in_flight.remove(&node_exec_id) {
+                    stats = node.bill.stats();
+                    node.abort.iter().for_each(AbortHandle::abort);
                 }
-                self.run
-                    .finish(node_exec_id, NodeResult::Failed { error: error.to_string() }, NodeStats::default(), now);
+                self.run.finish(node_exec_id, NodeResult::Failed { error: error.to_string() }, stats, now);
             }
         }
     }
@@ -364,11 +387,23 @@ impl RunTask {
         self.last_ended = Some(Instant::now());
         match joined {
             Ok(ended) => {
-                if self.in_flight.remove(&ended.node_exec_id).is_some() {
+                if let Some(node) = self.in_flight.remove(&ended.node_exec_id) {
                     let Some(result) = ended.result else { return };
+                    let now = Timestamp::now();
                     self.deps.metrics.node_seconds.observe(ended.stats.walltime);
-                    self.run.add_cputime(ended.stats.cputime);
-                    self.run.finish(ended.node_exec_id, result, ended.stats, Timestamp::now());
+                    if let Some(refusal) = node.bill.refusal() {
+                        // First the run, so that the error of the node leads nowhere any more.
+                        self.run.fail(refusal.to_owned(), now);
+                    }
+                    let stats = NodeStats {
+                        cost: node.bill.cost(),
+                        ..ended.stats
+                    };
+                    self.run.add_cputime(stats.cputime);
+                    self.run.finish(ended.node_exec_id, result, stats, now);
+                    if node.bill.refusal().is_some() {
+                        self.stop_nodes(now);
+                    }
                 }
             }
             // Only tasks that were stopped end like this: the boundary inside catches what blocks do.
@@ -380,13 +415,18 @@ impl RunTask {
         if self.ended {
             return;
         }
+        let now = Timestamp::now();
+        self.run.cancel(now);
+        self.stop_nodes(now);
+    }
+
+    /// The run is ending: what is in flight ends TERMINATED.
+    fn stop_nodes(&mut self, now: Timestamp) {
         self.nodes = JoinSet::new();
         self.held.clear();
         self.acquire = None;
-        let now = Timestamp::now();
-        self.run.cancel(now);
-        for (node_exec_id, _) in self.in_flight.drain() {
-            self.run.finish(node_exec_id, NodeResult::Terminated, NodeStats::default(), now);
+        for (node_exec_id, node) in self.in_flight.drain() {
+            self.run.finish(node_exec_id, NodeResult::Terminated, node.bill.stats(), now);
         }
     }
 
@@ -508,6 +548,28 @@ impl RunTask {
             node_exec_id,
             execution: facts.context.clone(),
             platform: self.platform.clone(),
+        }
+    }
+
+    fn reservation(&self, amount: i64, node_exec_id: NodeExecId, node_id: NodeId, block: &BlockDescriptor) -> CreditReservation {
+        let facts = self.run.facts();
+        CreditReservation {
+            user_id: facts.user_id,
+            graph_id: facts.graph_id,
+            graph_exec_id: facts.graph_exec_id,
+            epoch: facts.epoch,
+            node_exec_id,
+            kind: BLOCK_CHARGE.to_owned(),
+            amount,
+            metadata: UsageTransactionMetadata {
+                graph_exec_id: Some(facts.graph_exec_id.to_string()),
+                graph_id: Some(facts.graph_id.to_string()),
+                node_exec_id: Some(node_exec_id.to_string()),
+                node_id: Some(node_id.to_string()),
+                block_id: Some(block.id.to_string()),
+                block: Some(block.name.to_owned()),
+                ..UsageTransactionMetadata::default()
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use blocks::{Block, BlockContext, Emitter, Failure, Registry};
+use blocks::{Block, BlockContext, BlockCost, Emitter, Failure, PriceList, Registry};
 use engine::block::{BlockDescriptor, BlockKind, Effects, Pin};
 use engine::types::PinType;
 use model::{BlockId, ExecutionStatus, Map, NodeExecId};
@@ -27,6 +27,9 @@ pub const REPORT: BlockId = Uuid::from_u128(7);
 pub const TRICKLE: BlockId = Uuid::from_u128(8);
 /// Awaits a moment and then computes without end, until the test is over.
 pub const SPIN: BlockId = Uuid::from_u128(9);
+
+/// What [`EFFECT`] and [`FOREVER`] cost. The others are free.
+pub const PRICE: i64 = 10;
 
 /// What the blocks of a test saw.
 #[derive(Default)]
@@ -137,7 +140,9 @@ impl Block for TestBlock {
 
 pub fn registry(seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<Registry> {
     let block = |id, effects| TestBlock::make(id, effects, seen, ledger);
-    Arc::new(Registry::new(vec![
+    let price = |list: PriceList, id| list.with(id, BlockCost::run(PRICE, Map::new()));
+    let prices = [EFFECT, FOREVER].into_iter().fold(PriceList::default(), price);
+    let blocks = vec![
         block(ECHO, Effects::Pure),
         block(EFFECT, Effects::Once),
         block(PANIC, Effects::Pure),
@@ -147,5 +152,6 @@ pub fn registry(seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<Registry> {
         block(REPORT, Effects::Idempotent),
         block(TRICKLE, Effects::Idempotent),
         block(SPIN, Effects::Pure),
-    ]))
+    ];
+    Arc::new(Registry::new(blocks).with_prices(prices))
 }

@@ -1,12 +1,13 @@
 //! A database manager in memory.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch, JournalEntry,
-    Map, NodeExecutionRecord, RenewOutcome, Timestamp,
+    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel,
+    JournalBatch, JournalEntry, Map, NodeExecutionRecord, RenewOutcome, ReserveOutcome, Timestamp, UserId,
 };
 use rpc::{RpcError, RpcErrorKind};
 use tokio::sync::Notify;
@@ -35,6 +36,14 @@ struct State {
     silent: bool,
     lose_claim_reply: bool,
     forget_reply: bool,
+    credits: Credits,
+}
+
+/// A user's balance, and what every node execution has paid of it.
+#[derive(Default)]
+struct Credits {
+    balance: i64,
+    charges: HashMap<Uuid, i64>,
 }
 
 impl MemoryLedger {
@@ -84,6 +93,19 @@ impl MemoryLedger {
                 run.epoch += 1;
             }
         });
+    }
+
+    /// Lets the run be claimed again, as after the end of its lease.
+    pub fn requeue(&self, run: GraphExecId) {
+        self.with(|state| state.queue.push(run));
+    }
+
+    pub fn set_balance(&self, balance: i64) {
+        self.with(|state| state.credits.balance = balance);
+    }
+
+    pub fn balance(&self) -> i64 {
+        self.with(|state| state.credits.balance)
     }
 
     pub fn request_cancel(&self, run: GraphExecId) {
@@ -228,9 +250,50 @@ impl Ledger for MemoryLedger {
     async fn run_agent(&self, _request: AgentRequest) -> Result<AgentRun, RpcError> {
         Err(RpcError::value("no agents here"))
     }
+
+    async fn check_credits(&self, _user_id: UserId) -> Result<CreditCheck, RpcError> {
+        self.answer(|state| {
+            Ok(CreditCheck {
+                balance: state.credits.balance,
+                low_balance: false,
+            })
+        })
+    }
+
+    async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError> {
+        self.answer(|state| Ok(state.reserve(&reservation)))
+    }
 }
 
 impl State {
+    fn reserve(&mut self, reservation: &CreditReservation) -> ReserveOutcome {
+        let running = self.runs.get(&reservation.graph_exec_id).is_some_and(|run| {
+            let mut nodes = run.node_executions.iter();
+            run.epoch == reservation.epoch
+                && nodes.any(|node| node.node_exec_id == reservation.node_exec_id && node.status == ExecutionStatus::Running)
+        });
+        if !running {
+            return ReserveOutcome::Stale;
+        }
+        let Credits { balance, charges } = &mut self.credits;
+        if let Entry::Vacant(charge) = charges.entry(reservation.node_exec_id) {
+            if *balance < reservation.amount {
+                return ReserveOutcome::Refused {
+                    balance: *balance,
+                    shortfall: reservation.amount - *balance,
+                    tell: true,
+                };
+            }
+            *balance -= reservation.amount;
+            charge.insert(reservation.amount);
+        }
+        ReserveOutcome::Granted {
+            charged: reservation.amount,
+            balance: *balance,
+            low_balance: false,
+        }
+    }
+
     fn append(&mut self, batch: JournalBatch) -> AppendOutcome {
         let Some(run) = self.runs.get_mut(&batch.graph_exec_id).filter(|run| run.epoch == batch.epoch) else {
             return AppendOutcome::Stale;
@@ -287,13 +350,14 @@ fn apply(run: &mut ClaimedRun, entry: JournalEntry) {
             node_exec_id,
             status,
             execution_data,
+            stats,
             at,
-            ..
         } => {
             let position = find(run, node_exec_id);
             let record = &mut run.node_executions[position];
             assert!(record.status.can_become(status), "{} -> {status}", record.status);
             record.status = status;
+            record.cost = stats.map_or(record.cost, |stats| stats.cost + stats.extra_cost);
             record.execution_data = execution_data.or(record.execution_data.take());
             match status {
                 ExecutionStatus::Queued => record.queue_time = Some(at),

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::charge::Cashier;
 use crate::events::{Placed, Tell};
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -23,7 +24,7 @@ use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
 
-pub use self::blocks::{COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, Seen, TRICKLE};
+pub use self::blocks::{COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
 pub use self::ledger::MemoryLedger;
 use self::ledger::record;
 
@@ -57,6 +58,19 @@ impl World {
         })
     }
 
+    /// A world with credits enabled, whose only user has `balance`.
+    pub fn charging(balance: i64) -> Self {
+        let mut world = Self::new();
+        world.ledger.set_balance(balance);
+        let shift = Arc::get_mut(&mut world.shift).unwrap();
+        shift.cashier = Some(Cashier {
+            ledger: world.ledger.clone(),
+            notices: shift.notices.clone(),
+            billing_page: "http://front/credits".into(),
+        });
+        world
+    }
+
     pub fn with_limits(limits: Limits) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
         let seen = Arc::new(Seen::default());
@@ -83,6 +97,7 @@ impl World {
         let shift = Arc::new(Shift {
             deps: Arc::new(deps),
             plans,
+            cashier: None,
             notices: notices_sender,
         });
         Self {
