@@ -1,7 +1,7 @@
-//! The journal writer: one task that carries the batches of all runs to the database manager (design §6.5).
+//! The journal writer: carries the batches of all runs to the database manager (design §6.5).
 //!
-//! Each run has at most one batch on the way; while a call is out, the batches of the other runs gather and go
-//! together in the next one. That is the whole of group commit, so there is no linger.
+//! Each run has at most one batch on the way, so its order is kept whatever the writers do; while calls are out, the batches of the other
+//! runs gather and go together in the next one. That is the whole of group commit, so there is no linger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use model::{AppendOutcome, JournalBatch};
 use rpc::RpcError;
 use runtime::Shutdown;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::ledger::Ledger;
@@ -18,12 +18,15 @@ use crate::size;
 
 /// Runs that may wait for the writer before their tasks wait for room.
 const QUEUE: usize = 1024;
+/// Calls on the way at the same time. With one, executor, database manager and PostgreSQL work in turns and wait for each other; with two, one
+/// call is committed while the next is made.
+const LANES: usize = 2;
 /// Most batches of one call.
 const BATCHES_PER_CALL: usize = 256;
 /// Most bytes of one call (approximately), well below the body limit of the database manager. One batch always goes.
 pub const BYTES_PER_CALL: usize = 16 << 20;
 
-/// The way to the writer task.
+/// The way to the writers.
 #[derive(Clone)]
 pub struct Journal {
     requests: mpsc::Sender<Request>,
@@ -49,18 +52,19 @@ pub enum NotWritten {
 struct Closed;
 
 impl Journal {
-    /// Starts the writer. It ends when every `Journal` is gone, or at `abandon`, which gives up what is not written yet.
+    /// Starts the writers. They end when every `Journal` is gone, or at `abandon`, which gives up what is not written yet.
     pub fn start(ledger: Arc<dyn Ledger>, owner: Uuid, metrics: WorkMetrics, abandon: Shutdown) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(
-            Writer {
-                ledger,
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..LANES {
+            let writer = Writer {
+                ledger: ledger.clone(),
                 owner,
-                metrics,
-                abandon,
-            }
-            .run(queue),
-        );
+                metrics: metrics.clone(),
+                abandon: abandon.clone(),
+            };
+            tokio::spawn(writer.run(queue.clone()));
+        }
         Self { requests }
     }
 
@@ -80,9 +84,9 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut queue: mpsc::Receiver<Request>) {
+    async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Request>>>) {
         let mut waiting = Vec::with_capacity(BATCHES_PER_CALL);
-        while queue.recv_many(&mut waiting, BATCHES_PER_CALL).await > 0 {
+        while queue.lock().await.recv_many(&mut waiting, BATCHES_PER_CALL).await > 0 {
             for call in split_by_size(waiting.drain(..)) {
                 let entries: usize = call.iter().map(|request| request.batch.entries.len()).sum();
                 self.metrics.journal_entries.observe(entries as f64);
