@@ -43,16 +43,22 @@ impl Turns {
     }
 
     /// Remembers who waits, as it was read from `asked` to `now`, and gives the first `slots` pairs, or as many as there are.
+    ///
+    /// A round in which not everybody has a turn is not remembered: who has one graph with many runs would be passed over by who has many graphs.
     pub fn learn(&mut self, candidates: Vec<Candidate>, slots: usize, asked: Instant, now: Instant) -> Vec<Turn> {
-        self.order = fair_order(candidates);
+        let whole_rounds;
+        (self.order, whole_rounds) = fair_order(candidates);
         self.good_until = now.checked_add((now - asked).max(Duration::from_micros(100)) * WORTH);
         let first = self.order.len().min(slots);
-        self.order.drain(..first).collect()
+        let taken = self.order.drain(..first).collect();
+        self.order.truncate(whole_rounds.saturating_sub(first));
+        taken
     }
 }
 
-/// Users by how long ago they were last served, and each user's graphs likewise, in rounds over the users.
-fn fair_order(candidates: Vec<Candidate>) -> VecDeque<Turn> {
+/// Users by how long ago they were last served, and each user's graphs likewise, in rounds over the users; and how many of these turns belong
+/// to rounds in which every user has one.
+fn fair_order(candidates: Vec<Candidate>) -> (VecDeque<Turn>, usize) {
     let mut served: HashMap<UserId, Option<DateTime<Utc>>> = HashMap::new();
     let mut graphs: HashMap<UserId, Vec<Candidate>> = HashMap::new();
     for candidate in candidates {
@@ -62,6 +68,7 @@ fn fair_order(candidates: Vec<Candidate>) -> VecDeque<Turn> {
     }
     let mut users: Vec<(Option<DateTime<Utc>>, UserId)> = served.into_iter().map(|(user_id, last)| (last, user_id)).collect();
     users.sort_unstable();
+    let whole_rounds = users.len() * graphs.values().map(Vec::len).min().unwrap_or_default();
     let mut in_rounds = Vec::new();
     for (user, (_, user_id)) in (0_i32..).zip(users) {
         let mut of_user = graphs.remove(&user_id).unwrap_or_default();
@@ -69,7 +76,7 @@ fn fair_order(candidates: Vec<Candidate>) -> VecDeque<Turn> {
         in_rounds.extend(of_user.into_iter().enumerate().map(|(round, pair)| (round, Turn { pair, user })));
     }
     in_rounds.sort_by_key(|(round, turn)| (*round, turn.user));
-    in_rounds.into_iter().map(|(_, turn)| turn).collect()
+    (in_rounds.into_iter().map(|(_, turn)| turn).collect(), whole_rounds)
 }
 
 #[cfg(test)]
@@ -114,10 +121,25 @@ mod tests {
         let mut turns = Turns::default();
         assert_eq!(turns.take(1, now), None);
         assert_eq!(pairs(&turns.learn(four(), 1, now, now)), [(3, 30)]);
-        assert_eq!(pairs(&turns.take(2, now).unwrap()), [(2, 20), (1, 11)]);
+        assert_eq!(pairs(&turns.take(1, now).unwrap()), [(2, 20)]);
         assert_eq!(turns.take(2, now), None, "one is left: who else waits has to be looked up");
-        assert_eq!(pairs(&turns.take(1, now).unwrap()), [(1, 10)]);
+        assert_eq!(pairs(&turns.take(1, now).unwrap()), [(1, 11)]);
         assert_eq!(turns.take(1, now), None);
+    }
+
+    #[test]
+    fn a_round_in_which_not_everybody_has_a_turn_is_not_remembered() {
+        let now = Instant::now();
+        let mut turns = Turns::default();
+        assert_eq!(pairs(&turns.learn(four(), 3, now, now)), [(3, 30), (2, 20), (1, 11)]);
+        assert_eq!(
+            turns.take(1, now),
+            None,
+            "the first user has another graph, the others have only other runs"
+        );
+        let alone = (10..15).map(|graph| candidate(1, graph, None)).collect();
+        turns.learn(alone, 1, now, now);
+        assert_eq!(turns.take(4, now).unwrap().len(), 4);
     }
 
     #[test]
