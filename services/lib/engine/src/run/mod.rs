@@ -49,6 +49,8 @@ pub struct Run {
     in_flight: usize,
     /// Executions that wait for runs which they have started.
     waiting: Vec<ExecIndex>,
+    /// Executions that this executor parked for review.
+    parked: Vec<ExecIndex>,
     /// Executions of output nodes by queue time.
     outputs: Vec<ExecIndex>,
     cancelled: bool,
@@ -81,7 +83,7 @@ pub struct NodeStart {
     pub input: Map,
     pub effects: Effects,
     pub policy: NodePolicy,
-    /// The node had been started before, by an executor that did not finish it.
+    /// The node had been started before: by an executor that did not finish it, or until it was parked for review.
     pub repeated: bool,
 }
 
@@ -138,14 +140,18 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let exec = self.execs.get_mut(index)?;
         let node = plan.at(exec.node)?;
-        let repeated = exec.status == ExecutionStatus::Running;
+        let caught_in_flight = exec.status == ExecutionStatus::Running;
+        let parked = exec.status == ExecutionStatus::Review;
+        let repeated = caught_in_flight || parked;
+        // It was counted when it was parked, and will be again.
+        self.stats.node_count -= i64::from(parked);
         let mut data = exec.data().clone();
         let (node_exec_id, numbered_keys) = (exec.id, exec.numbered_keys);
         exec.start_time = Some(at);
         exec.in_flight = true;
         self.in_flight += 1;
         self.enter_drain(index);
-        if !repeated {
+        if !caught_in_flight {
             self.set_node_status(index, ExecutionStatus::Running, None, None, at);
         }
         if let Some(mask) = self.facts.nodes_input_masks.get(&node.id) {
@@ -211,7 +217,10 @@ impl Run {
             NodeResult::Completed => ExecutionStatus::Completed,
             NodeResult::Waiting => return self.wait(index),
             NodeResult::Terminated => ExecutionStatus::Terminated,
-            NodeResult::Review => ExecutionStatus::Review,
+            NodeResult::Review => {
+                self.parked.push(index);
+                ExecutionStatus::Review
+            }
             NodeResult::Failed { error } => {
                 let error = storable_text(error);
                 self.emit(index, "error".to_owned(), Value::String(error.clone()), at);
@@ -230,9 +239,10 @@ impl Run {
         }
     }
 
-    /// There is news: the waiting node executions are ready again, to see whether it concerns them.
+    /// There is news: the node executions that wait for other runs or for people are ready again, to see whether it concerns them.
     pub fn recheck(&mut self) {
         self.ready.extend(self.waiting.drain(..));
+        self.ready.extend(self.parked.drain(..));
     }
 
     /// Stops the run: nothing more is started or routed. What is in flight still has to be finished.
@@ -285,10 +295,12 @@ impl Run {
             ExecutionStatus::Terminated
         };
         for index in 0..self.execs.len() {
-            let open = self
-                .execs
-                .get(index)
-                .is_some_and(|exec| matches!(exec.status, ExecutionStatus::Queued | ExecutionStatus::Running));
+            let open = self.execs.get(index).is_some_and(|exec| match exec.status {
+                ExecutionStatus::Queued | ExecutionStatus::Running => true,
+                // Nobody is asked any more about a run that is over.
+                ExecutionStatus::Review => status.is_terminal(),
+                _ => false,
+            });
             if open {
                 let stats = self.failure.clone().map(|error| NodeStats {
                     error: Some(error),
@@ -363,9 +375,10 @@ impl Run {
         exec.in_flight = false;
         let node = exec.node;
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.stats.node_count += 1 + stats.extra_steps;
+        self.stats.node_error_count += i64::from(status == ExecutionStatus::Failed);
+        // A parked node is charged once, when it has ended.
         if status != ExecutionStatus::Review {
-            self.stats.node_count += 1 + stats.extra_steps;
-            self.stats.node_error_count += i64::from(status == ExecutionStatus::Failed);
             self.stats.cost += stats.cost + stats.extra_cost;
         }
         self.stats.nodes_walltime += stats.walltime;

@@ -29,6 +29,7 @@ impl Run {
             ready: VecDeque::new(),
             in_flight: 0,
             waiting: Vec::new(),
+            parked: Vec::new(),
             outputs: Vec::new(),
             cancelled: claimed.cancel_requested,
             failure: None,
@@ -74,8 +75,12 @@ impl Run {
                 state.incomplete.insert(index);
             }
         }
+        // What is run again emits again what it had emitted.
+        let again = matches!(record.status, ExecutionStatus::Running | ExecutionStatus::Review);
+        let emitted = record.outputs.iter().filter(|_| again);
         self.execs.push(Exec {
             status: record.status,
+            replay: emitted.map(|(name, values)| (name.clone(), values.iter().cloned().collect())).collect(),
             inputs: record.inputs,
             execution_data: record.execution_data.and_then(|data| storable_map(data).ok()),
             outputs: record.outputs,
@@ -90,7 +95,7 @@ impl Run {
     fn recount(&mut self, cost: i64) {
         let count = |status: ExecutionStatus| self.execs.iter().filter(|exec| exec.status == status).count() as i64;
         let failed = count(ExecutionStatus::Failed);
-        let ended = count(ExecutionStatus::Completed) + failed;
+        let ended = count(ExecutionStatus::Completed) + count(ExecutionStatus::Review) + failed;
         self.stats.node_count = self.stats.node_count.max(ended);
         self.stats.node_error_count = self.stats.node_error_count.max(failed);
         self.stats.cost = self.stats.cost.max(cost);
@@ -132,13 +137,6 @@ impl Run {
                 .flat_map(|(name, values)| values.iter().map(move |value| (name.clone(), value.clone())));
             if position > 0 {
                 exec.unrouted = recorded.collect();
-            }
-            if exec.status == ExecutionStatus::Running {
-                exec.replay = exec
-                    .outputs
-                    .iter()
-                    .map(|(name, values)| (name.clone(), values.iter().cloned().collect()))
-                    .collect();
             }
             exec.draining = true;
             state.drain.push_back(index);

@@ -1,7 +1,7 @@
 //! A run that another executor takes over goes on where the ledger stands.
 
 use engine::run::NodeResult;
-use model::ExecutionStatus::{Completed, Running};
+use model::ExecutionStatus::{Completed, Review, Running, Terminated};
 use model::NodeStats;
 use serde_json::json;
 
@@ -72,4 +72,67 @@ fn a_run_that_was_never_begun_starts_like_a_new_one() {
     successor.finish(&mut InOrder);
     assert_eq!(successor.outputs()["o"], [json!(1), json!(2), json!(3)]);
     assert!(successor.started.iter().all(|start| !start.repeated));
+}
+
+/// One node of the run is parked for review; the others have ended.
+fn parked() -> Simulator {
+    let mut simulator = Simulator::submit(iteration(), json!({}));
+    let now = simulator.now();
+    let items = simulator.run.next_ready(now).unwrap();
+    simulator.run.finish(items.node_exec_id, NodeResult::Review, NodeStats::default(), now);
+    simulator
+}
+
+#[test]
+fn a_run_with_a_parked_node_rests_in_review_and_starts_it_again_as_a_repetition() {
+    let mut simulator = parked();
+    assert_eq!(simulator.end(), Review);
+    assert_eq!(statuses(&simulator.of("items")), [Review]);
+    // A parked node counts, once.
+    assert_eq!(simulator.run.stats().node_count, 1);
+    let mut successor = simulator.crash();
+    assert_eq!(successor.finish(&mut InOrder), Completed);
+    assert!(successor.started[0].repeated);
+    assert_eq!(successor.outputs()["o"], [json!(1), json!(2), json!(3)]);
+    assert_eq!(successor.run.stats().node_count, 7);
+}
+
+#[test]
+fn a_run_that_is_cancelled_leaves_no_node_in_review() {
+    let mut simulator = parked();
+    let now = simulator.now();
+    simulator.run.cancel(now);
+    assert_eq!(simulator.end(), Terminated);
+    assert_eq!(statuses(&simulator.of("items")), [Terminated]);
+}
+
+#[test]
+fn news_starts_a_parked_node_again_while_the_run_goes_on() {
+    let mut simulator = parked();
+    simulator.keep();
+    assert!(simulator.run.is_idle());
+    simulator.run.recheck();
+    assert_eq!(simulator.finish(&mut InOrder), Completed);
+    assert!(simulator.started[0].repeated);
+    assert_eq!(simulator.outputs()["o"], [json!(1), json!(2), json!(3)]);
+}
+
+#[test]
+fn what_a_node_had_emitted_before_it_was_parked_arrives_once() {
+    let mut simulator = Simulator::submit(iteration(), json!({}));
+    let now = simulator.now();
+    let items = simulator.run.next_ready(now).unwrap();
+    simulator.run.output(items.node_exec_id, "item", json!(1), now).unwrap();
+    simulator.keep();
+    // The next owner does not run it but parks it.
+    let mut successor = simulator.crash();
+    let now = successor.now();
+    let items = successor.run.next_ready(now).unwrap();
+    assert!(items.repeated);
+    successor.run.finish(items.node_exec_id, NodeResult::Review, NodeStats::default(), now);
+    assert_eq!(successor.finish(&mut InOrder), Review);
+    let mut last = successor.crash();
+    assert_eq!(last.finish(&mut InOrder), Completed);
+    assert_eq!(last.of("items")[0].output_data["item"], [json!(1), json!(2), json!(3)]);
+    assert_eq!(last.outputs()["o"], [json!(1), json!(2), json!(3)]);
 }
