@@ -9,6 +9,7 @@ mod instruments;
 mod manager;
 mod migrate;
 mod relay;
+mod reviews;
 mod schema;
 mod sweeper;
 

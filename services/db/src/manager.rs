@@ -9,6 +9,7 @@ use model::graph::GraphSettings;
 use model::notification::{
     NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
+use model::review::{RepeatAnswer, ReviewResult};
 use model::user::{UsageTransactionMetadata, User};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionContext,
@@ -20,7 +21,9 @@ use rpc::RpcError;
 use rpc::services::DatabaseManager;
 use runtime::Settings;
 use serde_json::Value;
-use store::{ClaimLimits, ExecutionFilter, IoBlocks, NewRun, NodeExecutionFilter, NodeExecutionUpdate, OutboxNotifier, StartingNode, Store};
+use store::{
+    ClaimLimits, ExecutionFilter, IoBlocks, NewRun, NodeExecutionFilter, NodeExecutionUpdate, OutboxNotifier, ReviewQuestion, StartingNode, Store,
+};
 use submit::{Origin, Submitter};
 use uuid::Uuid;
 
@@ -28,6 +31,7 @@ use crate::agents;
 use crate::doorbell::Doorbell;
 use crate::errors::{from_store, from_submit};
 use crate::instruments::Instruments;
+use crate::reviews::Reviews;
 
 type Reply<T> = Result<T, RpcError>;
 
@@ -41,6 +45,7 @@ pub struct Manager {
     submitter: Submitter,
     notifier: OutboxNotifier,
     io: IoBlocks,
+    reviews: Reviews,
     instruments: Instruments,
     doorbell: Doorbell,
 }
@@ -51,6 +56,7 @@ impl Manager {
             io: io_blocks(&registry),
             submitter: Submitter::new(store.clone(), registry).with_run_deadline(settings.executor.run_deadline()),
             notifier: store.outbox_notifier(),
+            reviews: Reviews::new(store.clone(), &settings),
             settings,
             store,
             instruments,
@@ -542,6 +548,57 @@ impl DatabaseManager for Manager {
 
     async fn get_user_execution_summary_data(&self, user_id: UserId, start_time: Timestamp, end_time: Timestamp) -> Reply<UserExecutionSummary> {
         self.store.execution_summary(user_id, start_time, end_time).await.map_err(from_store)
+    }
+
+    async fn get_or_create_human_review(
+        &self,
+        user_id: UserId,
+        node_exec_id: NodeExecId,
+        graph_exec_id: GraphExecId,
+        // The run's row knows them.
+        _graph_id: GraphId,
+        _graph_version: i32,
+        input_data: Value,
+        message: Option<String>,
+        editable: bool,
+    ) -> Reply<Option<ReviewResult>> {
+        let question = ReviewQuestion {
+            user_id,
+            graph_exec_id,
+            node_exec_id,
+            payload: input_data,
+            instructions: message,
+            editable,
+        };
+        self.reviews.ask(question).await
+    }
+
+    async fn has_pending_reviews_for_graph_exec(&self, graph_exec_id: GraphExecId) -> Reply<bool> {
+        self.reviews.any_waiting(graph_exec_id).await
+    }
+
+    async fn update_review_processed_status(&self, node_exec_id: NodeExecId, processed: bool) -> Reply<()> {
+        self.reviews.set_processed(node_exec_id, processed).await
+    }
+
+    async fn ask_to_repeat(
+        &self,
+        user_id: UserId,
+        graph_exec_id: GraphExecId,
+        node_exec_id: NodeExecId,
+        epoch: i64,
+        input_data: Map,
+        message: String,
+    ) -> Reply<RepeatAnswer> {
+        let question = ReviewQuestion {
+            user_id,
+            graph_exec_id,
+            node_exec_id,
+            payload: Value::Object(input_data),
+            instructions: Some(message),
+            editable: false,
+        };
+        self.reviews.ask_to_repeat(question, epoch).await
     }
 
     async fn clear_all_user_notification_batches(&self, user_id: UserId) -> Reply<()> {

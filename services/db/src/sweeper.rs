@@ -1,9 +1,10 @@
-//! Takes runs from executors that no longer renew their lease, and reminds of runs that nobody came for.
+//! Takes runs from executors that no longer renew their lease, reminds of runs that nobody came for, and decides what no person has decided
+//! in time.
 
 use std::time::Duration;
 
 use runtime::Shutdown;
-use store::{Store, Swept};
+use store::{Decided, Store, Swept};
 
 use crate::instruments::Instruments;
 
@@ -11,6 +12,8 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(3);
 /// Alarms may be set by other processes at any time; between looks the next known one is waited for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+/// Overdue reviews that are decided in one transaction.
+const REVIEWS_AT_ONCE: i64 = 200;
 
 /// While this process or the database was away, nobody could renew: after both it waits one full lease before it judges.
 pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdown: Shutdown) {
@@ -21,10 +24,11 @@ pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdo
             () = tokio::time::sleep(pause) => {}
             () = shutdown.cancelled() => return,
         }
-        pause = match store.sweep().await {
-            Ok(swept) => {
+        pause = match sweep(&store).await {
+            Ok((swept, decided)) => {
                 report(swept, &instruments);
-                if swept.requeued + swept.woken + swept.resumed > 0 {
+                report_overdue(&decided);
+                if swept.requeued + swept.woken + swept.resumed > 0 || decided.approved + decided.rejected > 0 {
                     notifier.wake();
                 }
                 BETWEEN_SWEEPS
@@ -71,6 +75,24 @@ pub async fn alarms(store: Store, instruments: Instruments, shutdown: Shutdown) 
                 LOOK_EVERY
             }
         };
+    }
+}
+
+async fn sweep(store: &Store) -> store::Result<(Swept, Decided)> {
+    let swept = store.sweep().await?;
+    // What is left over is decided by the next sweep.
+    let decided = store.decide_overdue_reviews(REVIEWS_AT_ONCE).await?;
+    Ok((swept, decided))
+}
+
+fn report_overdue(decided: &Decided) {
+    if decided.approved + decided.rejected > 0 {
+        tracing::info!(
+            approved = decided.approved,
+            rejected = decided.rejected,
+            resumed = decided.resumed.len(),
+            "reviews were decided by their deadline"
+        );
     }
 }
 

@@ -8,5 +8,6 @@ mod doorbell;
 mod executor_calls;
 mod proxy;
 mod relay;
+mod reviews;
 mod start;
 mod world;

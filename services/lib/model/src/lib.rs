@@ -15,6 +15,7 @@ pub mod message;
 pub mod nested;
 pub mod notification;
 pub mod progress;
+pub mod review;
 pub mod schedule;
 pub mod status;
 pub mod time;

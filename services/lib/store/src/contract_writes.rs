@@ -77,7 +77,7 @@ impl Store {
         .await?;
         match to {
             Some(ExecutionStatus::Queued) => control::announce(&mut tx, &changed).await?,
-            Some(to) if to.is_terminal() => control::wake_parents(&mut tx, &changed).await?,
+            Some(to) if to.is_terminal() => control::after_end(&mut tx, &changed).await?,
             _ => {}
         }
         tx.commit().await?;

@@ -4,7 +4,7 @@ use model::{ExecutionStatus, GraphExecId, UserId};
 use sqlx::{PgConnection, Row};
 
 use crate::execution_rows::{status, words};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, reviews};
 
 /// What became of a request to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,13 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
     .bind(to.as_str())
     .execute(&mut *connection)
     .await?;
-    wake_parents(connection, &ended).await
+    after_end(connection, &ended).await
+}
+
+/// What follows from the end of runs: nobody is asked about them any more, and their parents hear of it.
+pub(crate) async fn after_end(connection: &mut PgConnection, ended: &[GraphExecId]) -> Result<()> {
+    reviews::close(connection, ended).await?;
+    wake_parents(connection, ended).await
 }
 
 /// Runs that wait for an executor now.
@@ -159,7 +165,7 @@ pub(crate) async fn announce(connection: &mut PgConnection, ids: &[GraphExecId])
 }
 
 /// The end of a run is news for the run that started it (design §6.7).
-pub(crate) async fn wake_parents(connection: &mut PgConnection, ended: &[GraphExecId]) -> Result<()> {
+async fn wake_parents(connection: &mut PgConnection, ended: &[GraphExecId]) -> Result<()> {
     if ended.is_empty() {
         return Ok(());
     }

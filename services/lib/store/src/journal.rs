@@ -133,7 +133,7 @@ async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<
         .filter(|(_, change)| change.ended_at.is_some())
         .map(|(id, _)| *id)
         .collect();
-    control::wake_parents(connection, &ended).await?;
+    control::after_end(connection, &ended).await?;
     let requeued: Vec<GraphExecId> = plan.runs.iter().filter(|(_, change)| change.requeued).map(|(id, _)| *id).collect();
     control::announce(connection, &requeued).await
 }

@@ -5,6 +5,7 @@ use model::graph::GraphSettings;
 use model::notification::{
     NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
+use model::review::{RepeatAnswer, ReviewResult};
 use model::user::{UsageTransactionMetadata, User};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionStatus,
@@ -194,6 +195,34 @@ crate::service! {
         async fn get_user_notification_preference(user_id: UserId) -> NotificationPreference, idempotent;
 
         async fn get_user_execution_summary_data(user_id: UserId, start_time: Timestamp, end_time: Timestamp) -> UserExecutionSummary, idempotent;
+
+        // Human review.
+
+        /// Asks for a review unless the node has asked already; the decision once there is one.
+        async fn get_or_create_human_review(
+            user_id: UserId,
+            node_exec_id: NodeExecId,
+            graph_exec_id: GraphExecId,
+            graph_id: GraphId,
+            graph_version: i32,
+            input_data: Value,
+            message: Option<String>,
+            editable: bool,
+        ) -> Option<ReviewResult>, idempotent;
+
+        async fn has_pending_reviews_for_graph_exec(graph_exec_id: GraphExecId) -> bool, idempotent;
+
+        async fn update_review_processed_status(node_exec_id: NodeExecId, processed: bool) -> (), idempotent;
+
+        /// Ours: whether the claim `epoch` may run a node again that must not take effect twice (design §6.8).
+        async fn ask_to_repeat(
+            user_id: UserId,
+            graph_exec_id: GraphExecId,
+            node_exec_id: NodeExecId,
+            epoch: i64,
+            input_data: Map,
+            message: String,
+        ) -> RepeatAnswer, idempotent;
 
         // Notification batches.
 

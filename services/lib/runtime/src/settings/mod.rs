@@ -247,6 +247,9 @@ pub struct ExecutorSettings {
     pub max_attempts: u32,
     /// Seconds; 0: none.
     pub run_deadline_seconds: u64,
+    /// Seconds; 0 for ever.
+    pub review_deadline_seconds: u64,
+    pub review_default_action: ReviewDefault,
 }
 
 impl ExecutorSettings {
@@ -254,6 +257,14 @@ impl ExecutorSettings {
     pub fn run_deadline(&self) -> Option<std::time::Duration> {
         (self.run_deadline_seconds > 0).then(|| std::time::Duration::from_secs(self.run_deadline_seconds))
     }
+}
+
+/// What becomes of a review that nobody decides in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReviewDefault {
+    Approve,
+    Reject,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

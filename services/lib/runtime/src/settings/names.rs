@@ -68,6 +68,8 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("LEASE_SECONDS", "executor.lease_seconds"),
     ("MAX_ATTEMPTS", "executor.max_attempts"),
     ("RUN_DEADLINE_SECONDS", "executor.run_deadline_seconds"),
+    ("REVIEW_DEADLINE_SECONDS", "executor.review_deadline_seconds"),
+    ("REVIEW_DEFAULT_ACTION", "executor.review_default_action"),
     ("ENABLE_CREDIT", "credits.enable_credit"),
     ("NUM_USER_CREDITS_REFILL", "credits.num_user_credits_refill"),
     ("LOW_BALANCE_THRESHOLD", "credits.low_balance_threshold"),

@@ -9,6 +9,7 @@ mod journal;
 mod outbox;
 mod progress;
 mod reads;
+mod reviews;
 mod schedules;
 mod schema;
 mod submissions;
