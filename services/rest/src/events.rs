@@ -1,4 +1,4 @@
-//! Telling the WebSocket service that a run was accepted (rest.md §2.5).
+//! Telling the WebSocket service what happened to a run outside its executor: that it was accepted (rest.md §2.5), that it goes on.
 
 use bus::events::EventBus;
 use model::{ExecutionEvent, GraphExecution, GraphExecutionMeta};
@@ -19,5 +19,10 @@ impl Announcer {
             outputs: Default::default(),
         });
         self.0.publish(&event, None, None);
+    }
+
+    /// The run as it is now, after a change that no executor made.
+    pub fn announce_change(&self, execution: GraphExecution) {
+        self.0.publish(&ExecutionEvent::GraphExecutionUpdate(execution), None, None);
     }
 }

@@ -9,7 +9,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 use tower_http::cors::CorsLayer;
 
-use crate::handlers::{blocks, credits, executions, graphs, health, schedules, users};
+use crate::handlers::{blocks, credits, executions, graphs, health, review, schedules, users};
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
 use crate::wire::body::MAX_BODY_BYTES;
@@ -46,6 +46,10 @@ fn operations() -> Router<AppState> {
         .route("/api/schedules/{schedule_id}", delete(schedules::delete))
         // 10 Credits
         .route("/api/credits", get(credits::balance))
+        // 14 Human review
+        .route("/api/review/pending", get(review::pending))
+        .route("/api/review/execution/{graph_exec_id}", get(review::pending_of_run))
+        .route("/api/review/action", post(review::act))
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.

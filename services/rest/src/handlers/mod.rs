@@ -5,5 +5,6 @@ pub mod credits;
 pub mod executions;
 pub mod graphs;
 pub mod health;
+pub mod review;
 pub mod schedules;
 pub mod users;

@@ -20,6 +20,8 @@ pub enum Shape {
     Flag,
     /// One of these texts.
     OneOf(&'static [&'static str]),
+    /// Any JSON.
+    Any,
     /// An object whose content is nobody's business here.
     Object,
     /// An object with values of one shape.
@@ -120,6 +122,7 @@ impl Checker {
             Shape::Integer => self.integer(value),
             Shape::Flag => self.flag(value),
             Shape::OneOf(words) => self.one_of(words, value),
+            Shape::Any => value,
             Shape::Object => match value {
                 Value::Object(_) => value,
                 other => self.refuse("dict_type", "Input should be a valid dictionary", &other),

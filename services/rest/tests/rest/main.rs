@@ -7,6 +7,7 @@ mod app;
 mod blocks;
 mod executions;
 mod graphs;
+mod reviews;
 mod schedules;
 mod users;
 mod wire;
