@@ -6,9 +6,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use blocks::{BlockContext, Question};
+use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch,
-    RenewOutcome, ReserveOutcome, UserId,
+    Map, RenewOutcome, ReserveOutcome, UserId,
 };
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
@@ -34,6 +36,10 @@ pub trait Ledger: Send + Sync + 'static {
     async fn check_credits(&self, user_id: UserId) -> Result<CreditCheck, RpcError>;
     /// Holds back what a node costs; once for each, however often it is asked for.
     async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError>;
+    /// Asks a person, once per node execution. `None` while nobody has decided.
+    async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, RpcError>;
+    /// Whether the claim `epoch` may run a node again that was cut short.
+    async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError>;
 }
 
 /// The database manager over RPC. Every call is tried once and in bounded time: whoever asks knows what a repetition means.
@@ -93,5 +99,26 @@ impl Ledger for Remote {
 
     async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError> {
         bounded(self.0.reserve_credits(reservation)).await
+    }
+
+    async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, RpcError> {
+        let asked = self.0.get_or_create_human_review(
+            context.user_id,
+            context.node_exec_id,
+            context.graph_exec_id,
+            context.graph_id,
+            context.graph_version,
+            question.data,
+            Some(question.instructions),
+            question.editable,
+        );
+        bounded(asked).await
+    }
+
+    async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError> {
+        let asked = self
+            .0
+            .ask_to_repeat(context.user_id, context.graph_exec_id, context.node_exec_id, epoch, input, instructions);
+        bounded(asked).await
     }
 }

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use blocks::{Agent, BlockContext, Failure, Platform};
-use model::{AgentRequest, AgentRun};
+use blocks::{Agent, BlockContext, Failure, Platform, Question};
+use model::review::{RepeatAnswer, ReviewResult};
+use model::{AgentRequest, AgentRun, Map};
 use rpc::RpcError;
 use runtime::retry::Backoff;
 use runtime::{Trace, trace};
@@ -44,6 +45,15 @@ impl Platform for RunPlatform {
             AgentRun::Cancelled => std::future::pending().await,
             answer => Ok(answer),
         }
+    }
+
+    async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, Failure> {
+        trace::within_some(self.trace, answered(|| self.ledger.review(context, question.clone()))).await
+    }
+
+    async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure> {
+        let asked = answered(|| self.ledger.ask_to_repeat(context, self.epoch, input.clone(), instructions.clone()));
+        trace::within_some(self.trace, asked).await
     }
 }
 

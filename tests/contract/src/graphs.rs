@@ -7,6 +7,7 @@ pub mod block {
     pub const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
     pub const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
     pub const FILL_TEMPLATE: &str = "db7d8f02-2f44-4c55-ab7a-eae0941f0c30";
+    pub const HUMAN_IN_THE_LOOP: &str = "8b2a7b3c-6e9d-4a5f-8c1b-2e3f4a5b6c7d";
     pub const STEP_THROUGH: &str = "f66a3543-28d3-4ab5-8945-9b336371e2ce";
     pub const AGENT_EXECUTOR: &str = "e189baac-8c20-45a1-94a7-55177ea42565";
 }
@@ -36,6 +37,28 @@ pub fn greeting() -> Value {
             node("out", block::OUTPUT, json!({"name": "greeting"})),
         ],
         vec![link("in.result", "fill.values_#_name"), link("fill.output", "out.value")],
+    )
+}
+
+/// Puts out the input `draft` at once, and behind a review `final` with its `status` and `message`.
+pub fn reviewed(editable: bool) -> Value {
+    graph(
+        "reviewed",
+        vec![
+            node("in", block::INPUT, json!({"name": "draft"})),
+            node("review", block::HUMAN_IN_THE_LOOP, json!({"name": "The draft", "editable": editable})),
+            node("draft", block::OUTPUT, json!({"name": "draft"})),
+            node("final", block::OUTPUT, json!({"name": "final"})),
+            node("status", block::OUTPUT, json!({"name": "status"})),
+            node("message", block::OUTPUT, json!({"name": "message"})),
+        ],
+        vec![
+            link("in.result", "review.data"),
+            link("in.result", "draft.value"),
+            link("review.reviewed_data", "final.value"),
+            link("review.status", "status.value"),
+            link("review.review_message", "message.value"),
+        ],
     )
 }
 

@@ -217,3 +217,28 @@ fn runs_are_accepted_and_done_while_rabbitmq_is_away() {
         later.all_end_well().await;
     });
 }
+
+#[test]
+fn a_run_that_waits_for_a_person_outlasts_the_end_of_everything() {
+    on_the_platform(async |mut platform| {
+        let user = platform.user().await;
+        let graph = user.create_graph(&graphs::reviewed(true)).await;
+        let run = user.execute(graph, json!({"draft": "x"})).await;
+        assert_eq!(status(&user.finished(graph, run, RECOVERED).await), "REVIEW");
+        for name in ["executor", "rest", "db"] {
+            platform.take(name).kill();
+        }
+        platform.stack.kill(Part::Postgres).await;
+        platform.stack.restart(Part::Postgres).await.expect("PostgreSQL starts again");
+        for name in ["executor", "rest", "db"] {
+            platform.launch(name);
+        }
+        platform.ready("rest").await;
+        let reviews = user.get(&format!("/api/review/execution/{run}")).await.body;
+        let item = json!({"node_exec_id": reviews[0]["node_exec_id"], "approved": true});
+        let reply = user.post("/api/review/action", &json!({ "reviews": [item] })).await;
+        assert_eq!(reply.body["approved_count"], 1, "{reply:?}");
+        let execution = user.wait_for(graph, run, RECOVERED, |execution| status(execution) == "COMPLETED").await;
+        assert_eq!(execution["outputs"], json!({"draft": ["x"], "final": ["x"], "status": ["approved"]}));
+    });
+}

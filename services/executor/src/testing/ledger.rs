@@ -5,6 +5,8 @@ use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use blocks::{BlockContext, Question};
+use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel,
     JournalBatch, JournalEntry, Map, NodeExecutionRecord, RenewOutcome, ReserveOutcome, Timestamp, UserId,
@@ -37,6 +39,7 @@ struct State {
     lose_claim_reply: bool,
     forget_reply: bool,
     credits: Credits,
+    permission: Option<RepeatAnswer>,
 }
 
 /// A user's balance, and what every node execution has paid of it.
@@ -63,6 +66,11 @@ impl MemoryLedger {
     /// Every call fails until this is taken back.
     pub fn set_absent(&self, absent: bool) {
         self.with(|state| state.absent = absent);
+    }
+
+    /// What a person says about running nodes again that were cut short.
+    pub fn decide(&self, answer: RepeatAnswer) {
+        self.with(|state| state.permission = Some(answer));
     }
 
     /// No call is ever answered again.
@@ -262,6 +270,14 @@ impl Ledger for MemoryLedger {
 
     async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError> {
         self.answer(|state| Ok(state.reserve(&reservation)))
+    }
+
+    async fn review(&self, _context: &BlockContext, _question: Question) -> Result<Option<ReviewResult>, RpcError> {
+        Err(RpcError::value("no people here"))
+    }
+
+    async fn ask_to_repeat(&self, _context: &BlockContext, _epoch: i64, _input: Map, _instructions: String) -> Result<RepeatAnswer, RpcError> {
+        self.answer(|state| Ok(state.permission.clone().unwrap_or(RepeatAnswer::Waiting)))
     }
 }
 

@@ -41,7 +41,7 @@ pub struct BlockContext {
 }
 
 impl BlockContext {
-    /// The minimal context of a direct execution, outside any graph (finding 22).
+    /// The minimal context of a direct execution, outside any graph (finding 22). Nothing of it can wait for a person, so it has no safe mode.
     pub fn direct(user_id: UserId) -> Self {
         Self {
             user_id,
@@ -50,7 +50,10 @@ impl BlockContext {
             graph_exec_id: Uuid::nil(),
             node_id: Uuid::nil(),
             node_exec_id: Uuid::nil(),
-            execution: ExecutionContext::default(),
+            execution: ExecutionContext {
+                safe_mode: false,
+                ..ExecutionContext::default()
+            },
             platform: Arc::new(Nowhere),
         }
     }

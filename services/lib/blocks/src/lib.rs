@@ -28,6 +28,6 @@ pub use checks::{Declared, PinChecks};
 pub use emit::{Emitted, Emitter, NotJson, PinValue};
 pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
 pub use execute::{Done, Executed, collect, execute};
-pub use platform::{Agent, Platform};
+pub use platform::{Agent, Platform, Question};
 pub use price::{BlockCost, CostType, PriceList};
 pub use registry::Registry;

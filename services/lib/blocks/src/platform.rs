@@ -3,7 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use model::review::{RepeatAnswer, ReviewResult};
 use model::{AgentRun, GraphId, Map, NodeInputMasks};
+use serde_json::Value;
 
 use crate::block::{BlockContext, Failure};
 
@@ -13,6 +15,22 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// Starts the run of another agent and tells what it has come to. While it is going the block ends with [`Failure::Wait`]; it is run
     /// again, and asks again, when there is news.
     async fn run_agent(&self, context: &BlockContext, agent: Agent) -> Result<AgentRun, Failure>;
+
+    /// Asks a person. `None` while nobody has decided: the block ends with [`Failure::Wait`], is run again and asks again.
+    async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, Failure>;
+
+    /// Asks a person whether a node that was cut short, whose block must not take effect twice, is run again. An approval is good for one
+    /// start.
+    async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure>;
+}
+
+/// What a person is to look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub data: Value,
+    pub instructions: String,
+    /// Whether the person may change the data.
+    pub editable: bool,
 }
 
 /// Another agent, and what it is given.
@@ -33,5 +51,14 @@ pub(crate) struct Nowhere;
 impl Platform for Nowhere {
     async fn run_agent(&self, _context: &BlockContext, _agent: Agent) -> Result<AgentRun, Failure> {
         Err(Failure::raised("an agent can be run by a node of a run only, not directly"))
+    }
+
+    /// Nobody hears the question.
+    async fn review(&self, _context: &BlockContext, _question: Question) -> Result<Option<ReviewResult>, Failure> {
+        Ok(None)
+    }
+
+    async fn ask_to_repeat(&self, _context: &BlockContext, _input: Map, _instructions: String) -> Result<RepeatAnswer, Failure> {
+        Ok(RepeatAnswer::Waiting)
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Blocks without which the test fails: each must have run a case.
-const REQUIRED: [&str; 15] = [
+const REQUIRED: [&str; 16] = [
     "AgentInputBlock",
     "AgentShortTextInputBlock",
     "AgentNumberInputBlock",
@@ -31,6 +31,7 @@ const REQUIRED: [&str; 15] = [
     "StepThroughItemsBlock",
     "PrintToConsoleBlock",
     "NoteBlock",
+    "HumanInTheLoopBlock",
 ];
 
 #[tokio::test]

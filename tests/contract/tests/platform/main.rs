@@ -6,5 +6,6 @@ mod app;
 mod nested;
 mod recorded;
 mod refusals;
+mod reviews;
 mod runs;
 mod surroundings;

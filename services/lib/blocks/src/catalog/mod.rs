@@ -5,6 +5,7 @@ mod basic;
 mod data;
 mod io;
 mod logic;
+mod people;
 mod text;
 mod time;
 
@@ -14,5 +15,15 @@ use crate::block::Block;
 
 /// All blocks of this build, in the order in which they are listed.
 pub(crate) fn all() -> Vec<Arc<dyn Block>> {
-    [agent::all(), basic::all(), io::all(), text::all(), data::all(), logic::all(), time::all()].concat()
+    [
+        agent::all(),
+        basic::all(),
+        io::all(),
+        text::all(),
+        data::all(),
+        logic::all(),
+        people::all(),
+        time::all(),
+    ]
+    .concat()
 }
