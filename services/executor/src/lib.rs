@@ -21,6 +21,7 @@ mod ledger;
 mod metrics;
 mod node;
 mod notice;
+mod parking;
 mod plans;
 mod platform;
 mod pulse;

@@ -27,6 +27,7 @@ use crate::lease::Lease;
 use crate::ledger::Ledger;
 use crate::metrics::WorkMetrics;
 use crate::node::{Again, Ended, Job, Output};
+use crate::parking;
 use crate::platform::RunPlatform;
 
 /// Values that the nodes of a run may be ahead of it.
@@ -298,7 +299,7 @@ impl RunTask {
             input,
             effects,
             policy,
-            ..
+            repeated,
         } = start;
         let Some(block) = self.deps.registry.get(block_id) else {
             let error = format!("Block {block_id} is not known to this executor");
@@ -315,7 +316,7 @@ impl RunTask {
         let at_once = effects == Effects::Pure && !charge.as_ref().is_some_and(Charge::needs_durable_start);
         let job = Job {
             node_exec_id,
-            block,
+            block: parking::guarded(block, repeated),
             input,
             context,
             retry: policy.retry,

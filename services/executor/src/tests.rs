@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use model::review::RepeatAnswer;
 use model::{ClaimedRun, ExecutionEvent, ExecutionStatus};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -213,6 +214,69 @@ async fn a_run_without_its_graph_fails_with_the_reason() {
     let run = world.ledger.run(id);
     assert_eq!(run.status, ExecutionStatus::Failed);
     assert!(run.stats.error.unwrap().contains("cannot be run"));
+}
+
+/// A run whose executor is gone while its node takes effect, parked by the next one.
+async fn parked(world: &World) -> model::GraphExecId {
+    let id = world.submit(&[ECHO, EFFECT, ECHO], json!("x"));
+    let (control, task) = take(world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    control.lost.cancel();
+    assert_eq!(task.await.unwrap(), Shifted::Lost);
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 1);
+    go_on(world, id).await;
+    id
+}
+
+async fn go_on(world: &World, id: model::GraphExecId) {
+    let next = reclaimed(world, id).await;
+    let shifted = world.shift.clone().work(next, Control::new(0)).await;
+    assert!(matches!(shifted, Shifted::Finished { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_must_not_take_effect_twice_is_parked_and_not_run_again() {
+    let mut world = World::new();
+    let id = parked(&world).await;
+    let run = world.ledger.run(id);
+    assert_eq!(
+        (run.status, run.node_executions[1].status),
+        (ExecutionStatus::Review, ExecutionStatus::Review)
+    );
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 1);
+    let told = world.told();
+    let Some(ExecutionEvent::GraphExecutionUpdate(last)) = told.last().map(|placed| placed.event.clone()) else {
+        panic!("the run's own event comes last: {told:#?}");
+    };
+    assert_eq!(last.meta.status, ExecutionStatus::Review);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_node_runs_again_when_that_is_approved() {
+    let world = World::new();
+    let id = parked(&world).await;
+    world.ledger.decide(RepeatAnswer::Granted);
+    go_on(&world, id).await;
+    let run = world.ledger.run(id);
+    assert_eq!((run.status, last_values(&run)), (ExecutionStatus::Completed, vec![json!("x")]));
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_node_fails_when_running_it_again_is_rejected() {
+    let world = World::new();
+    let id = parked(&world).await;
+    let message = "it was sent already".to_owned();
+    world.ledger.decide(RepeatAnswer::Refused { message });
+    go_on(&world, id).await;
+    let run = world.ledger.run(id);
+    assert_eq!(
+        (run.status, run.node_executions[1].status),
+        (ExecutionStatus::Completed, ExecutionStatus::Failed)
+    );
+    let error = run.node_executions[1].outputs["error"][0].as_str().unwrap();
+    assert!(error.contains("running it again was rejected: it was sent already"), "{error}");
+    assert_eq!(world.seen.effects.load(Ordering::SeqCst), 1);
 }
 
 async fn reclaimed(world: &World, id: model::GraphExecId) -> ClaimedRun {
