@@ -1,9 +1,10 @@
 //! Ending runs from outside their executor: cancellation, and the clean end of a run that nobody may work on any more.
 
 use model::{ExecutionStatus, GraphExecId, UserId};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use crate::execution_rows::{status, words};
+use crate::execution_rows::{lock_runs, words};
+use crate::rules::Cancel;
 use crate::{Error, Result, Store, reviews};
 
 /// What became of a request to cancel.
@@ -26,30 +27,27 @@ impl Store {
         if tree.is_empty() {
             return Err(Error::no_execution(graph_exec_id));
         }
-        let rows = sqlx::query("SELECT id, status, lease_owner IS NOT NULL AS held FROM graph_executions WHERE id = ANY($1) ORDER BY id")
-            .bind(&tree)
-            .fetch_all(&mut *tx)
-            .await?;
-        let mut requests = Vec::with_capacity(rows.len());
-        for row in &rows {
+        let (mut flagged, mut ended) = (Vec::new(), Vec::new());
+        let mut requests = Vec::with_capacity(tree.len());
+        for mut run in lock_runs(&mut tx, &tree, &[]).await? {
+            let held = run.owner.is_some();
+            match run.request_cancel() {
+                Cancel::Over => {}
+                Cancel::Flagged => flagged.push(run.id),
+                Cancel::Terminated => ended.push(run.id),
+            }
             requests.push(CancelRequest {
-                graph_exec_id: row.try_get("id")?,
-                status: status(row)?,
-                held: row.try_get("held")?,
+                graph_exec_id: run.id,
+                status: run.status,
+                held,
             });
         }
-        let open = |request: &&mut CancelRequest| !request.status.is_terminal();
-        let ids: Vec<GraphExecId> = requests.iter_mut().filter(open).map(|request| request.graph_exec_id).collect();
+        flagged.extend(&ended);
         sqlx::query("UPDATE graph_executions SET cancel_requested = true WHERE id = ANY($1)")
-            .bind(&ids)
+            .bind(&flagged)
             .execute(&mut *tx)
             .await?;
-        let mut unheld = Vec::new();
-        for request in requests.iter_mut().filter(open).filter(|request| !request.held) {
-            request.status = ExecutionStatus::Terminated;
-            unheld.push(request.graph_exec_id);
-        }
-        finish(&mut tx, &unheld, ExecutionStatus::Terminated, None).await?;
+        finish(&mut tx, &ended, ExecutionStatus::Terminated, None).await?;
         tx.commit().await?;
         requests.sort_by_key(|request| request.graph_exec_id != graph_exec_id);
         Ok(requests)

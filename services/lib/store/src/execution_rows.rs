@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use model::{CredentialsMetaInput, ExecutionStats, ExecutionStatus, GraphExecutionMeta, Map, NodeInputMasks, StoredStats, Timestamp};
+use model::{CredentialsMetaInput, ExecutionStats, ExecutionStatus, GraphExecId, GraphExecutionMeta, Map, NodeInputMasks, StoredStats, Timestamp};
 use serde::de::DeserializeOwned;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::Result;
+use crate::rules::RunRow;
 
 /// Everything that [`meta`] reads.
 pub(crate) const META: &str = "id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks, preset_id, stats, \
@@ -38,6 +39,34 @@ pub(crate) fn meta(row: &PgRow) -> Result<GraphExecutionMeta> {
         share_token: row.try_get::<Option<Uuid>, _>("share_token")?.map(|token| token.to_string()),
         stats: stats.map(ExecutionStats::from),
     })
+}
+
+/// Locks these runs, in id order as everything that locks several runs does, and reads what decides about them. Runs that end have news
+/// for those that started them, so these are locked with them.
+pub(crate) async fn lock_runs(connection: &mut PgConnection, ids: &[GraphExecId], ending: &[GraphExecId]) -> Result<Vec<RunRow>> {
+    let rows = sqlx::query(
+        "SELECT id, user_id, status, lease_owner, lease_epoch, journal_seq, cancel_requested, news FROM graph_executions
+         WHERE id = ANY($1 || ARRAY(SELECT parent_graph_exec_id FROM graph_executions WHERE id = ANY($2) AND parent_graph_exec_id IS NOT NULL))
+         ORDER BY id FOR NO KEY UPDATE",
+    )
+    .bind(ids)
+    .bind(ending)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(RunRow {
+                id: row.try_get("id")?,
+                user_id: row.try_get("user_id")?,
+                status: status(row)?,
+                owner: row.try_get("lease_owner")?,
+                epoch: row.try_get("lease_epoch")?,
+                journal_seq: row.try_get("journal_seq")?,
+                cancel_requested: row.try_get("cancel_requested")?,
+                news: row.try_get("news")?,
+            })
+        })
+        .collect()
 }
 
 pub(crate) fn status(row: &PgRow) -> Result<ExecutionStatus> {

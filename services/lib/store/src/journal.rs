@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry};
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::control;
-use crate::execution_rows::status;
+use crate::execution_rows::lock_runs;
 use crate::journal_plan::{JournalPlan, RunRow};
 use crate::{Result, Store, journal_credits, journal_nodes, storable};
 
@@ -57,7 +57,12 @@ impl Store {
 
     async fn append_together(&self, owner: Uuid, batches: &[&JournalBatch]) -> Result<Vec<AppendOutcome>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let mut rows = lock_runs(&mut tx, batches).await?;
+        let ids: Vec<GraphExecId> = batches.iter().map(|batch| batch.graph_exec_id).collect();
+        let ends = |entry: &JournalEntry| matches!(entry, JournalEntry::RunStatus { status, .. } if status.is_terminal());
+        let ending = batches.iter().filter(|batch| batch.entries.iter().any(ends));
+        let ending: Vec<GraphExecId> = ending.map(|batch| batch.graph_exec_id).collect();
+        let locked = lock_runs(&mut tx, &ids, &ending).await?;
+        let mut rows: HashMap<GraphExecId, RunRow> = locked.into_iter().map(|run| (run.id, run)).collect();
         let mut plan = JournalPlan::default();
         let mut outcomes = Vec::with_capacity(batches.len());
         for batch in batches {
@@ -86,41 +91,6 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// In id order, as everything that locks several runs does. Runs that end have news for those that started them, so these are locked with them.
-async fn lock_runs(connection: &mut PgConnection, batches: &[&JournalBatch]) -> Result<HashMap<GraphExecId, RunRow>> {
-    let ids: Vec<GraphExecId> = batches.iter().map(|batch| batch.graph_exec_id).collect();
-    let ends = |entry: &JournalEntry| matches!(entry, JournalEntry::RunStatus { status, .. } if status.is_terminal());
-    let ending: Vec<GraphExecId> = batches
-        .iter()
-        .filter(|batch| batch.entries.iter().any(ends))
-        .map(|batch| batch.graph_exec_id)
-        .collect();
-    let rows = sqlx::query(
-        "SELECT id, user_id, status, lease_owner, lease_epoch, journal_seq, cancel_requested, news FROM graph_executions
-         WHERE id = ANY($1 || ARRAY(SELECT parent_graph_exec_id FROM graph_executions WHERE id = ANY($2) AND parent_graph_exec_id IS NOT NULL))
-         ORDER BY id FOR NO KEY UPDATE",
-    )
-    .bind(ids)
-    .bind(ending)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let run = RunRow {
-                id: row.try_get("id")?,
-                user_id: row.try_get("user_id")?,
-                status: status(row)?,
-                owner: row.try_get("lease_owner")?,
-                epoch: row.try_get("lease_epoch")?,
-                journal_seq: row.try_get("journal_seq")?,
-                cancel_requested: row.try_get("cancel_requested")?,
-                news: row.try_get("news")?,
-            };
-            Ok((run.id, run))
-        })
-        .collect()
 }
 
 /// Two statements for everything that the runs' nodes did and for the runs themselves, whatever their number.

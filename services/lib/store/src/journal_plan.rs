@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
-/// The locked row of a run, moved forward by each batch that is planned.
-#[derive(Debug, Clone)]
-pub(crate) struct RunRow {
+/// What decides about a run, as its locked row says: moved forward by each batch that is planned, and by each rule that is applied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunRow {
     pub id: GraphExecId,
     pub user_id: UserId,
     pub status: ExecutionStatus,
@@ -25,7 +25,7 @@ pub(crate) struct RunRow {
 
 /// Rows to write, a struct of what each table gets.
 #[derive(Debug, Default)]
-pub(crate) struct JournalPlan<'a> {
+pub struct JournalPlan<'a> {
     pub nodes: IndexMap<NodeExecId, NodeChange<'a>>,
     pub inputs: Vec<ValueRow<'a>>,
     pub outputs: Vec<ValueRow<'a>>,
@@ -34,7 +34,7 @@ pub(crate) struct JournalPlan<'a> {
 
 /// The net change of one node execution.
 #[derive(Debug)]
-pub(crate) struct NodeChange<'a> {
+pub struct NodeChange<'a> {
     pub graph_exec_id: GraphExecId,
     /// Present when the row comes into being here.
     pub created: Option<Created>,
@@ -49,14 +49,14 @@ pub(crate) struct NodeChange<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Created {
+pub struct Created {
     pub node_id: NodeId,
     pub at: DateTime<Utc>,
     pub seq: i64,
 }
 
 #[derive(Debug)]
-pub(crate) struct ValueRow<'a> {
+pub struct ValueRow<'a> {
     pub node_exec_id: NodeExecId,
     pub seq: i64,
     pub name: &'a str,
@@ -66,7 +66,7 @@ pub(crate) struct ValueRow<'a> {
 
 /// The net change of a run.
 #[derive(Debug, Default)]
-pub(crate) struct RunChange<'a> {
+pub struct RunChange<'a> {
     pub journal_seq: i64,
     pub status: Option<ExecutionStatus>,
     pub stats: Option<&'a StoredStats>,
@@ -237,10 +237,14 @@ impl NodeChange<'_> {
         Ok(())
     }
 
+    /// Whether the change may be written over a stored row with this status.
+    pub fn fits(&self, stored: ExecutionStatus) -> bool {
+        node_may_turn(stored, self.first.unwrap_or(self.status))
+    }
+
     /// Statuses that the stored row may have, as a comma-separated list.
     pub fn expected(&self) -> String {
-        let first = self.first.unwrap_or(self.status);
-        let allowed = ExecutionStatus::ALL.into_iter().filter(|from| node_may_turn(*from, first));
+        let allowed = ExecutionStatus::ALL.into_iter().filter(|from| self.fits(*from));
         allowed.map(ExecutionStatus::as_str).collect::<Vec<_>>().join(",")
     }
 }

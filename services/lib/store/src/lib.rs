@@ -30,6 +30,7 @@ mod outbox;
 mod progress;
 mod retention;
 mod reviews;
+pub mod rules;
 mod schedules;
 mod storable;
 mod submissions;

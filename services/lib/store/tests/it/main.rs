@@ -10,6 +10,7 @@ mod outbox;
 mod progress;
 mod reads;
 mod reviews;
+mod rules;
 mod schedules;
 mod schema;
 mod submissions;
