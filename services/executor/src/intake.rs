@@ -119,7 +119,7 @@ impl Intake {
                     self.give_back(back).await;
                 }
                 Some(id) = self.cancels.recv() => floor.cancel(id),
-                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, &mut held).await,
+                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, claim.is_some(), &mut held).await,
             }
         }
         self.leave(floor, claim).await;
@@ -174,8 +174,8 @@ impl Intake {
         back.given_up.push(GivenUpRun { graph_exec_id: id, reason });
     }
 
-    /// Follows what the database said about the lease.
-    async fn renewed(&self, floor: &Floor, renewal: Renewal, held: &mut Held) {
+    /// Follows what the database said about the lease. `claiming` is whether a claim is under way.
+    async fn renewed(&self, floor: &Floor, renewal: Renewal, claiming: bool, held: &mut Held) {
         if !renewal.alive {
             if held.claimed.is_some_and(|claimed| claimed >= renewal.asked) {
                 // A claim has opened the lease since the question was asked.
@@ -192,8 +192,10 @@ impl Intake {
         }
         renewal.cancelled.into_iter().for_each(|id| floor.cancel(id));
         renewal.news.into_iter().for_each(|(id, news)| floor.tell_news(id, news));
-        // A run that is held twice in a row without anybody working on it: the reply to its claim was lost.
-        let unknown: HashSet<GraphExecId> = renewal.owned.into_iter().filter(|id| !floor.has(*id)).collect();
+        // A run that is held twice in a row without anybody working on it: the reply to its claim was lost. While a claim is under way its
+        // reply may still come; work that begins then must not be taken away by a release that is on its way.
+        let owned = if claiming { Vec::new() } else { renewal.owned };
+        let unknown: HashSet<GraphExecId> = owned.into_iter().filter(|id| !floor.has(*id)).collect();
         let stranded: Vec<GraphExecId> = unknown.intersection(&held.unknown).copied().collect();
         held.unknown = unknown;
         if !stranded.is_empty() {
@@ -235,7 +237,7 @@ impl Intake {
             tokio::select! {
                 Some(ended) = floor.ended() => self.count(ended, &mut back),
                 Some(id) = self.cancels.recv() => floor.cancel(id),
-                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, &mut held).await,
+                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, false, &mut held).await,
             }
             self.metrics.show(floor.len(), self.slots, true);
         }

@@ -136,6 +136,8 @@ pub struct RunTask {
 struct InFlight {
     effects: Effects,
     bill: Bill,
+    /// The news that was known when it started.
+    news_seen: i64,
     /// Stops its task, once it has one.
     abort: Option<AbortHandle>,
 }
@@ -332,7 +334,13 @@ impl RunTask {
             },
             charge,
         };
-        self.in_flight.insert(node_exec_id, InFlight { effects, bill, abort: None });
+        let in_flight = InFlight {
+            effects,
+            bill,
+            news_seen: self.news_seen,
+            abort: None,
+        };
+        self.in_flight.insert(node_exec_id, in_flight);
         if at_once {
             self.spawn(job);
         } else {
@@ -404,6 +412,10 @@ impl RunTask {
                     self.run.finish(ended.node_exec_id, result, stats, now);
                     if node.bill.refusal().is_some() {
                         self.stop_nodes(now);
+                    }
+                    if node.news_seen < self.news_seen {
+                        // A node that waits now may have looked before that news came.
+                        self.run.recheck();
                     }
                 }
             }
