@@ -11,7 +11,7 @@ use serde_json::Value;
 const ROWS: &[&[&str]] = &[
     &["model", "runtime", "crds"],
     &["engine", "store", "rpc", "bus", "auth", "devservices"],
-    &["blocks", "submit"],
+    &["blocks", "submit", "model-tests"],
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
     &["app"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
