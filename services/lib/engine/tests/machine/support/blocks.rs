@@ -110,7 +110,10 @@ impl Blocks {
             |input| emit("r", json!(input)),
         );
         self.add("tools", standard, &["x! any"], &["tools"], false, |input| {
-            emit(get(input, "x").as_str().unwrap(), json!("called"))
+            match get(input, "x").as_str() {
+                Some(tool) => emit(tool, json!("called")),
+                None => Err((Vec::new(), "a tool is called by its name".to_owned())),
+            }
         });
         self.add("wrap", standard, &["x! any"], &["out", "error"], false, |input| {
             emit("out", json!([get(input, "x")]))
