@@ -1,5 +1,6 @@
 //! The cases of the battery, by what they attack.
 
+mod engine;
 mod executors;
 mod poison;
 mod servers;
@@ -44,6 +45,11 @@ macro_rules! case {
 
 /// All cases, in the order in which they run.
 pub const ALL: &[Case] = &[
+    case!(
+        "engine_properties",
+        "Random graphs, orders and crashes against a reference interpreter",
+        engine::properties
+    ),
     case!("executor_kill", "SIGKILL of executors, again while others recover", executors::kill),
     case!(
         "executor_stop",
