@@ -72,6 +72,12 @@ fn tidy(value: &Value, levels: usize) -> Value {
     }
 }
 
+/// Text that does not grow, whatever a loop does.
+fn shortened(input: &Map, name: &str) -> Value {
+    let text: String = get(input, name).as_str().unwrap_or_default().chars().take(40).collect();
+    json!(text)
+}
+
 fn contained(input: &Map, name: &str) -> Doing {
     emit(&[("out", tidy(&get(input, name), 3))])
 }
@@ -115,7 +121,7 @@ impl Catalog {
             emit(&[("output", get(input, "value"))])
         });
         catalog.add("note", BlockKind::Note, &["text str"], false, |input| {
-            emit(&[("output", get(input, "text"))])
+            emit(&[("output", shortened(input, "text"))])
         });
         catalog.add("store", standard, &["input! any"], true, |input| emit(&[("output", get(input, "input"))]));
         catalog.add("pass", standard, &["x! any", "y any"], false, |input| emit(&[("out", get(input, "x"))]));
@@ -125,10 +131,7 @@ impl Catalog {
         catalog.add("whole", standard, &["n! int", "y any"], false, |input| {
             emit(&[("out", json!(get(input, "n").as_i64().unwrap_or_default().wrapping_add(1)))])
         });
-        catalog.add("text", standard, &["t! str"], false, |input| {
-            let text: String = get(input, "t").as_str().unwrap_or_default().chars().take(40).collect();
-            emit(&[("out", json!(text))])
-        });
+        catalog.add("text", standard, &["t! str"], false, |input| emit(&[("out", shortened(input, "t"))]));
         catalog.add("each", standard, &["items! list[any]"], false, items);
         catalog.add("split", standard, &["x! any"], false, split);
         catalog.add("join", standard, &["values! dict[str,any]"], false, |input| contained(input, "values"));

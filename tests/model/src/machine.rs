@@ -20,9 +20,10 @@ use crate::invariants::{self, Breach};
 use crate::reference::{Execution, Reference, selected};
 use crate::shapes::Shape;
 
-/// A run that takes longer than this is cancelled unless its graph is known to be bounded: it may have an endless loop.
+/// A run that takes longer than this is cancelled: it may have an endless loop. Confluent shapes are bounded and get more, so that few of
+/// them are cancelled without having been compared.
 const STEPS: usize = 250;
-/// So long may any run take.
+/// So long may any run take, cancelled or not.
 const STEPS_AT_MOST: usize = 20_000;
 /// What each node execution costs.
 const COST: i64 = 3;
@@ -121,10 +122,11 @@ pub fn run(shape: &Shape, seed: u64) -> Result<Case, String> {
             ..Case::default()
         });
     };
+    let limit = if confluent { 4 * STEPS } else { STEPS };
     let mut steps = 0;
     while !machine.is_idle()? {
         steps += 1;
-        if steps > STEPS && machine.stop.is_none() && !confluent {
+        if steps > limit && machine.stop.is_none() {
             machine.stop(Stop::Cancel);
         } else {
             machine.step(&mut chance, troubles)?;

@@ -290,7 +290,14 @@ fn random_masks(chance: &mut Chance, shape: &mut Shape, dynamic: &[bool]) {
         // A mask on a loop keeps it from counting down.
         let looped = shape.links.iter().any(|link| link.source >= node && link.sink <= node);
         if chance.percent(8) && !looped {
-            let pin = *chance.pick(pins(shape.nodes[node].block, *dynamic));
+            // A starting node has a plain default for the base already.
+            let dynamic = *dynamic && shape.is_linked(node);
+            let pin = *chance.pick(pins(shape.nodes[node].block, dynamic));
+            // A node does not wait for a link whose pin is masked: what arrives there later makes another execution.
+            let linked = shape.links.iter().any(|link| link.sink == node && link.input == pin);
+            if linked && shape.is_confluent {
+                continue;
+            }
             let mask = Map::from_iter([(pin.to_owned(), given(chance, pin))]);
             shape.masks.push((node, mask));
         }
@@ -357,7 +364,7 @@ fn random_link(chance: &mut Chance, shape: &mut Shape, source: usize, sink: (usi
 }
 
 /// Shapes whose result does not depend on the order of events: one link a pin, so that the n-th value of each pin always meets the
-/// n-th of the others; static links only from input nodes that run once; loops of a single token.
+/// n-th of the others; static links only from input nodes that run once; no masks on linked pins; loops of a single token.
 fn confluent(chance: &mut Chance) -> Shape {
     let mut shape = Shape {
         inputs: random_inputs(chance),
