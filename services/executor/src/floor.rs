@@ -1,10 +1,11 @@
 //! The runs that this process works on, and how each is reached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use model::GraphExecId;
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 
 use crate::shift::Shifted;
 use crate::task::Control;
@@ -13,7 +14,14 @@ use crate::task::Control;
 pub struct Floor {
     tasks: JoinSet<Shifted>,
     /// By task and not by run: for a moment two tasks may have the same run, under an old epoch and a new one.
-    runs: HashMap<Id, (GraphExecId, Control)>,
+    runs: HashMap<Id, At>,
+}
+
+/// A run at work.
+struct At {
+    run: GraphExecId,
+    control: Control,
+    since: Instant,
 }
 
 impl Floor {
@@ -30,7 +38,8 @@ impl Floor {
         // Claimed again under a new epoch: what was done under the old one is void.
         self.of(run).for_each(|former| former.lost.cancel());
         let task = self.tasks.spawn(work);
-        self.runs.insert(task.id(), (run, control));
+        let since = Instant::now();
+        self.runs.insert(task.id(), At { run, control, since });
     }
 
     /// The next task that ends, with nothing when it panicked. `None` when there is no task.
@@ -42,7 +51,7 @@ impl Floor {
                 (error.id(), None)
             }
         };
-        self.runs.remove(&task).map(|(run, _)| (run, shifted))
+        self.runs.remove(&task).map(|at| (at.run, shifted))
     }
 
     pub fn cancel(&self, run: GraphExecId) {
@@ -56,10 +65,16 @@ impl Floor {
     }
 
     pub fn each(&self, action: impl Fn(&Control)) {
-        self.runs.values().for_each(|(_, control)| action(control));
+        self.runs.values().for_each(|at| action(&at.control));
+    }
+
+    /// What was here before `asked` and is not among `owned` belongs to somebody else, or to nobody.
+    pub fn lose_others(&self, owned: &HashSet<GraphExecId>, asked: Instant) {
+        let lost = self.runs.values().filter(|at| at.since < asked && !owned.contains(&at.run));
+        lost.for_each(|at| at.control.lost.cancel());
     }
 
     fn of(&self, run: GraphExecId) -> impl Iterator<Item = &Control> {
-        self.runs.values().filter(move |(id, _)| *id == run).map(|(_, control)| control)
+        self.runs.values().filter(move |at| at.run == run).map(|at| &at.control)
     }
 }

@@ -93,8 +93,10 @@ impl Intake {
                             }
                             backoff.reset();
                             self.database.ok();
-                            // A claim renews the lease, or opens it.
-                            self.clock.confirmed(asked);
+                            // A claim renews the lease, or opens a new one, under which nothing is held that was claimed before.
+                            if floor.len() == 0 || self.shift.deps.lease.trusted() {
+                                self.clock.confirmed(asked);
+                            }
                             held.claimed = Some(Instant::now());
                             // As many as asked for: there may be more.
                             look |= runs.len() >= slots;
@@ -189,6 +191,12 @@ impl Intake {
             // The next claim opens a new lease.
             self.bell.notify_one();
             return;
+        }
+        if !self.shift.deps.lease.trusted() {
+            // This process was out of touch, and perhaps a claim of its own has opened a new lease: what it does not hold under that is lost.
+            let owned: HashSet<GraphExecId> = renewal.owned.iter().copied().collect();
+            floor.lose_others(&owned, renewal.asked);
+            self.clock.confirmed(renewal.asked);
         }
         renewal.cancelled.into_iter().for_each(|id| floor.cancel(id));
         renewal.news.into_iter().for_each(|(id, news)| floor.tell_news(id, news));

@@ -76,6 +76,17 @@ impl LeaseClock {
         self.renewed.send_modify(|renewed| *renewed = (*renewed).max(Some(asked)));
     }
 
+    /// As [`LeaseClock::confirmed`], but only while the lease is trusted anyway.
+    fn prolonged(&self, asked: Instant, trusted_for: Duration) {
+        self.renewed.send_if_modified(|renewed| {
+            let trusted = renewed.is_some_and(|renewed| renewed.elapsed() < trusted_for);
+            if trusted {
+                *renewed = (*renewed).max(Some(asked));
+            }
+            trusted
+        });
+    }
+
     pub fn lost(&self) {
         self.renewed.send_replace(None);
     }
@@ -113,8 +124,9 @@ pub async fn keep(terms: Terms, ledger: Arc<dyn Ledger>, owner: Uuid, clock: Lea
                     tracing::info!("the lease is renewed again");
                 }
                 failing = false;
+                // After a pause it is for the intake to say, which knows what this process holds.
                 if outcome.alive {
-                    clock.confirmed(asked);
+                    clock.prolonged(asked, terms.trusted_for);
                 }
                 let renewal = Renewal {
                     asked,
@@ -143,6 +155,22 @@ pub async fn keep(terms: Terms, ledger: Arc<dyn Ledger>, owner: Uuid, clock: Lea
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_out_of_trust_is_not_simply_prolonged() {
+        let terms = Terms::of(Duration::from_secs(15));
+        let (clock, lease) = lease(terms);
+        clock.confirmed(Instant::now());
+        tokio::time::advance(Duration::from_secs(9)).await;
+        clock.prolonged(Instant::now(), terms.trusted_for);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(lease.trusted());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        clock.prolonged(Instant::now(), terms.trusted_for);
+        assert!(!lease.trusted());
+        clock.confirmed(Instant::now());
+        assert!(lease.trusted());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_lease_is_trusted_for_ten_seconds_after_the_question() {

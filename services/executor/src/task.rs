@@ -355,7 +355,10 @@ impl RunTask {
 
     /// Starts nodes with outside effects whose RUNNING is durable, while the lease can be relied on.
     fn start_held(&mut self) {
-        while self.held.front().is_some_and(|held| self.backlog.durable() >= held.durable_from) && self.lease.trusted() {
+        while self.held.front().is_some_and(|held| self.backlog.durable() >= held.durable_from)
+            && self.lease.trusted()
+            && !self.control.lost.is_cancelled()
+        {
             if let Some(held) = self.held.pop_front() {
                 self.spawn(held.job);
             }
