@@ -33,6 +33,15 @@ pub struct World {
 }
 
 impl World {
+    /// The usual fleet with so many executors, for a case that does not take the database away for long.
+    pub async fn with_executors(scope: &Scope, executors: usize) -> Result<Self> {
+        let plan = Fleets {
+            executor: executors,
+            ..Fleets::default()
+        };
+        Self::start(scope, plan, Duration::ZERO).await
+    }
+
     /// `outage`: for how long the case takes the database itself away.
     pub async fn start(scope: &Scope, mut plan: Fleets, outage: Duration) -> Result<Self> {
         plan.durable = scope.durable;

@@ -28,15 +28,7 @@ fn ten_effects() -> serde_json::Value {
 pub async fn kill(scope: &Scope) -> Result<Outcome> {
     let every = Duration::from_secs(6);
     let size = scope.size(Size { faults: 100, runs: 10_000 }, every);
-    let mut world = World::start(
-        scope,
-        Fleets {
-            executor: 6,
-            ..Fleets::default()
-        },
-        Duration::ZERO,
-    )
-    .await?;
+    let mut world = World::with_executors(scope, 6).await?;
     let tickets = world.tickets(USERS, &ten_effects()).await?;
     let load = world.submit(tickets, size.runs, every.mul_f64(size.faults as f64));
     kill_in_turn(&mut world, size.faults, every).await?;
@@ -62,15 +54,7 @@ pub async fn stop(scope: &Scope) -> Result<Outcome> {
     let wave = asleep + apart * 3;
     let size = scope.size(Size { faults: 6, runs: 1200 }, wave / 2);
     let waves = size.faults.div_ceil(2);
-    let mut world = World::start(
-        scope,
-        Fleets {
-            executor: 4,
-            ..Fleets::default()
-        },
-        Duration::ZERO,
-    )
-    .await?;
+    let mut world = World::with_executors(scope, 4).await?;
     let tickets = world.tickets(USERS, &ten_effects()).await?;
     let load = world.submit(tickets, size.runs, wave * u32::try_from(waves)?);
     for turn in 0..waves {
@@ -94,15 +78,7 @@ pub async fn stop(scope: &Scope) -> Result<Outcome> {
 pub async fn nested(scope: &Scope) -> Result<Outcome> {
     let every = Duration::from_secs(5);
     let size = scope.size(Size { faults: 12, runs: 600 }, every);
-    let mut world = World::start(
-        scope,
-        Fleets {
-            executor: 4,
-            ..Fleets::default()
-        },
-        Duration::ZERO,
-    )
-    .await?;
+    let mut world = World::with_executors(scope, 4).await?;
     let tickets = world.nested_tickets(USERS, &graphs::child(4, id::EFFECT, &json!({"ms": 250}))).await?;
     let load = world.submit(tickets, size.runs, every.mul_f64(size.faults as f64));
     kill_in_turn(&mut world, size.faults, every).await?;
@@ -114,15 +90,7 @@ pub async fn nested(scope: &Scope) -> Result<Outcome> {
 pub async fn once(scope: &Scope) -> Result<Outcome> {
     let every = Duration::from_secs(5);
     let size = scope.size(Size { faults: 12, runs: 600 }, every);
-    let mut world = World::start(
-        scope,
-        Fleets {
-            executor: 4,
-            ..Fleets::default()
-        },
-        Duration::ZERO,
-    )
-    .await?;
+    let mut world = World::with_executors(scope, 4).await?;
     let tickets = world.tickets(USERS, &graphs::chain(5, id::ONCE_EFFECT, &json!({"ms": 400}))).await?;
     let load = world.submit(tickets, size.runs, every.mul_f64(size.faults as f64));
     kill_in_turn(&mut world, size.faults, every).await?;

@@ -28,15 +28,7 @@ fn effects() -> serde_json::Value {
 async fn server(scope: &Scope, case: &'static str, part: Part, away: Duration) -> Result<Outcome> {
     let every = Duration::from_secs(15);
     let size = scope.size(Size { faults: 5, runs: 1000 }, every);
-    let mut world = World::start(
-        scope,
-        Fleets {
-            executor: 3,
-            ..Fleets::default()
-        },
-        Duration::ZERO,
-    )
-    .await?;
+    let mut world = World::with_executors(scope, 3).await?;
     let tickets = world.tickets(USERS, &effects()).await?;
     let load = world.submit(tickets, size.runs, every.mul_f64(size.faults as f64));
     for _ in 0..size.faults {
@@ -63,15 +55,7 @@ pub async fn redis(scope: &Scope) -> Result<Outcome> {
 pub async fn database_manager(scope: &Scope) -> Result<Outcome> {
     let every = Duration::from_secs(5);
     let size = scope.size(Size { faults: 15, runs: 1000 }, every);
-    let mut world = World::start(
-        scope,
-        Fleets {
-            executor: 3,
-            ..Fleets::default()
-        },
-        Duration::ZERO,
-    )
-    .await?;
+    let mut world = World::with_executors(scope, 3).await?;
     let tickets = world.tickets(USERS, &effects()).await?;
     let load = world.submit(tickets, size.runs, every.mul_f64(size.faults as f64));
     for _ in 0..size.faults {
