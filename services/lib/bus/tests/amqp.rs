@@ -252,8 +252,9 @@ async fn a_cancel_reaches_every_process() {
         .unwrap();
     let mut first = world.consume::<CancelMessage>(world.settings.clone(), Source::Cancels, Verdict::Ack);
     let mut second = world.consume::<CancelMessage>(world.settings.clone(), Source::Cancels, Verdict::Ack);
-    eventually("two cancel queues", || async {
-        (world.api("queues").await.iter().filter(|queue| queue["exclusive"] == true).count() == 2).then_some(())
+    eventually("two bound cancel queues", || async {
+        let bindings = world.api("bindings").await;
+        (bindings.iter().filter(|binding| binding["source"] == CANCEL_EXCHANGE).count() == 2).then_some(())
     })
     .await;
     let message = CancelMessage {
