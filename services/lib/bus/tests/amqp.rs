@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use bus::amqp::topology::{DEAD_QUEUE, FAILED_QUEUE, NOTIFICATION_QUEUES, RUN_QUEUE, Topology};
+use bus::amqp::topology::{CANCEL_EXCHANGE, DEAD_QUEUE, FAILED_QUEUE, NOTIFICATION_QUEUES, RUN_QUEUE, Topology};
 use bus::amqp::{Error, Outgoing, Publisher, Source, Verdict, run_consumer};
 use common::{Proxy, eventually, settings};
 use devservices::testing::{management, vhost};
