@@ -14,6 +14,9 @@ pub const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
 /// Quantities as people write them: 500m, 1.5, 2Gi.
 pub const QUANTITY: &str = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
 
+/// Durations as Kubernetes writes them: 90s, 15m, 1h30m.
+pub const DURATION: &str = r"^([0-9]{1,8}(\.[0-9]{1,3})?(h|m|s))+$";
+
 /// An object of the same namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -60,6 +60,7 @@ pub mod reason {
     pub const RUN_FAILED: &str = "RunFailed";
     pub const TERMINATED: &str = "Terminated";
     pub const CANCELLED: &str = "Cancelled";
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     pub const NOT_FINISHED: &str = "NotFinished";
     pub const ARMED: &str = "Armed";
     pub const NO_FUTURE_TIME: &str = "NoFutureTime";

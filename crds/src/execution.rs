@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{GraphSource, InputsRef, PlatformRef, UUID, condition_list, inputs};
+use crate::common::{DURATION, GraphSource, InputsRef, PlatformRef, UUID, condition_list, inputs};
+
+/// A year: what the rule about `deadline` says.
+const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(8760 * 3600);
 
 /// One run of one graph. Everything but `cancel` and `ttlSecondsAfterFinished` is fixed at creation.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ use crate::common::{GraphSource, InputsRef, PlatformRef, UUID, condition_list, i
 #[x_kube(validation = Rule::new("has(self.inputsRef) == has(oldSelf.inputsRef) && (!has(self.inputsRef) || self.inputsRef == oldSelf.inputsRef)").message("inputsRef cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.scheduledFor) == has(oldSelf.scheduledFor) && (!has(self.scheduledFor) || self.scheduledFor == oldSelf.scheduledFor)").message("scheduledFor cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("self.ignoreNodeErrors == oldSelf.ignoreNodeErrors").message("ignoreNodeErrors cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.deadline) == has(oldSelf.deadline) && (!has(self.deadline) || self.deadline == oldSelf.deadline)").message("deadline cannot change: the platform has it already; make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("!has(self.deadline) || (duration(self.deadline) >= duration('1s') && duration(self.deadline) <= duration('8760h'))").message("deadline must be from 1s to 8760h, for example 90s, 15m or 1h30m"))]
 #[x_kube(validation = Rule::new("self.cancel || !oldSelf.cancel").message("a cancelled run cannot be resumed: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("!(has(self.inputs) && has(self.inputsRef))").message("give inputs or inputsRef, not both"))]
 pub struct GraphExecutionSpec {
@@ -61,6 +66,11 @@ pub struct GraphExecutionSpec {
     /// Stops the run. Cannot be taken back.
     #[serde(default)]
     pub cancel: bool,
+    /// How long the run may take, waiting included, from when the platform has it: 90s, 15m, 1h30m. A run that is not over by then is ended and counts as
+    /// failed. The platform's own limit for runs holds when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 32), regex(pattern = DURATION))]
+    pub deadline: Option<String>,
     /// Counts a run that completed although some of its nodes failed as succeeded.
     #[serde(default)]
     pub ignore_node_errors: bool,
@@ -71,6 +81,14 @@ pub struct GraphExecutionSpec {
     /// The slot of the schedule that this run stands for. Set by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_for: Option<Time>,
+}
+
+impl GraphExecutionSpec {
+    /// The deadline, counted from the submission; nothing when it is absent or unreadable, which the schema rules out.
+    pub fn deadline(&self) -> Option<std::time::Duration> {
+        let parsed: kube::core::Duration = self.deadline.as_ref()?.parse().ok()?;
+        (!parsed.is_negative()).then(|| std::time::Duration::from(parsed).min(LONGEST_DEADLINE))
+    }
 }
 
 /// The run as last seen.

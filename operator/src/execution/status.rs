@@ -4,8 +4,8 @@ use crds::GraphExecution;
 use crds::conditions::{self, reason, set, set_unknown};
 use crds::execution::{GraphExecutionStatus, NodeCounts, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use model::ExecutionStatus;
 use model::progress::{RunProgress, Submitted};
+use model::{ExecutionStatus, PAST_DEADLINE};
 
 use crate::execution::outputs;
 use crate::runtime::time;
@@ -172,6 +172,15 @@ fn verdict(
             (false, true, reason::NODES_FAILED, message)
         }
         ExecutionStatus::Completed => (true, false, reason::COMPLETED, format!("completed: {} node executions", nodes.total)),
+        ExecutionStatus::Terminated if error.as_deref() == Some(PAST_DEADLINE) => {
+            let message = match &execution.spec.deadline {
+                Some(deadline) => {
+                    format!("ended: it was not over within its deadline of {deadline}; make a new one with more time or without a deadline")
+                }
+                None => "ended: it was not over within the platform's limit for runs; make a new one with a longer spec.deadline".to_owned(),
+            };
+            (false, true, reason::DEADLINE_EXCEEDED, message)
+        }
         ExecutionStatus::Terminated if execution.spec.cancel => (false, false, reason::CANCELLED, "stopped because spec.cancel is true".to_owned()),
         ExecutionStatus::Terminated => (
             false,
@@ -282,6 +291,22 @@ mod tests {
         let run = progress("TERMINATED", json!({}), Value::Null);
         let done = followed(&execution(json!({"cancel": true})), &run, &now());
         assert_eq!(verdict_of(&done), ("False", "False", reason::CANCELLED));
+    }
+
+    #[test]
+    fn a_run_ended_by_a_deadline_failed() {
+        let mut run = progress("TERMINATED", json!({}), Value::Null);
+        run.stats.as_mut().unwrap().error = Some(PAST_DEADLINE.to_owned());
+        for (spec, words) in [
+            (json!({"deadline": "90s"}), "deadline of 90s"),
+            (json!({"deadline": "90s", "cancel": true}), "deadline of 90s"),
+            (json!({}), "longer spec.deadline"),
+        ] {
+            let done = followed(&execution(spec.clone()), &run, &now());
+            assert_eq!(verdict_of(&done), ("False", "True", reason::DEADLINE_EXCEEDED), "{spec}");
+            assert_eq!(done.phase, Some(Phase::Terminated));
+            assert!(done.message.unwrap().contains(words), "{spec}");
+        }
     }
 
     #[test]

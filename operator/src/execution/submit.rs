@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use crds::conditions::reason;
 use crds::{AutoGPTPlatform, GraphExecution};
 use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
 use kube::{Client, ResourceExt};
+use model::Timestamp;
 use model::progress::{SubmitRequest, Submitted};
 use rpc::services::{Scheduler, SchedulerClient};
 use rpc::{RpcError, RpcErrorKind};
@@ -83,7 +85,8 @@ pub async fn submit(
         inputs: spec.inputs.clone().unwrap_or_default(),
         inputs_from_schedule,
         credentials: IndexMap::new(),
-        deadline: None,
+        // Of a repeated submission the first one's holds.
+        deadline: spec.deadline().map(|time| Timestamp::from(Utc::now() + time)),
     };
     let answer = tokio::time::timeout(TIMEOUT, scheduler.submit_graph_execution(request)).await;
     Ok(match answer {

@@ -25,6 +25,7 @@ pub fn child(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Option<GraphExecu
             inputs: spec.inputs.clone(),
             inputs_ref: spec.inputs_ref.clone(),
             cancel: false,
+            deadline: None,
             ignore_node_errors: false,
             ttl_seconds_after_finished: None,
             scheduled_for: Some(time::from_chrono(slot)),

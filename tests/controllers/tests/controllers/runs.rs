@@ -221,6 +221,21 @@ async fn cancel_ends_a_run_that_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_not_over_by_its_deadline_is_ended_and_failed() {
+    let mut scene = Scene::new().await;
+    // Nobody executes: it would wait for ever.
+    let mut hurried = execution("hurried", calculation("Add", 1), json!({"x": 1}));
+    hurried["spec"]["deadline"] = json!("2s");
+    scene.world.apply(&hurried).await.unwrap();
+    let status = scene.reaches("hurried", Phase::Terminated).await;
+    assert_eq!(verdict(&status), expected("False", "True", reason::DEADLINE_EXCEEDED));
+    let message = status.message.unwrap();
+    assert!(message.contains("deadline of 2s"), "{message}");
+    assert_eq!(scene.runs().await[0].status, ExecutionStatus::Terminated);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_an_execution_stops_its_run_first() {
     let mut scene = Scene::new().await;
     scene

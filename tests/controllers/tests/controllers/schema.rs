@@ -125,6 +125,16 @@ async fn executions() {
         ("inputsRef", json!({}), "scheduleId: Required value"),
         ("cancel", json!(true), ""),
         ("cancel", json!("yes"), "must be of type boolean"),
+        ("deadline", json!("90s"), ""),
+        ("deadline", json!("1h30m"), ""),
+        ("deadline", json!("1.5h"), ""),
+        ("deadline", json!("8760h"), ""),
+        ("deadline", json!("8760h1s"), "deadline must be from 1s to 8760h, for example 90s"),
+        ("deadline", json!("0.5s"), "deadline must be from 1s to 8760h, for example 90s"),
+        ("deadline", json!("-5s"), "should match"),
+        ("deadline", json!("soon"), "should match"),
+        ("deadline", json!("99999999h99999999h99999999h"), "deadline"),
+        ("deadline", json!(90), "must be of type string"),
         ("ignoreNodeErrors", json!(true), ""),
         ("ttlSecondsAfterFinished", json!(0), ""),
         ("ttlSecondsAfterFinished", json!(-1), "greater than or equal to 0"),
@@ -290,7 +300,7 @@ async fn defaults_are_the_schemas() {
 #[tokio::test]
 async fn only_cancel_and_ttl_of_an_execution_change() {
     let world = World::new().await;
-    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": graph()}, "inputs": {"a": 1}, "owner": ID});
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": graph()}, "inputs": {"a": 1}, "owner": ID, "deadline": "90s"});
     let stored = manifest("GraphExecution", "e", spec);
     world.apply(&stored).await.unwrap();
     let api = world.dynamic(&stored);
@@ -313,6 +323,8 @@ async fn only_cancel_and_ttl_of_an_execution_change() {
         (json!({"inputs": null, "inputsRef": {"scheduleId": ID}}), "cannot change"),
         (json!({"owner": null}), "owner cannot change"),
         (json!({"ignoreNodeErrors": true}), "ignoreNodeErrors cannot change"),
+        (json!({"deadline": "91s"}), "deadline cannot change"),
+        (json!({"deadline": null}), "deadline cannot change"),
         (json!({"scheduledFor": "2026-01-01T00:00:00Z"}), "scheduledFor cannot change"),
         (json!({"ttlSecondsAfterFinished": 5}), ""),
         (json!({"ttlSecondsAfterFinished": null}), ""),
