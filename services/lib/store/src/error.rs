@@ -126,6 +126,8 @@ fn from_database(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
             target: SOME_SERVER.to_owned(),
             reason: message,
         },
+        // `refuse_append` of the migrations.
+        _ if code == "AG001" => Error::Illegal(message),
         // A table or column that is not there: the schema is older than the program.
         _ if matches!(code.as_str(), "42P01" | "42703") => Error::Migration(format!(
             "{message}: the database schema is older than this program, run `db migrate` (in Kubernetes, the platform's migration Job)"

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry};
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::control;
 use crate::execution_rows::lock_runs;
 use crate::journal_plan::{JournalPlan, RunRow};
-use crate::{Result, Store, journal_credits, journal_nodes, storable};
+use crate::journal_rows::{self, Held};
+use crate::{Error, Result, Store, journal_credits, storable};
 
 impl Store {
     /// Applies what is next in line of each run; the answers are in the order of `batches`. Safe to repeat after any error.
@@ -56,6 +56,42 @@ impl Store {
     }
 
     async fn append_together(&self, owner: Uuid, batches: &[&JournalBatch]) -> Result<Vec<AppendOutcome>> {
+        match self.append_presumed(owner, batches).await? {
+            Some(outcomes) => Ok(outcomes),
+            None => self.append_locked(owner, batches).await,
+        }
+    }
+
+    /// One round trip for runs that stand as their executor believes. None, and nothing written, when one does not, or when its end
+    /// concerns others.
+    async fn append_presumed(&self, owner: Uuid, batches: &[&JournalBatch]) -> Result<Option<Vec<AppendOutcome>>> {
+        let plan = match &self.credits {
+            // The ledger has to be asked about nodes that start and end.
+            Some(_) => None,
+            None => JournalPlan::presumed(owner, batches),
+        };
+        let Some(plan) = plan else { return Ok(None) };
+        let held = match journal_rows::write(&self.pool, owner, &plan, true).await {
+            Ok(Some(held)) => held,
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_about_the_data() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let held: HashMap<GraphExecId, Held> = held.into_iter().map(|run| (run.id, run)).collect();
+        let outcomes = batches.iter().map(|batch| {
+            let change = plan.runs.get(&batch.graph_exec_id)?;
+            let run = held.get(&batch.graph_exec_id)?;
+            Some(AppendOutcome::Applied {
+                next_seq: change.journal_seq + 1,
+                cancel_requested: run.cancel_requested,
+                news: run.news,
+            })
+        });
+        Ok(outcomes.collect())
+    }
+
+    /// Reads and locks the rows first.
+    async fn append_locked(&self, owner: Uuid, batches: &[&JournalBatch]) -> Result<Vec<AppendOutcome>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let ids: Vec<GraphExecId> = batches.iter().map(|batch| batch.graph_exec_id).collect();
         let ends = |entry: &JournalEntry| matches!(entry, JournalEntry::RunStatus { status, .. } if status.is_terminal());
@@ -72,7 +108,7 @@ impl Store {
             if let Some(rules) = &self.credits {
                 journal_credits::account(&mut tx, rules, &plan, &rows).await?;
             }
-            write(&mut tx, &plan).await?;
+            write(&mut tx, owner, &plan).await?;
             tx.commit().await?;
         }
         Ok(outcomes)
@@ -93,10 +129,11 @@ impl Store {
     }
 }
 
-/// Two statements for everything that the runs' nodes did and for the runs themselves, whatever their number.
-async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
-    journal_nodes::write(connection, plan).await?;
-    update_runs(connection, plan).await?;
+/// Writes a plan whose runs are locked, and what follows from it for others.
+async fn write(connection: &mut PgConnection, owner: Uuid, plan: &JournalPlan<'_>) -> Result<()> {
+    if journal_rows::write(&mut *connection, owner, plan, false).await?.is_none() {
+        return Err(Error::Illegal("a run is not as it was when it was locked".to_owned()));
+    }
     let ended: Vec<GraphExecId> = plan
         .runs
         .iter()
@@ -106,41 +143,6 @@ async fn write(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<
     control::after_end(connection, &ended).await?;
     let requeued: Vec<GraphExecId> = plan.runs.iter().filter(|(_, change)| change.requeued).map(|(id, _)| *id).collect();
     control::announce(connection, &requeued).await
-}
-
-async fn update_runs(connection: &mut PgConnection, plan: &JournalPlan<'_>) -> Result<()> {
-    let runs = &plan.runs;
-    sqlx::query(
-        "UPDATE graph_executions g SET journal_seq = u.journal_seq, updated_at = now(),
-             status = coalesce(u.status, g.status), stats = coalesce(u.stats, g.stats),
-             started_at = coalesce(g.started_at, u.started_at), ended_at = coalesce(g.ended_at, u.ended_at),
-             lease_owner = CASE WHEN u.gives_up THEN NULL ELSE g.lease_owner END,
-             claimed_at = CASE WHEN u.gives_up THEN NULL ELSE g.claimed_at END,
-             suspended_at = u.suspended_at,
-             progress_xid = CASE WHEN u.status IS NULL THEN g.progress_xid ELSE pg_current_xact_id() END
-         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::bool[], $8::timestamptz[])
-             AS u(id, journal_seq, status, stats, started_at, ended_at, gives_up, suspended_at)
-         WHERE g.id = u.id",
-    )
-    .bind(runs.keys().copied().collect::<Vec<_>>())
-    .bind(runs.values().map(|change| change.journal_seq).collect::<Vec<_>>())
-    .bind(
-        runs.values()
-            .map(|change| change.stored_status().map(ExecutionStatus::as_str))
-            .collect::<Vec<_>>(),
-    )
-    .bind(runs.values().map(|change| change.stats.map(Json)).collect::<Vec<_>>())
-    .bind(runs.values().map(|change| change.started_at).collect::<Vec<_>>())
-    .bind(runs.values().map(|change| change.ended_at).collect::<Vec<_>>())
-    .bind(runs.values().map(|change| change.gives_up_lease()).collect::<Vec<_>>())
-    .bind(
-        runs.values()
-            .map(|change| change.suspended_at.filter(|_| !change.requeued))
-            .collect::<Vec<_>>(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 fn make_batch_storable(batch: &mut JournalBatch) {

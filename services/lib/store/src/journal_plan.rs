@@ -23,6 +23,38 @@ pub struct RunRow {
     pub news: i64,
 }
 
+impl RunRow {
+    /// The row as the sender of a batch believes it to be. None when the batch parks the run: then it depends on news that only the row has.
+    fn presumed(owner: Uuid, batch: &JournalBatch) -> Option<Self> {
+        let mut status = None;
+        for entry in &batch.entries {
+            match entry {
+                JournalEntry::Suspended { .. } => return None,
+                JournalEntry::RunStatus {
+                    status: ExecutionStatus::Review,
+                    ..
+                } => return None,
+                JournalEntry::RunStatus { status: to, .. } => _ = status.get_or_insert(*to),
+                _ => {}
+            }
+        }
+        let status = match status {
+            Some(ExecutionStatus::Running) => ExecutionStatus::Queued,
+            _ => ExecutionStatus::Running,
+        };
+        Some(Self {
+            id: batch.graph_exec_id,
+            user_id: UserId::nil(),
+            status,
+            owner: Some(owner),
+            epoch: batch.epoch,
+            journal_seq: batch.first_seq - 1,
+            cancel_requested: false,
+            news: 0,
+        })
+    }
+}
+
 /// Rows to write, a struct of what each table gets.
 #[derive(Debug, Default)]
 pub struct JournalPlan<'a> {
@@ -64,10 +96,20 @@ pub struct ValueRow<'a> {
     pub at: DateTime<Utc>,
 }
 
+/// Where a run stands before a change: what the stored row must say for the change to be written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    pub epoch: i64,
+    pub journal_seq: i64,
+}
+
 /// The net change of a run.
 #[derive(Debug, Default)]
 pub struct RunChange<'a> {
+    pub before: Before,
     pub journal_seq: i64,
+    /// The first status that it takes here: what the stored status must allow.
+    pub first: Option<ExecutionStatus>,
     pub status: Option<ExecutionStatus>,
     pub stats: Option<&'a StoredStats>,
     pub started_at: Option<DateTime<Utc>>,
@@ -84,6 +126,16 @@ impl RunChange<'_> {
         self.is_parked() || self.status.is_some_and(ExecutionStatus::is_terminal)
     }
 
+    /// Whether the change may be written over a stored row with this status.
+    fn fits(&self, stored: ExecutionStatus) -> bool {
+        !stored.is_terminal() && self.first.is_none_or(|to| run_may_turn(stored, to))
+    }
+
+    /// Statuses that the stored row may have, as a comma-separated list.
+    pub fn expected(&self) -> String {
+        listed(|stored| self.fits(stored))
+    }
+
     fn is_parked(&self) -> bool {
         self.suspended_at.is_some() || self.status == Some(ExecutionStatus::Review)
     }
@@ -95,6 +147,21 @@ impl RunChange<'_> {
 }
 
 impl<'a> JournalPlan<'a> {
+    /// The plan of batches whose runs stand as their executor believes, which is what they nearly always do: so the rows need not be read
+    /// before they are written. None when a row has to be read all the same, because more follows from the batches than rows of their own.
+    pub fn presumed(owner: Uuid, batches: &[&'a JournalBatch]) -> Option<Self> {
+        let mut plan = Self::default();
+        for batch in batches {
+            let mut run = RunRow::presumed(owner, batch)?;
+            let is_further = plan.runs.contains_key(&run.id);
+            match plan.add(owner, Some(&mut run), batch) {
+                Ok(AppendOutcome::Applied { .. }) if !is_further && plan.runs.contains_key(&run.id) => {}
+                _ => return None,
+            }
+        }
+        Some(plan)
+    }
+
     /// Judges a batch and takes its entries in when they are next in line. An error means that they can never be applied.
     pub fn add(&mut self, owner: Uuid, run: Option<&mut RunRow>, batch: &'a JournalBatch) -> Result<AppendOutcome> {
         let Some(run) = run.filter(|run| run.epoch == batch.epoch) else {
@@ -114,6 +181,14 @@ impl<'a> JournalPlan<'a> {
                 expected_seq: run.journal_seq + 1,
             });
         }
+        let before = Before {
+            epoch: run.epoch,
+            journal_seq: run.journal_seq,
+        };
+        self.runs.entry(run.id).or_insert_with(|| RunChange {
+            before,
+            ..RunChange::default()
+        });
         for (seq, entry) in (batch.first_seq..).zip(&batch.entries) {
             if seq > run.journal_seq {
                 self.entry(run, seq, entry)?;
@@ -188,11 +263,12 @@ impl<'a> JournalPlan<'a> {
     }
 
     fn run_status(&mut self, run: &mut RunRow, status: ExecutionStatus, stats: Option<&'a StoredStats>, at: Timestamp) -> Result<()> {
-        if run.status != status && !run.status.can_become(status) {
+        if !run_may_turn(run.status, status) {
             return Err(Error::Illegal(format!("the run is {} and cannot become {status}", run.status)));
         }
         run.status = status;
         let change = self.runs.entry(run.id).or_default();
+        change.first.get_or_insert(status);
         change.status = Some(status);
         change.stats = stats.or(change.stats);
         if status == ExecutionStatus::Running {
@@ -244,9 +320,18 @@ impl NodeChange<'_> {
 
     /// Statuses that the stored row may have, as a comma-separated list.
     pub fn expected(&self) -> String {
-        let allowed = ExecutionStatus::ALL.into_iter().filter(|from| self.fits(*from));
-        allowed.map(ExecutionStatus::as_str).collect::<Vec<_>>().join(",")
+        listed(|stored| self.fits(stored))
     }
+}
+
+/// A run that is taken over becomes RUNNING once more.
+fn run_may_turn(from: ExecutionStatus, to: ExecutionStatus) -> bool {
+    from == to || from.can_become(to)
+}
+
+fn listed(fits: impl Fn(ExecutionStatus) -> bool) -> String {
+    let fitting = ExecutionStatus::ALL.into_iter().filter(|status| fits(*status));
+    fitting.map(ExecutionStatus::as_str).collect::<Vec<_>>().join(",")
 }
 
 /// The contract's table, and what taking a run over needs: a node caught mid-flight is queued or started again.
