@@ -13,9 +13,9 @@ use model::review::{RepeatAnswer, ReviewResult};
 use model::user::{UsageTransactionMetadata, User};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionContext,
-    ExecutionStatus, GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch,
-    Link, Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome, StoredStats, Timestamp,
-    UserId,
+    ExecutionStatus, GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, HeldRun,
+    JournalBatch, Link, Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome,
+    StoredStats, Timestamp, UserId,
 };
 use rpc::RpcError;
 use rpc::services::DatabaseManager;
@@ -347,15 +347,15 @@ impl DatabaseManager for Manager {
         self.store.renew_lease(owner).await.map_err(from_store)
     }
 
-    async fn release_runs(&self, owner: Uuid, graph_exec_ids: Vec<GraphExecId>) -> Reply<u64> {
-        let swept = self.store.release_runs(owner, &graph_exec_ids).await.map_err(from_store)?;
+    async fn release_runs(&self, owner: Uuid, runs: Vec<HeldRun>) -> Reply<u64> {
+        let swept = self.store.release_runs(owner, &runs).await.map_err(from_store)?;
         self.notifier.wake();
         Ok(swept.requeued + swept.cancelled)
     }
 
     async fn give_up_runs(&self, owner: Uuid, runs: Vec<GivenUpRun>) -> Reply<()> {
         for run in &runs {
-            tracing::warn!(graph_exec_id = %run.graph_exec_id, reason = run.reason, "an executor gave up on a run");
+            tracing::warn!(graph_exec_id = %run.held.graph_exec_id, reason = run.reason, "an executor gave up on a run");
         }
         let swept = self.store.give_up_runs(owner, &runs).await.map_err(from_store)?;
         self.instruments.runs_dead.inc_by(swept.dead);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use model::GraphExecId;
+use model::{GraphExecId, HeldRun};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ pub struct Floor {
 
 /// A run at work.
 struct At {
-    run: GraphExecId,
+    held: HeldRun,
     control: Control,
     since: Instant,
 }
@@ -30,20 +30,20 @@ impl Floor {
         self.runs.len()
     }
 
-    pub fn has(&self, run: GraphExecId) -> bool {
-        self.of(run).next().is_some()
+    pub fn has(&self, held: HeldRun) -> bool {
+        self.runs.values().any(|at| at.held == held)
     }
 
-    pub fn add(&mut self, run: GraphExecId, control: Control, work: impl Future<Output = Shifted> + Send + 'static) {
+    pub fn add(&mut self, held: HeldRun, control: Control, work: impl Future<Output = Shifted> + Send + 'static) {
         // Claimed again under a new epoch: what was done under the old one is void.
-        self.of(run).for_each(|former| former.lost.cancel());
+        self.of(held.graph_exec_id).for_each(|former| former.lost.cancel());
         let task = self.tasks.spawn(work);
         let since = Instant::now();
-        self.runs.insert(task.id(), At { run, control, since });
+        self.runs.insert(task.id(), At { held, control, since });
     }
 
     /// The next task that ends, with nothing when it panicked. `None` when there is no task.
-    pub async fn ended(&mut self) -> Option<(GraphExecId, Option<Shifted>)> {
+    pub async fn ended(&mut self) -> Option<(HeldRun, Option<Shifted>)> {
         let (task, shifted) = match self.tasks.join_next_with_id().await? {
             Ok((task, shifted)) => (task, Some(shifted)),
             Err(error) => {
@@ -51,7 +51,7 @@ impl Floor {
                 (error.id(), None)
             }
         };
-        self.runs.remove(&task).map(|at| (at.run, shifted))
+        self.runs.remove(&task).map(|at| (at.held, shifted))
     }
 
     pub fn cancel(&self, run: GraphExecId) {
@@ -69,12 +69,12 @@ impl Floor {
     }
 
     /// What was here before `asked` and is not among `owned` belongs to somebody else, or to nobody.
-    pub fn lose_others(&self, owned: &HashSet<GraphExecId>, asked: Instant) {
-        let lost = self.runs.values().filter(|at| at.since < asked && !owned.contains(&at.run));
+    pub fn lose_others(&self, owned: &HashSet<HeldRun>, asked: Instant) {
+        let lost = self.runs.values().filter(|at| at.since < asked && !owned.contains(&at.held));
         lost.for_each(|at| at.control.lost.cancel());
     }
 
     fn of(&self, run: GraphExecId) -> impl Iterator<Item = &Control> {
-        self.runs.values().filter(move |at| at.run == run).map(|at| &at.control)
+        self.runs.values().filter(move |at| at.held.graph_exec_id == run).map(|at| &at.control)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use model::{ClaimedRun, GivenUpRun, GraphExecId, Timestamp};
+use model::{ClaimedRun, GivenUpRun, GraphExecId, HeldRun, Timestamp};
 use rpc::RpcError;
 use runtime::health::Check;
 use runtime::retry::Backoff;
@@ -140,7 +140,7 @@ impl Intake {
         for run in runs {
             self.metrics.claimed.inc();
             let control = Control::new(run.news);
-            let (graph_exec_id, for_floor) = (run.graph_exec_id, control.clone());
+            let (held, for_floor) = (run.held(), control.clone());
             let shift = self.shift.clone();
             let trace = run.traceparent.as_deref().and_then(Trace::parse).map(Trace::child);
             if run.epoch == 1 {
@@ -150,12 +150,12 @@ impl Intake {
             }
             let span = tracing::info_span!("run", graph_exec_id = %run.graph_exec_id, trace_id = trace.map(Trace::id));
             let work = async move { shift.work(run, control).await };
-            floor.add(graph_exec_id, for_floor, trace::within_some(trace, work).instrument(span));
+            floor.add(held, for_floor, trace::within_some(trace, work).instrument(span));
         }
     }
 
     /// Notes how the work on a run ended, and in `back` when the database has to hear of it.
-    fn count(&self, (id, shifted): (GraphExecId, Option<Shifted>), back: &mut Back) {
+    fn count(&self, (held, shifted): (HeldRun, Option<Shifted>), back: &mut Back) {
         let reason = match shifted {
             Some(Shifted::Finished { seconds }) => {
                 self.metrics.run_seconds.observe(seconds);
@@ -166,14 +166,14 @@ impl Intake {
                 return;
             }
             Some(Shifted::Released) => {
-                back.free.push(id);
+                back.free.push(held);
                 return;
             }
             Some(Shifted::Stuck { reason }) => reason,
             // The journal says how far it came.
             None => "the executor's loop for this run panicked".to_owned(),
         };
-        back.given_up.push(GivenUpRun { graph_exec_id: id, reason });
+        back.given_up.push(GivenUpRun { held, reason });
     }
 
     /// Follows what the database said about the lease. `claiming` is whether a claim is under way.
@@ -194,7 +194,7 @@ impl Intake {
         }
         if !self.shift.deps.lease.trusted() {
             // This process was out of touch, and perhaps a claim of its own has opened a new lease: what it does not hold under that is lost.
-            let owned: HashSet<GraphExecId> = renewal.owned.iter().copied().collect();
+            let owned: HashSet<HeldRun> = renewal.owned.iter().copied().collect();
             floor.lose_others(&owned, renewal.asked);
             self.clock.confirmed(renewal.asked);
         }
@@ -203,8 +203,8 @@ impl Intake {
         // A run that is held twice in a row without anybody working on it: the reply to its claim was lost. While a claim is under way its
         // reply may still come; work that begins then must not be taken away by a release that is on its way.
         let owned = if claiming { Vec::new() } else { renewal.owned };
-        let unknown: HashSet<GraphExecId> = owned.into_iter().filter(|id| !floor.has(*id)).collect();
-        let stranded: Vec<GraphExecId> = unknown.intersection(&held.unknown).copied().collect();
+        let unknown: HashSet<HeldRun> = owned.into_iter().filter(|held| !floor.has(*held)).collect();
+        let stranded: Vec<HeldRun> = unknown.intersection(&held.unknown).copied().collect();
         held.unknown = unknown;
         if !stranded.is_empty() {
             tracing::warn!(
@@ -227,7 +227,7 @@ impl Intake {
         if let Some(claim) = claim
             && let Ok(Claimed { runs: Ok(runs), .. }) = tokio::time::timeout(FAREWELL, claim).await
         {
-            back.free.extend(runs.iter().map(|run| run.graph_exec_id));
+            back.free.extend(runs.iter().map(ClaimedRun::held));
         }
         let mut held = Held::default();
         // Once the database was too slow, the lease's end does the rest.
@@ -283,7 +283,7 @@ impl Intake {
 #[derive(Default)]
 struct Back {
     /// Handed over.
-    free: Vec<GraphExecId>,
+    free: Vec<HeldRun>,
     /// Nobody here could get on with them.
     given_up: Vec<GivenUpRun>,
 }
@@ -300,7 +300,7 @@ struct Held {
     /// When the last claim was answered.
     claimed: Option<Instant>,
     /// Runs that the last renewal named although nobody here works on them.
-    unknown: HashSet<GraphExecId>,
+    unknown: HashSet<HeldRun>,
 }
 
 async fn under_way(claim: &mut Option<Claim>) -> Claimed {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::GraphExecId;
+use model::{GraphExecId, HeldRun};
 use runtime::Shutdown;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ pub struct Renewal {
     pub alive: bool,
     pub cancelled: Vec<GraphExecId>,
     pub news: Vec<(GraphExecId, i64)>,
-    pub owned: Vec<GraphExecId>,
+    pub owned: Vec<HeldRun>,
 }
 
 /// The writing side: whoever heard from the database.

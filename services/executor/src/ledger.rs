@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use blocks::{BlockContext, Question};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphExecId, GraphId, GraphModel, JournalBatch,
-    Map, RenewOutcome, ReserveOutcome, UserId,
+    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, JournalBatch, Map,
+    RenewOutcome, ReserveOutcome, UserId,
 };
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
@@ -24,7 +24,7 @@ pub trait Ledger: Send + Sync + 'static {
     async fn append(&self, owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError>;
     async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError>;
     /// Puts runs back in the queue at once, for another executor.
-    async fn release_runs(&self, owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError>;
+    async fn release_runs(&self, owner: Uuid, runs: Vec<HeldRun>) -> Result<(), RpcError>;
     /// Runs that this process cannot get on with: each counts as an attempt.
     async fn give_up_runs(&self, owner: Uuid, runs: Vec<GivenUpRun>) -> Result<(), RpcError>;
     /// Gives up the lease with everything that is still held under it.
@@ -73,7 +73,7 @@ impl Ledger for Remote {
         bounded(self.0.renew_lease(owner)).await
     }
 
-    async fn release_runs(&self, owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError> {
+    async fn release_runs(&self, owner: Uuid, runs: Vec<HeldRun>) -> Result<(), RpcError> {
         bounded(DatabaseManager::release_runs(&self.0, owner, runs)).await.map(|_| ())
     }
 

@@ -281,7 +281,8 @@ async fn a_parked_node_fails_when_running_it_again_is_rejected() {
 
 async fn reclaimed(world: &World, id: model::GraphExecId) -> ClaimedRun {
     use crate::ledger::Ledger;
-    world.ledger.release_runs(uuid::Uuid::nil(), vec![id]).await.unwrap();
+    let held = world.ledger.run(id).held();
+    world.ledger.release_runs(uuid::Uuid::nil(), vec![held]).await.unwrap();
     world.claim().await
 }
 
@@ -539,7 +540,7 @@ async fn a_run_whose_journal_is_refused_is_given_up_and_not_released() {
     let executor = world.executor(2);
     tokio::time::sleep(Duration::from_secs(20)).await;
     let given_up = world.ledger.given_up();
-    assert_eq!(given_up.iter().map(|run| run.graph_exec_id).collect::<Vec<_>>(), [id]);
+    assert_eq!(given_up.iter().map(|run| run.held.graph_exec_id).collect::<Vec<_>>(), [id]);
     assert!(given_up[0].reason.contains("too large"), "{}", given_up[0].reason);
     assert!(world.ledger.released().is_empty());
     executor.shutdown.trigger();

@@ -19,12 +19,12 @@ impl World {
     async fn kill(&self, server: &Server, id: Uuid) {
         let owner = Uuid::new_v4();
         for _ in 0..3 {
-            eventually("the run can be claimed", || async {
+            let run = eventually("the run can be claimed", || async {
                 server.client.claim(owner, "executor-0".to_owned(), 1).await.unwrap().pop()
             })
             .await;
             let given_up = GivenUpRun {
-                graph_exec_id: id,
+                held: run.held(),
                 reason: "it broke".to_owned(),
             };
             server.client.give_up_runs(owner, vec![given_up]).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_poison_run_dies_after_its_backoffs_and_can_be_driven_again() {
     assert_eq!(world.store.get_status(id).await.unwrap(), Some(ExecutionStatus::Failed));
 
     // Once that one is over, the next redrive is a new run.
-    world.store.release_runs(owner, &[again]).await.unwrap();
+    world.store.release_runs(owner, &[run.held()]).await.unwrap();
     world.store.request_cancel(None, again).await.unwrap();
     let third = server.client.redrive_run(id).await.unwrap();
     assert!(![id, again].contains(&third));

@@ -15,6 +15,7 @@ async fn claim_append_renew_release() {
     let id = world.submit().await;
     let runs = client.claim(owner, "executor-0".to_owned(), 4).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.graph_exec_id).collect::<Vec<_>>(), [id]);
+    let held = runs[0].held();
     let batch = |seq, status| JournalBatch {
         graph_exec_id: id,
         epoch: runs[0].epoch,
@@ -35,13 +36,13 @@ async fn claim_append_renew_release() {
             news: 0
         }]
     );
-    assert_eq!(client.renew_lease(owner).await.unwrap().owned, [id]);
+    assert_eq!(client.renew_lease(owner).await.unwrap().owned, [held]);
     let refused = client
         .update_graph_execution_stats(id, Some(ExecutionStatus::Failed), None)
         .await
         .unwrap_err();
     assert_eq!(refused.kind.name(), "ValueError");
-    assert_eq!(client.release_runs(owner, vec![id]).await.unwrap(), 1);
+    assert_eq!(client.release_runs(owner, vec![held]).await.unwrap(), 1);
     let again = client.claim(Uuid::new_v4(), "executor-1".to_owned(), 1).await.unwrap();
     assert_eq!((again[0].graph_exec_id, again[0].epoch), (id, 2));
     let outcomes = client.append_journal(owner, vec![batch(2, ExecutionStatus::Completed)]).await.unwrap();

@@ -9,7 +9,7 @@ use blocks::{BlockContext, Question};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel,
-    JournalBatch, JournalEntry, Map, NodeExecutionRecord, RenewOutcome, ReserveOutcome, Timestamp, UserId,
+    HeldRun, JournalBatch, JournalEntry, Map, NodeExecutionRecord, RenewOutcome, ReserveOutcome, Timestamp, UserId,
 };
 use rpc::{RpcError, RpcErrorKind};
 use tokio::sync::Notify;
@@ -30,7 +30,7 @@ struct State {
     graphs: HashMap<GraphId, GraphModel>,
     runs: HashMap<GraphExecId, ClaimedRun>,
     queue: Vec<GraphExecId>,
-    owned: Vec<GraphExecId>,
+    owned: Vec<HeldRun>,
     released: Vec<GraphExecId>,
     given_up: Vec<GivenUpRun>,
     refusing: bool,
@@ -176,11 +176,11 @@ impl Ledger for MemoryLedger {
         self.answer(|state| {
             let count = state.queue.len().min(free_slots as usize);
             let ids: Vec<GraphExecId> = state.queue.drain(..count).collect();
-            state.owned.extend(&ids);
             let mut claimed = Vec::new();
             for id in &ids {
                 if let Some(run) = state.runs.get_mut(id) {
                     run.epoch += 1;
+                    state.owned.push(run.held());
                     claimed.push(run.clone());
                 }
             }
@@ -227,12 +227,12 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn release_runs(&self, _owner: Uuid, runs: Vec<GraphExecId>) -> Result<(), RpcError> {
+    async fn release_runs(&self, _owner: Uuid, runs: Vec<HeldRun>) -> Result<(), RpcError> {
         self.hear().await;
         self.answer(|state| {
-            state.owned.retain(|id| !runs.contains(id));
-            state.queue.extend(&runs);
-            state.released.extend(runs);
+            state.owned.retain(|held| !runs.contains(held));
+            state.queue.extend(runs.iter().map(|held| held.graph_exec_id));
+            state.released.extend(runs.iter().map(|held| held.graph_exec_id));
             Ok(())
         })
     }
@@ -240,7 +240,7 @@ impl Ledger for MemoryLedger {
     async fn give_up_runs(&self, _owner: Uuid, runs: Vec<GivenUpRun>) -> Result<(), RpcError> {
         self.hear().await;
         self.answer(|state| {
-            state.owned.retain(|id| !runs.iter().any(|run| run.graph_exec_id == *id));
+            state.owned.retain(|held| !runs.iter().any(|run| run.held == *held));
             state.given_up.extend(runs);
             Ok(())
         })
@@ -327,7 +327,7 @@ impl State {
             run.next_seq = end;
         }
         if run.status.is_terminal() {
-            self.owned.retain(|id| *id != run.graph_exec_id);
+            self.owned.retain(|held| held.graph_exec_id != run.graph_exec_id);
         }
         AppendOutcome::Applied {
             next_seq: run.next_seq,

@@ -38,10 +38,27 @@ pub struct ClaimedRun {
     pub node_executions: Vec<NodeExecutionRecord>,
 }
 
+/// A run as one claim took it: what an executor gives back names the claim, so that a call that arrives late takes nothing from a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldRun {
+    pub graph_exec_id: GraphExecId,
+    pub epoch: i64,
+}
+
+impl ClaimedRun {
+    /// Which run this is, under which claim.
+    pub fn held(&self) -> HeldRun {
+        HeldRun {
+            graph_exec_id: self.graph_exec_id,
+            epoch: self.epoch,
+        }
+    }
+}
+
 /// A run that its executor cannot get on with, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenUpRun {
-    pub graph_exec_id: GraphExecId,
+    pub held: HeldRun,
     pub reason: String,
 }
 
@@ -78,5 +95,5 @@ pub struct RenewOutcome {
     /// Every run that this owner holds. One that the executor does not know was claimed by a call whose reply was lost:
     /// it is released.
     #[serde(default)]
-    pub owned: Vec<GraphExecId>,
+    pub owned: Vec<HeldRun>,
 }

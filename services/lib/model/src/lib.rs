@@ -22,7 +22,7 @@ pub mod time;
 pub mod user;
 pub mod waiting;
 
-pub use claim::{ClaimedRun, GivenUpRun, NodeExecutionRecord, RenewOutcome};
+pub use claim::{ClaimedRun, GivenUpRun, HeldRun, NodeExecutionRecord, RenewOutcome};
 pub use credentials::CredentialsMetaInput;
 pub use credits::{CreditCheck, CreditReservation, ReserveOutcome};
 pub use event::ExecutionEvent;

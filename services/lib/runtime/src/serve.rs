@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
 use crate::Shutdown;
@@ -25,6 +26,12 @@ pub async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
 /// Serves until the shutdown, then finishes requests in flight for at most 5 s.
 pub async fn http(listener: TcpListener, router: axum::Router, shutdown: Shutdown) -> io::Result<()> {
     let started = shutdown.clone();
+    // An answer in two writes must not wait for the client's acknowledgement of the first.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
     let server = axum::serve(listener, router).with_graceful_shutdown(async move { started.cancelled().await });
     tokio::select! {
         outcome = server => outcome,

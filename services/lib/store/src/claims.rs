@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use model::claim::{ClaimedRun, RenewOutcome};
-use model::{ExecutionContext, GraphExecId, GraphId, UserId};
+use model::{ExecutionContext, GraphExecId, GraphId, HeldRun, UserId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -126,7 +126,7 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(|error| self.explain(error))?;
-        let held = sqlx::query("SELECT id, cancel_requested, news FROM graph_executions WHERE lease_owner = $1 ORDER BY id")
+        let held = sqlx::query("SELECT id, lease_epoch, cancel_requested, news FROM graph_executions WHERE lease_owner = $1 ORDER BY id")
             .bind(owner)
             .fetch_all(&self.pool)
             .await?;
@@ -138,7 +138,10 @@ impl Store {
         };
         for row in &held {
             let id: GraphExecId = row.try_get("id")?;
-            outcome.owned.push(id);
+            outcome.owned.push(HeldRun {
+                graph_exec_id: id,
+                epoch: row.try_get("lease_epoch")?,
+            });
             if row.try_get("cancel_requested")? {
                 outcome.cancelled.push(id);
             }

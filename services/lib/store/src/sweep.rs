@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use model::{ExecutionStatus, GivenUpRun, GraphExecId};
+use model::{ExecutionStatus, GivenUpRun, GraphExecId, HeldRun};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -46,34 +46,25 @@ struct Returned {
 }
 
 impl Store {
-    /// Runs of `owner` back to QUEUED, for anybody to claim. Ids of other owners' runs are ignored.
-    pub async fn release_runs(&self, owner: Uuid, graph_exec_ids: &[GraphExecId]) -> Result<Swept> {
+    /// Runs of `owner` back to QUEUED, for anybody to claim. What it does not hold, or holds under another claim, is left alone.
+    pub async fn release_runs(&self, owner: Uuid, runs: &[HeldRun]) -> Result<Swept> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let mut ids: Vec<GraphExecId> =
-            sqlx::query_scalar("SELECT id FROM graph_executions WHERE lease_owner = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE")
-                .bind(owner)
-                .bind(graph_exec_ids)
-                .fetch_all(&mut *tx)
-                .await?;
+        let mut ids = lock_held(&mut tx, owner, runs).await?;
         let swept = hand_over(&mut tx, &mut ids).await?;
         tx.commit().await?;
         Ok(swept)
     }
 
-    /// Runs that `owner` could not get on with: each counts as an attempt. Ids of other owners' runs are ignored.
+    /// Runs that `owner` could not get on with: each counts as an attempt. What it does not hold, or holds under another claim, is left alone.
     pub async fn give_up_runs(&self, owner: Uuid, runs: &[GivenUpRun]) -> Result<Swept> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let executor: Option<String> = sqlx::query_scalar("SELECT name FROM executor_leases WHERE owner = $1")
             .bind(owner)
             .fetch_optional(&mut *tx)
             .await?;
-        let reasons: HashMap<GraphExecId, &str> = runs.iter().map(|run| (run.graph_exec_id, run.reason.as_str())).collect();
-        let ids: Vec<GraphExecId> =
-            sqlx::query_scalar("SELECT id FROM graph_executions WHERE lease_owner = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE")
-                .bind(owner)
-                .bind(reasons.keys().copied().collect::<Vec<_>>())
-                .fetch_all(&mut *tx)
-                .await?;
+        let reasons: HashMap<GraphExecId, &str> = runs.iter().map(|run| (run.held.graph_exec_id, run.reason.as_str())).collect();
+        let held: Vec<HeldRun> = runs.iter().map(|run| run.held).collect();
+        let ids = lock_held(&mut tx, owner, &held).await?;
         let returned = ids.into_iter().map(|id| Returned {
             id,
             executor: executor.clone(),
@@ -121,6 +112,20 @@ impl Store {
         tx.commit().await?;
         Ok(swept)
     }
+}
+
+/// Locks those of `runs` that are still `owner`'s under the same claim.
+async fn lock_held(connection: &mut PgConnection, owner: Uuid, runs: &[HeldRun]) -> Result<Vec<GraphExecId>> {
+    let ids = sqlx::query_scalar(
+        "SELECT g.id FROM unnest($2::uuid[], $3::bigint[]) AS h(id, epoch) JOIN graph_executions g ON g.id = h.id
+         WHERE g.lease_owner = $1 AND g.lease_epoch = h.epoch ORDER BY g.id FOR NO KEY UPDATE OF g",
+    )
+    .bind(owner)
+    .bind(runs.iter().map(|run| run.graph_exec_id).collect::<Vec<_>>())
+    .bind(runs.iter().map(|run| run.epoch).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(ids)
 }
 
 async fn runs_of(connection: &mut PgConnection, owners: &[(Uuid, String)]) -> Result<Vec<Returned>> {

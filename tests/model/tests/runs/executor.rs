@@ -17,7 +17,7 @@ pub struct Executor {
     pub calls: u8,
     pub work: BTreeMap<usize, Work>,
     /// Runs that the last renewal named although nobody here works on them (`intake.rs`).
-    pub unknown: BTreeSet<usize>,
+    pub unknown: BTreeSet<(usize, i64)>,
 }
 
 /// The work on one run (`task.rs`).

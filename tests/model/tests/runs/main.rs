@@ -122,15 +122,26 @@ fn a_run_that_is_given_back_while_its_claim_is_under_way_is_caught() {
     is_caught(world, world::INVARIANTS);
 }
 
-/// Releases name no epoch yet: one that arrives late takes a run from newer work of its own owner. See [`World::late_releases`].
-#[test]
-fn a_release_that_arrives_late_is_caught() {
-    let world = World {
+/// A release may arrive when its sender has claimed the run again.
+fn late_releases(mutation: Mutation) -> World {
+    World {
         claims: 2,
         late_releases: true,
-        ..World::default()
-    };
-    is_caught(world, world::INVARIANTS);
+        ..without(mutation)
+    }
+}
+
+#[test]
+fn a_release_that_arrives_late_takes_nothing_from_a_later_claim() {
+    holds(World {
+        cancels: false,
+        ..late_releases(Mutation::None)
+    });
+}
+
+#[test]
+fn a_release_that_does_not_say_which_claim_it_is_about_is_caught() {
+    is_caught(late_releases(Mutation::NoClaim), world::INVARIANTS);
 }
 
 /// What the executor does today. See [`Mutation::Reopened`].

@@ -63,6 +63,8 @@ pub enum Mutation {
     NoEpoch,
     /// Nodes with outside effects start however long ago the lease was renewed.
     NoTrust,
+    /// A release takes the run whatever claim it is about.
+    NoClaim,
     /// The sweep deletes the lease and leaves the runs.
     NoSweep,
     /// A cancel ends a run whatever its status.
@@ -191,6 +193,7 @@ pub enum Message {
     Release {
         owner: u8,
         run: usize,
+        epoch: i64,
     },
 }
 
@@ -407,9 +410,10 @@ impl State {
                     self.flush(owner, run);
                 }
             }
-            Message::Release { owner, run } => {
+            Message::Release { owner, run, epoch } => {
                 let stored = &mut self.runs[run];
-                if stored.row.owner == Some(uuid(owner)) {
+                let is_same_claim = stored.row.epoch == epoch || world.mutation == Mutation::NoClaim;
+                if stored.row.owner == Some(uuid(owner)) && is_same_claim {
                     stored.give_back();
                 }
             }
@@ -502,15 +506,15 @@ impl State {
                 // The answer to a claim that is under way may still come.
                 None if executor.call.is_some() && world.mutation != Mutation::Hasty => {}
                 None => {
-                    unknown.insert(run);
+                    unknown.insert((run, stored.row.epoch));
                 }
             }
         }
-        let stranded: Vec<usize> = unknown.intersection(&executor.unknown).copied().collect();
+        let stranded: Vec<(usize, i64)> = unknown.intersection(&executor.unknown).copied().collect();
         executor.unknown = unknown;
-        for run in stranded {
+        for (run, epoch) in stranded {
             if world.late_releases {
-                self.network.insert(Message::Release { owner, run });
+                self.network.insert(Message::Release { owner, run, epoch });
             } else {
                 self.runs[run].give_back();
             }

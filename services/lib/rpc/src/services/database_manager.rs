@@ -9,8 +9,8 @@ use model::review::{RepeatAnswer, ReviewResult};
 use model::user::{UsageTransactionMetadata, User};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionStatus,
-    GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, JournalBatch, Link, Map,
-    NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome, StoredStats, Timestamp, UserId,
+    GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, HeldRun, JournalBatch, Link,
+    Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome, StoredStats, Timestamp, UserId,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -127,7 +127,7 @@ crate::service! {
         async fn renew_lease(owner: Uuid) -> RenewOutcome, idempotent;
 
         /// Puts runs back to QUEUED without a lease; returns how many.
-        async fn release_runs(owner: Uuid, graph_exec_ids: Vec<GraphExecId>) -> u64, idempotent;
+        async fn release_runs(owner: Uuid, runs: Vec<HeldRun>) -> u64, idempotent;
 
         /// Runs that their executor cannot get on with: each is tried again later, or dead when that was the last attempt.
         async fn give_up_runs(owner: Uuid, runs: Vec<GivenUpRun>) -> (), idempotent;

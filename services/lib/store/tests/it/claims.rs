@@ -119,11 +119,23 @@ async fn every_claim_raises_the_epoch_and_continues_the_journal() {
     let node = run.node_executions[0].node_exec_id;
     let begun = vec![run_status(ExecutionStatus::Running), node_status(node, ExecutionStatus::Running, None)];
     assert_eq!(world.append(first, &run, 1, begun).await, applied(3));
-    assert_eq!(world.store.release_runs(first, &[run.graph_exec_id]).await.unwrap().requeued, 1);
+    assert_eq!(world.store.release_runs(first, &[run.held()]).await.unwrap().requeued, 1);
     let again = world.claim(second, 1).await.pop().unwrap();
     assert_eq!((again.graph_exec_id, again.epoch, again.next_seq), (run.graph_exec_id, 2, 3));
     assert_eq!(again.node_executions[0].status, ExecutionStatus::Running);
     assert!(again.started_at.is_some());
+}
+
+#[tokio::test]
+async fn a_release_that_arrives_late_takes_nothing_from_a_later_claim() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let owner = Uuid::new_v4();
+    let run = world.claimed_run(graph, owner).await;
+    assert_eq!(world.store.release_runs(owner, &[run.held()]).await.unwrap().requeued, 1);
+    let again = world.claim(owner, 1).await.pop().unwrap();
+    assert_eq!(world.store.release_runs(owner, &[run.held()]).await.unwrap().requeued, 0);
+    assert_eq!(world.store.renew_lease(owner).await.unwrap().owned, [again.held()]);
 }
 
 #[tokio::test]
@@ -135,7 +147,7 @@ async fn a_renewal_names_what_is_held_and_what_is_cancelled() {
     let run = world.claimed_run(graph, owner).await;
     let renewed = world.store.renew_lease(owner).await.unwrap();
     assert!(renewed.alive && renewed.cancelled.is_empty());
-    assert_eq!(renewed.owned, [run.graph_exec_id]);
+    assert_eq!(renewed.owned, [run.held()]);
     let requests = world.store.request_cancel(Some(graph.user_id), run.graph_exec_id).await.unwrap();
     assert!(requests[0].held);
     assert_eq!(requests[0].status, ExecutionStatus::Queued);

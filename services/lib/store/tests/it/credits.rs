@@ -215,7 +215,7 @@ async fn a_zombie_cannot_charge() {
     payer.append(vec![created(queued, payer.graph.other_node)]).await;
     assert_eq!(payer.reserve(queued, 10).await, ReserveOutcome::Stale, "it has not started");
     assert_eq!(payer.reserve(Uuid::new_v4(), 10).await, ReserveOutcome::Stale);
-    payer.store.release_runs(payer.owner, &[payer.run.graph_exec_id]).await.unwrap();
+    payer.store.release_runs(payer.owner, &[payer.run.held()]).await.unwrap();
     assert_eq!(payer.reserve(node, 10).await, ReserveOutcome::Stale, "nobody holds the run");
     assert_eq!(payer.audited().await, 1000);
 }
@@ -227,7 +227,7 @@ async fn a_run_that_changes_hands_keeps_its_charges() {
     payer.reserve(paid, 100).await;
     payer.append(vec![ended(paid, ExecutionStatus::Completed, Some(100))]).await;
     payer.reserve(under_way, 10).await;
-    payer.store.release_runs(payer.owner, &[payer.run.graph_exec_id]).await.unwrap();
+    payer.store.release_runs(payer.owner, &[payer.run.held()]).await.unwrap();
 
     let next = Uuid::new_v4();
     let again = payer.world.claim(next, 1).await.remove(0);
@@ -236,7 +236,7 @@ async fn a_run_that_changes_hands_keeps_its_charges() {
     payer.run = again;
     assert_eq!(payer.reserve(under_way, 10).await, granted(10, 890));
     // Cancelled while nobody holds it: whether the block had begun is not known, so the charge stays.
-    payer.store.release_runs(next, &[payer.run.graph_exec_id]).await.unwrap();
+    payer.store.release_runs(next, &[payer.run.held()]).await.unwrap();
     payer.store.request_cancel(None, payer.run.graph_exec_id).await.unwrap();
     assert_eq!((payer.audited().await, payer.open_reservations().await), (890, 0));
 }

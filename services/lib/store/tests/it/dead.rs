@@ -12,7 +12,7 @@ impl World {
     /// Gives a claimed run up, lets its backoff be over and claims it again: none when it is dead.
     async fn attempt(&self, owner: Uuid, run: &ClaimedRun) -> Option<ClaimedRun> {
         let given_up = [GivenUpRun {
-            graph_exec_id: run.graph_exec_id,
+            held: run.held(),
             reason: "it broke".to_owned(),
         }];
         self.store.give_up_runs(owner, &given_up).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_node_that_ends_begins_a_new_count_and_a_hand_over_is_not_counted() {
     run = world.attempt(owner, &run).await.unwrap();
     assert_eq!(world.number("SELECT attempts::bigint FROM graph_executions").await, 1);
     for _ in 0..10 {
-        world.store.release_runs(owner, &[run.graph_exec_id]).await.unwrap();
+        world.store.release_runs(owner, &[run.held()]).await.unwrap();
         run = world.claim(owner, 1).await.pop().unwrap();
     }
     assert_eq!(world.number("SELECT attempts::bigint FROM graph_executions").await, 1);
@@ -127,7 +127,7 @@ async fn what_another_executor_holds_cannot_be_given_up() {
     let graph = world.user_with_graph().await;
     let run = world.claimed_run(graph, Uuid::new_v4()).await;
     let given_up = [GivenUpRun {
-        graph_exec_id: run.graph_exec_id,
+        held: run.held(),
         reason: String::new(),
     }];
     let swept = world.store.give_up_runs(Uuid::new_v4(), &given_up).await.unwrap();

@@ -113,7 +113,7 @@ async fn a_zombie_writes_nothing() {
     let graph = world.user_with_graph().await;
     let (zombie, heir) = (Uuid::new_v4(), Uuid::new_v4());
     let old = world.claimed_run(graph, zombie).await;
-    world.store.release_runs(zombie, &[old.graph_exec_id]).await.unwrap();
+    world.store.release_runs(zombie, &[old.held()]).await.unwrap();
     let new = world.claim(heir, 1).await.pop().unwrap();
     let node = old.node_executions[0].node_exec_id;
     assert_eq!(world.append(zombie, &old, 1, vec![run_status(Running)]).await, AppendOutcome::Stale);
@@ -138,7 +138,7 @@ async fn a_finished_run_never_changes() {
     assert_eq!(world.append(owner, &run, 1, over).await, applied(3));
     assert_eq!(world.append(owner, &run, 3, vec![run_status(Failed)]).await, AppendOutcome::Stale);
     world.store.request_cancel(None, run.graph_exec_id).await.unwrap();
-    assert_eq!(world.store.release_runs(owner, &[run.graph_exec_id]).await.unwrap().requeued, 0);
+    assert_eq!(world.store.release_runs(owner, &[run.held()]).await.unwrap().requeued, 0);
     assert_eq!(world.status(run.graph_exec_id).await, Completed);
 }
 
