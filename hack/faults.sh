@@ -9,9 +9,11 @@ cd "$ROOT"
 "$HACK/packages.sh" services
 
 say "building the release binaries (a few minutes the first time)"
+export CARGO_PROFILE_RELEASE_STRIP=none # as `make bench` builds them: one set of dependencies serves both
 cargo build --quiet --release -p workload -p faults
+COMMIT=$(git rev-parse --short HEAD 2>/dev/null || true)
 BIN_DIR=$(PROFILE=release "$HACK/bin-dir.sh")
-export BIN_DIR
+export COMMIT BIN_DIR
 
 say "fault battery (docs/reliability.md says what each case does)"
 exec "$BIN_DIR/faults"

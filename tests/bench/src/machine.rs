@@ -7,16 +7,6 @@ use crate::Outcome;
 /// Ticks of `/proc/<pid>/stat` in a second; Linux shows them to programs as 100 whatever the kernel uses.
 const TICKS: f64 = 100.0;
 
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// The load average of the last minute.
-pub fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
-}
-
 /// Processor seconds that a process has used so far, its ended threads included.
 pub fn cpu_seconds(pid: u32) -> Outcome<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -25,10 +25,10 @@ mod world;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
+use workload::report::Report;
 
 use crate::options::Options;
-use crate::report::{Report, heading};
+use crate::report::heading;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What may go wrong here ends the case; its text is for whoever looks at the terminal.
@@ -53,16 +53,8 @@ async fn main() -> ExitCode {
 /// False when a case could not be measured.
 async fn bench() -> Outcome<bool> {
     let options = Options::from_environment()?;
-    let mut report = Report {
-        commit: std::env::var("COMMIT").unwrap_or_default(),
-        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        cores: machine::cores(),
-        load_before: machine::load(),
-        load_after: 0.0,
-        commit_p50_ms_before: probe::alone(PROBE).await?,
-        commit_p50_ms_after: 0.0,
-        results: Vec::new(),
-    };
+    let commit = std::env::var("COMMIT").unwrap_or_default();
+    let mut report = Report::begin(commit, probe::alone(PROBE).await?);
     println!(
         "{} cores, load {:.2}, a lone commit takes {} ms (p50)\n",
         report.cores,
@@ -82,8 +74,7 @@ async fn bench() -> Outcome<bool> {
             }
         }
     }
-    report.commit_p50_ms_after = probe::alone(PROBE).await?;
-    report.load_after = machine::load();
+    report.end(probe::alone(PROBE).await?);
     report.write(&options.report)?;
     let missed = report.results.iter().filter(|row| !row.ok).count();
     println!(

@@ -1,12 +1,9 @@
 //! Results: a table for people, `reports/bench.json` for programs (quality §7).
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use crate::Outcome;
 use crate::stats::shown;
 
 /// One figure of one case.
@@ -89,28 +86,4 @@ fn line(row: &Row) -> String {
     let mut line = String::new();
     let _ = writeln!(line, "{case:<12} {metric:<52} {value:>12} {unit:<9} {verdict:<5} {}", row.formula);
     line
-}
-
-/// What surrounds the results.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    pub commit: String,
-    pub started: String,
-    pub cores: usize,
-    pub load_before: f64,
-    pub load_after: f64,
-    pub commit_p50_ms_before: f64,
-    pub commit_p50_ms_after: f64,
-    pub results: Vec<Row>,
-}
-
-impl Report {
-    pub fn write(&self, path: &Path) -> Outcome<()> {
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
-        }
-        let value: Value = json!(self);
-        std::fs::write(path, serde_json::to_vec_pretty(&value)?)?;
-        Ok(())
-    }
 }

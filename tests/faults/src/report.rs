@@ -1,7 +1,6 @@
 //! What the battery says: a table for people and `reports/faults.json` (quality §7).
 
 use std::fmt::{self, Display};
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -41,36 +40,6 @@ pub struct Notes {
     pub remarks: Vec<String>,
 }
 
-/// `reports/faults.json`.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    pub commit: String,
-    pub started: String,
-    pub cores: usize,
-    pub load_before: f64,
-    pub load_after: f64,
-    pub commit_p50_ms_before: f64,
-    pub commit_p50_ms_after: f64,
-    pub results: Vec<Outcome>,
-}
-
-impl Report {
-    pub fn is_ok(&self) -> bool {
-        self.results.iter().all(|outcome| outcome.ok)
-    }
-
-    /// Writes the JSON, making its directory when needed.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
-        }
-        std::fs::write(path, serde_json::to_vec_pretty(self)?)
-    }
-}
-
 /// The heading of the table whose rows are [`Outcome`]s.
 pub const HEADING: &str = "case                 faults    runs   lost  doubled  stuck  worst recovery  re-runs  parked";
 
@@ -98,12 +67,6 @@ impl Display for Outcome {
         }
         Ok(())
     }
-}
-
-/// The one-minute load average.
-pub fn load() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod effects;
 pub mod fleet;
 pub mod graphs;
 pub mod kit;
+pub mod report;
 
 use std::sync::Arc;
 
