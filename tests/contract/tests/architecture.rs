@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Crates by height. A crate depends only on crates of lower rows. Its tests may start whatever they need.
 const ROWS: &[&[&str]] = &[
-    &["model", "runtime", "crds"],
+    &["model", "runtime", "crds", "schedule"],
     &["engine", "store", "rpc", "bus", "auth", "devservices"],
     &["blocks", "submit", "model-tests"],
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
@@ -35,6 +35,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 const UNREACHABLE: &[(&str, &[&str])] = &[
     ("model", &["tokio", "axum", "reqwest", "sqlx"]),
     ("engine", &["tokio", "axum", "reqwest", "sqlx", "rand"]),
+    ("schedule", &["tokio", "axum", "reqwest", "sqlx", "rand", "kube", "k8s-openapi"]),
     ("blocks", &["sqlx", "lapin", "redis", "kube"]),
     ("operator", &["store", "bus", "submit", "engine", "blocks", "sqlx", "lapin", "redis"]),
     ("executor", &["store", "submit", "sqlx", "kube"]),
