@@ -1,4 +1,4 @@
-//! When a schedule is due. Pure: no clock, no I/O, no cluster.
+//! When a schedule is due ([`Calendar`]), and what becomes of what is due ([`decide`]). Pure: no clock, no I/O, no cluster.
 //!
 //! [`Calendar`] answers for a set of cron lines in a time zone, within a window and outside exclusions: what is the next due time, what was
 //! the last, which lie between two instants. Every answer costs a few steps, however long the span is that it is about.
@@ -14,6 +14,7 @@
 //! `docs/schedules.md` says the same to users.
 
 mod calendar;
+pub mod decide;
 mod error;
 mod jitter;
 mod line;
