@@ -4,47 +4,42 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
+use schedule::{Calendar, CalendarError, CalendarSpec, DayMatch};
 
 use super::ContractCron;
 
 /// A line and its zone, ready to be asked for times.
 #[derive(Debug, Clone)]
 pub struct Firing {
-    cron: Cron,
-    zone: Tz,
+    /// None when no date ever matches.
+    calendar: Option<Calendar>,
 }
 
 /// The translation of a line was not understood. A defect here, not of the line.
 #[derive(Debug, thiserror::Error)]
-#[error("the line {line:?} of the standard dialect was refused: {reason}")]
-pub struct FiringError {
-    line: String,
-    reason: String,
-}
+#[error("the translation of a line was refused: {0}")]
+pub struct FiringError(#[from] CalendarError);
 
 impl Firing {
     pub fn new(cron: &ContractCron, zone: Tz) -> Result<Self, FiringError> {
-        let line = cron.to_standard();
-        let parser = CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
-            .dom_and_dow(true)
-            .build();
-        match parser.parse(&line) {
-            Ok(cron) => Ok(Self { cron, zone }),
-            Err(error) => Err(FiringError {
-                line,
-                reason: error.to_string(),
-            }),
+        let lines = cron.to_standard_lines();
+        if lines.is_empty() {
+            return Ok(Self { calendar: None });
         }
+        let spec = CalendarSpec {
+            lines,
+            time_zone: zone.name().to_owned(),
+            day_match: DayMatch::Both,
+            ..CalendarSpec::default()
+        };
+        Ok(Self {
+            calendar: Some(Calendar::parse(&spec)?),
+        })
     }
 
     /// The first time after `after`. None when there is none, ever.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let next = self.cron.find_next_occurrence(&after.with_timezone(&self.zone), false);
-        next.ok().map(|next| next.to_utc())
+        self.calendar.as_ref()?.next_after(after)
     }
 }
 

@@ -2,10 +2,14 @@
 //!
 //! Day of month and weekday must still both match, which a `GraphSchedule` says with `dayMatch: Both`.
 
+use schedule::{Calendar, CalendarError, CalendarSpec, DayMatch};
+
 use super::parse::{ContractCron, Field, FieldKind, Term};
 
 /// Room for one line in the schema of a `GraphSchedule`.
 pub const LONGEST_LINE: usize = 120;
+/// Makes a time one that recurs without changing it, see [`follow_wall_clock`].
+const EVERY: &str = "/1";
 
 impl ContractCron {
     /// Five fields of the standard dialect with the same meaning.
@@ -27,8 +31,15 @@ impl ContractCron {
         .join(" ")
     }
 
-    /// The same as lines of at most [`LONGEST_LINE`] bytes each, which are due together as often as the one would be.
+    /// The same as lines of at most [`LONGEST_LINE`] bytes each, which are due together as often as the one would be. None when there is
+    /// no such date.
     pub fn to_standard_lines(&self) -> Vec<String> {
+        let mut lines = self.to_short_lines();
+        lines.retain(|line| !is_never_due(line));
+        lines
+    }
+
+    fn to_short_lines(&self) -> Vec<String> {
         let line = self.to_standard();
         if line.len() <= LONGEST_LINE {
             return vec![line];
@@ -43,8 +54,43 @@ impl ContractCron {
         let fields = [minute.as_list(), hour.as_list(), day.as_list(), month.as_list(), vec![weekdays(weekday)]];
         let mut lines = Vec::new();
         split(fields, &mut lines);
+        if minute.recurs() || hour.recurs() {
+            lines.iter_mut().for_each(follow_wall_clock);
+        }
         lines
     }
+}
+
+/// When clocks change, a line with a star or a step in its time of day is due otherwise than one with fixed times (`schedule`). A part of a
+/// line with steps may have lost them all.
+fn follow_wall_clock(line: &mut String) {
+    let mut fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    if fields.iter().take(2).any(|field| field.contains(['*', '/'])) {
+        return;
+    }
+    if let Some(minute) = fields.first_mut() {
+        let (first, rest) = minute
+            .split_once(',')
+            .map_or((minute.as_str(), None), |(first, rest)| (first, Some(rest)));
+        let range = if first.contains('-') {
+            first.to_owned()
+        } else {
+            format!("{first}-{first}")
+        };
+        let rest = rest.map(|rest| format!(",{rest}")).unwrap_or_default();
+        *minute = format!("{range}{EVERY}{rest}");
+    }
+    *line = fields.join(" ");
+}
+
+/// A part of a line may name dates that do not exist, which the whole does not mind.
+fn is_never_due(line: &str) -> bool {
+    let spec = CalendarSpec {
+        lines: vec![line.to_owned()],
+        day_match: DayMatch::Both,
+        ..CalendarSpec::default()
+    };
+    matches!(Calendar::parse(&spec), Err(CalendarError::Never { .. }))
 }
 
 /// Halves the longest list until every line fits.
@@ -52,7 +98,7 @@ fn split(fields: [Vec<String>; 5], lines: &mut Vec<String>) {
     let line = fields.each_ref().map(|terms| terms.join(",")).join(" ");
     let longest = (0..fields.len()).max_by_key(|place| fields[*place].len()).unwrap_or_default();
     let (first, second) = fields[longest].split_at(fields[longest].len() / 2);
-    if line.len() <= LONGEST_LINE || first.is_empty() {
+    if line.len() + "59-".len() + EVERY.len() <= LONGEST_LINE || first.is_empty() {
         lines.push(line);
         return;
     }
@@ -96,6 +142,16 @@ impl Field {
             terms.push("L".to_owned());
         }
         terms
+    }
+
+    /// Whether it has a star, a step or all values.
+    fn recurs(&self) -> bool {
+        let is_fixed = |term: &Term| match *term {
+            Term::Range { first, last, step } => step == 1 || last == Some(first),
+            Term::LastDay => true,
+            Term::Every { .. } => false,
+        };
+        !self.terms.iter().all(is_fixed) || (self.kind.min()..=self.kind.max()).all(|value| self.matches(value))
     }
 
     /// Whether some term matches the value, in a month long enough.
@@ -157,7 +213,7 @@ mod tests {
     #[test]
     fn a_long_line_becomes_several_that_are_due_at_the_same_times() {
         let listed = |values: std::ops::Range<u32>, step| values.step_by(step).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
-        let repeated = vec!["7"; 500].join(",");
+        let repeated = vec!["7"; 200].join(",");
         let minutes = format!("{},59", listed(0..58, 2));
         for line in [
             format!(
@@ -168,21 +224,33 @@ mod tests {
                 listed(1..13, 2)
             ),
             format!("{} * * * *", listed(0..60, 1)),
+            // Fixed times, and steps that get lost when the line is split.
+            format!("{minutes} {},2,1 * * *", repeated),
+            format!("{minutes},0-40/20 {},{repeated} 29-31 2,3,10 *", listed(0..10, 1)),
         ] {
             let cron: ContractCron = line.parse().unwrap();
             let lines = cron.to_standard_lines();
             assert!(lines.len() <= 20 && lines.iter().all(|line| line.len() <= LONGEST_LINE), "{lines:?}");
-            let parser = croner::parser::CronParser::builder().dom_and_dow(true).build();
-            let parts: Vec<croner::Cron> = lines.iter().map(|line| parser.parse(line).unwrap()).collect();
-            let whole = parser.parse(&cron.to_standard()).unwrap();
-            let mut at: chrono::DateTime<chrono::Utc> = "2026-01-31T00:00:00Z".parse().unwrap();
-            for _ in 0..100 {
-                let next = whole.find_next_occurrence(&at, false).unwrap();
-                let of_parts = parts.iter().map(|part| part.find_next_occurrence(&at, false).unwrap()).min();
-                assert_eq!(of_parts, Some(next), "{lines:?}");
-                at = next;
+            let calendar = |lines: Vec<String>| {
+                Calendar::parse(&CalendarSpec {
+                    lines,
+                    time_zone: "Europe/Berlin".to_owned(),
+                    day_match: DayMatch::Both,
+                    ..CalendarSpec::default()
+                })
+                .unwrap()
+            };
+            let (parts, whole) = (calendar(lines.clone()), calendar(vec![cron.to_standard()]));
+            for start in ["2026-01-31T00:00:00Z", "2026-03-28T22:00:00Z", "2026-10-24T22:00:00Z"] {
+                let mut at: chrono::DateTime<chrono::Utc> = start.parse().unwrap();
+                for _ in 0..300 {
+                    let next = whole.next_after(at).unwrap();
+                    assert_eq!(parts.next_after(at), Some(next), "{lines:?}");
+                    at = next;
+                }
             }
         }
+        assert!("0 0 31 2 *".parse::<ContractCron>().unwrap().to_standard_lines().is_empty());
         assert_eq!("*/5 * * * *".parse::<ContractCron>().unwrap().to_standard_lines(), ["*/5 * * * *"]);
     }
 }
