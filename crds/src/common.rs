@@ -70,6 +70,13 @@ pub struct GraphSource {
     pub config_map_ref: Option<ConfigMapKeyRef>,
 }
 
+impl GraphSource {
+    /// Names no graph at all.
+    pub fn is_empty(&self) -> bool {
+        self.id.is_none() && self.inline.is_none() && self.config_map_ref.is_none()
+    }
+}
+
 /// One key of a ConfigMap of the same namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

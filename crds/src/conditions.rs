@@ -50,6 +50,9 @@ pub mod reason {
     pub const PLATFORM_NOT_READY: &str = "PlatformNotReady";
     pub const PLATFORM_UNREACHABLE: &str = "PlatformUnreachable";
     pub const CONFIG_MAP_MISSING: &str = "ConfigMapMissing";
+    pub const RETRIED_MISSING: &str = "RetriedExecutionMissing";
+    pub const RETRIED_NOT_OVER: &str = "RetriedExecutionNotOver";
+    pub const NOTHING_TO_RETRY: &str = "NothingToRetry";
     pub const OWNER_NOT_ALLOWED: &str = "OwnerNotAllowed";
     pub const GRAPH_INVALID: &str = "GraphInvalid";
     pub const GRAPH_NOT_FOUND: &str = "GraphNotFound";

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DURATION, GraphSource, InputsRef, PlatformRef, UUID, condition_list, inputs};
+use crate::common::{DURATION, GraphSource, InputsRef, LocalObjectReference, PlatformRef, UUID, condition_list, inputs};
 
 /// A year: what the rule about `deadline` says.
 const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(8760 * 3600);
@@ -26,6 +26,7 @@ const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(876
     derive = "PartialEq",
     doc = "One run of one graph on an AutoGPTPlatform.",
     validation = Rule::new("size(self.metadata.name) <= 63").message("the name may have at most 63 characters: it is used in labels"),
+    validation = Rule::new("!has(self.spec.retryOf) || self.spec.retryOf.name != self.metadata.name").message("retryOf names the object itself: name the finished GraphExecution to retry"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Succeeded", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].status"),
     printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes.total"),
@@ -37,7 +38,10 @@ const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(876
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.platformRef == oldSelf.platformRef").message("platformRef cannot change: make a new GraphExecution").field_path(".platformRef"))]
-#[x_kube(validation = Rule::new("self.graph == oldSelf.graph").message("graph cannot change: make a new GraphExecution").field_path(".graph"))]
+#[x_kube(validation = Rule::new("has(self.graph) == has(oldSelf.graph) && (!has(self.graph) || self.graph == oldSelf.graph)").message("graph cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.retryOf) == has(oldSelf.retryOf) && (!has(self.retryOf) || self.retryOf == oldSelf.retryOf)").message("retryOf cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.graph) != has(self.retryOf)").message("give exactly one of graph and retryOf: the graph to run, or the finished GraphExecution to retry"))]
+#[x_kube(validation = Rule::new("!has(self.retryOf) || !(has(self.inputs) || has(self.inputsRef) || has(self.owner))").message("leave out owner, inputs and inputsRef with retryOf: a retry has those of the execution that it retries"))]
 #[x_kube(validation = Rule::new("has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)").message("owner cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)").message("inputs cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.inputsRef) == has(oldSelf.inputsRef) && (!has(self.inputsRef) || self.inputsRef == oldSelf.inputsRef)").message("inputsRef cannot change: make a new GraphExecution"))]
@@ -51,7 +55,12 @@ pub struct GraphExecutionSpec {
     /// The platform that runs it.
     pub platform_ref: PlatformRef,
     /// The graph to run.
+    #[serde(default, skip_serializing_if = "GraphSource::is_empty")]
     pub graph: GraphSource,
+    /// A GraphExecution of this namespace that is over and did not succeed. This one goes on where it failed, with the same graph, owner, inputs and
+    /// credentials: nodes that completed there are not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<LocalObjectReference>,
     /// Id of the platform user in whose name it runs; the platform's service user when absent. Others must be allowed by `spec.access.owners` of the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 36, max = 36), regex(pattern = UUID))]

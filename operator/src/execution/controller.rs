@@ -44,7 +44,7 @@ const CALL: Duration = Duration::from_secs(10);
 /// Why one look failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the ConfigMap cannot be read: {0}")]
+    #[error("what the specification names cannot be read: {0}")]
     Read(#[source] Box<kube::Error>),
     #[error("the object cannot be written: {0}")]
     Write(#[source] Box<kube::Error>),

@@ -53,18 +53,31 @@ pub fn platform(execution: &GraphExecution, found: Option<Arc<AutoGPTPlatform>>)
 
 /// The user in whose name it runs; the platform's service user when the specification names none.
 pub fn owner(execution: &GraphExecution, platform: &AutoGPTPlatform) -> Result<Option<UserId>, NotNow> {
-    let Some(owner) = &execution.spec.owner else { return Ok(None) };
-    if !platform.spec.access.allows(owner) && !is_of_rest_schedule(execution) {
+    let owner = execution.spec.owner.as_deref();
+    if is_of_rest_schedule(execution) {
+        return owner.map(user_id).transpose();
+    }
+    allowed(owner, platform)
+}
+
+/// A named user, when the platform lets objects run in his name.
+pub fn allowed(owner: Option<&str>, platform: &AutoGPTPlatform) -> Result<Option<UserId>, NotNow> {
+    let Some(owner) = owner else { return Ok(None) };
+    if !platform.spec.access.allows(owner) {
         return Err(NotNow {
             reason: reason::OWNER_NOT_ALLOWED,
             message: format!(
                 "runs in the name of {owner} are not allowed: add the id (or \"*\") to spec.access.owners of AutoGPTPlatform {}, and the run starts by itself",
-                execution.spec.platform_ref.name
+                platform.name_any()
             ),
             never: false,
         });
     }
-    owner.parse().map(Some).map_err(|_| NotNow {
+    user_id(owner).map(Some)
+}
+
+fn user_id(owner: &str) -> Result<UserId, NotNow> {
+    owner.parse().map_err(|_| NotNow {
         reason: reason::INVALID,
         message: format!("spec.owner {owner:?} is not a UUID"),
         never: true,

@@ -7,6 +7,7 @@ mod gate;
 mod going;
 pub mod graph;
 pub mod outputs;
+mod retry;
 mod scheduler;
 pub mod status;
 mod submit;

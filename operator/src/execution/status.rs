@@ -166,7 +166,7 @@ fn verdict(
         ExecutionStatus::Completed if failed_nodes > 0 && !execution.spec.ignore_node_errors => {
             let detail = error.map(|error| format!(": {error}")).unwrap_or_default();
             let message = format!(
-                "completed, but {failed_nodes} of {} node executions failed{detail}; set spec.ignoreNodeErrors on a new one if that is fine",
+                "completed, but {failed_nodes} of {} node executions failed{detail}; a new one with spec.retryOf goes on from there, one with spec.ignoreNodeErrors takes it as it is",
                 nodes.total
             );
             (false, true, reason::NODES_FAILED, message)

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use chrono::Utc;
 use crds::conditions::reason;
-use crds::{AutoGPTPlatform, GraphExecution};
+use crds::{AutoGPTPlatform, GraphExecution, LocalObjectReference};
 use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
 use kube::{Client, ResourceExt};
-use model::Timestamp;
-use model::progress::{SubmitRequest, Submitted};
+use model::progress::{GraphSource, SubmitRequest, Submitted};
+use model::{Timestamp, UserId};
 use rpc::services::{Scheduler, SchedulerClient};
 use rpc::{RpcError, RpcErrorKind};
 
 use crate::execution::gate::{self, NotNow};
-use crate::execution::{board, graph};
+use crate::execution::{board, graph, retry};
 
 /// A submission takes a transaction; a longer one is lost, and repeated with the same key.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,35 +40,15 @@ pub async fn submit(
     execution: &GraphExecution,
     platform: &AutoGPTPlatform,
 ) -> Result<Outcome, kube::Error> {
-    let owner = match gate::owner(execution, platform) {
-        Ok(owner) => owner,
+    let spec = &execution.spec;
+    let meant = match &spec.retry_of {
+        Some(reference) => retried(client, execution, reference, platform).await?,
+        None => named(client, execution, platform).await?,
+    };
+    let Submission { owner, source, hash } = match meant {
+        Ok(meant) => meant,
         Err(not_now) if not_now.never => return Ok(refused(false, not_now.reason, not_now.message)),
         Err(not_now) => return Ok(Outcome::Pending(not_now)),
-    };
-    let spec = &execution.spec;
-    let text = match &spec.graph.config_map_ref {
-        None => None,
-        Some(reference) => {
-            let api: Api<ConfigMap> = Api::namespaced(client.clone(), &execution.namespace().unwrap_or_default());
-            let found = api.get_opt(&reference.name).await?;
-            match found.and_then(|map| map.data).and_then(|mut data| data.remove(&reference.key)) {
-                Some(text) => Some(text),
-                None => {
-                    return Ok(Outcome::Pending(NotNow {
-                        reason: reason::CONFIG_MAP_MISSING,
-                        message: format!(
-                            "there is no ConfigMap {} with a key {}: create it, and the run starts by itself",
-                            reference.name, reference.key
-                        ),
-                        never: false,
-                    }));
-                }
-            }
-        }
-    };
-    let meant = match graph::read(&spec.graph, text.as_deref()) {
-        Ok(meant) => meant,
-        Err(error) => return Ok(refused(false, reason::GRAPH_INVALID, error.to_string())),
     };
     let inputs_from_schedule = match spec.inputs_ref.as_ref().map(|reference| reference.schedule_id.parse()).transpose() {
         Ok(id) => id,
@@ -81,7 +61,7 @@ pub async fn submit(
         idempotency_key,
         platform_uid: platform.uid().unwrap_or_default(),
         owner,
-        graph: meant.source,
+        graph: source,
         inputs: spec.inputs.clone().unwrap_or_default(),
         inputs_from_schedule,
         credentials: IndexMap::new(),
@@ -90,10 +70,75 @@ pub async fn submit(
     };
     let answer = tokio::time::timeout(TIMEOUT, scheduler.submit_graph_execution(request)).await;
     Ok(match answer {
-        Ok(Ok(submitted)) => Outcome::Accepted(submitted, meant.hash),
+        Ok(Ok(submitted)) => Outcome::Accepted(submitted, hash),
         Ok(Err(error)) => judge(&error, platform),
         Err(_) => unreachable(platform, &format!("no answer within {} s", TIMEOUT.as_secs())),
     })
+}
+
+/// In whose name which graph runs.
+struct Submission {
+    owner: Option<UserId>,
+    source: GraphSource,
+    hash: Option<String>,
+}
+
+/// The graph that the specification names, and its owner.
+async fn named(client: &Client, execution: &GraphExecution, platform: &AutoGPTPlatform) -> Result<Result<Submission, NotNow>, kube::Error> {
+    let owner = match gate::owner(execution, platform) {
+        Ok(owner) => owner,
+        Err(not_now) => return Ok(Err(not_now)),
+    };
+    let spec = &execution.spec;
+    let text = match &spec.graph.config_map_ref {
+        None => None,
+        Some(reference) => {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), &execution.namespace().unwrap_or_default());
+            let found = api.get_opt(&reference.name).await?;
+            match found.and_then(|map| map.data).and_then(|mut data| data.remove(&reference.key)) {
+                Some(text) => Some(text),
+                None => {
+                    return Ok(Err(NotNow {
+                        reason: reason::CONFIG_MAP_MISSING,
+                        message: format!(
+                            "there is no ConfigMap {} with a key {}: create it, and the run starts by itself",
+                            reference.name, reference.key
+                        ),
+                        never: false,
+                    }));
+                }
+            }
+        }
+    };
+    let meant = graph::read(&spec.graph, text.as_deref()).map_err(|error| NotNow {
+        reason: reason::GRAPH_INVALID,
+        message: error.to_string(),
+        never: true,
+    });
+    Ok(meant.map(|meant| Submission {
+        owner,
+        source: meant.source,
+        hash: meant.hash,
+    }))
+}
+
+/// The run that the specification retries, and its owner. The object is read live: a cache may not know yet that it is over.
+async fn retried(
+    client: &Client,
+    execution: &GraphExecution,
+    reference: &LocalObjectReference,
+    platform: &AutoGPTPlatform,
+) -> Result<Result<Submission, NotNow>, kube::Error> {
+    let api: Api<GraphExecution> = Api::namespaced(client.clone(), &execution.namespace().unwrap_or_default());
+    let found = api.get_opt(&reference.name).await?;
+    let submission = retry::retried(execution, reference, found.as_ref()).and_then(|retried| {
+        Ok(Submission {
+            owner: gate::allowed(retried.owner.as_deref(), platform)?,
+            source: GraphSource::Retry { graph_exec_id: retried.run },
+            hash: None,
+        })
+    });
+    Ok(submission)
 }
 
 fn refused(spec_valid: bool, reason: &'static str, message: String) -> Outcome {

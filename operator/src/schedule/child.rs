@@ -21,6 +21,7 @@ pub fn child(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Option<GraphExecu
         GraphExecutionSpec {
             platform_ref: spec.platform_ref.clone(),
             graph: spec.graph.clone(),
+            retry_of: None,
             owner: spec.owner.clone(),
             inputs: spec.inputs.clone(),
             inputs_ref: spec.inputs_ref.clone(),

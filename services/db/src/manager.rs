@@ -188,6 +188,7 @@ impl DatabaseManager for Manager {
             idempotency_key: None,
             traceparent: None,
             deadline_at: None,
+            taken_over: Vec::new(),
             starting_nodes: starting_nodes_input.into_iter().map(starting).collect(),
             queued: false,
         };

@@ -7,7 +7,7 @@ use model::progress::{GraphSource, SubmitRequest, Submitted};
 use model::{ExecutionEvent, ExecutionStatus, GraphExecId, UserId};
 use rpc::RpcError;
 use store::{Accepted, IoBlocks, Schedule, Store};
-use submit::{Origin, SubmitCommand, SubmitError, Submitter};
+use submit::{Origin, RetryCommand, SubmitCommand, SubmitError, Submitter};
 use uuid::Uuid;
 
 use crate::error::{of_store, of_submit};
@@ -48,6 +48,16 @@ impl Runs {
             return Err(RpcError::value(format!("idempotency_key must have 1 to {LONGEST_KEY} bytes")));
         }
         let owner = self.owner(request.owner).await?;
+        if let GraphSource::Retry { graph_exec_id } = request.graph {
+            let command = RetryCommand {
+                user_id: owner,
+                of: graph_exec_id,
+                idempotency_key: Some(request.idempotency_key),
+                deadline: request.deadline,
+                origin: Origin::Resource,
+            };
+            return self.submitter.retry(command).await.map(submitted).map_err(of_submit);
+        }
         match request.inputs_from_schedule {
             Some(schedule_id) => self.submit_slot(request, owner, schedule_id).await,
             None => {
@@ -113,6 +123,7 @@ impl Runs {
                 let (id, version) = self.submitter.ensure_inline_graph(&request.platform_uid, owner, *graph).await?;
                 (id, Some(version))
             }
+            GraphSource::Retry { .. } => return Err(SubmitError::Invalid("a run of a schedule is no retry".to_owned())),
         };
         let (inputs, credentials, origin) = match schedule {
             Some(schedule) => (schedule.inputs.clone(), schedule.credentials.clone(), Origin::Schedule),

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use blocks::Registry;
+use model::execution::GraphExecutionWithNodes;
 use rpc::services::SchedulerClient;
 use runtime::{Settings, Shutdown};
 use serde_json::json;
-use store::Store;
+use store::{IoBlocks, Store};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -80,6 +81,14 @@ impl Services {
     /// A client of the scheduler service.
     pub fn client(&self) -> SchedulerClient {
         SchedulerClient::at(self.url(), &self.settings)
+    }
+
+    /// A run as the database has it.
+    pub async fn execution(&self, id: &str) -> GraphExecutionWithNodes {
+        let store = Store::connect(&self.settings.database.url, 1).unwrap();
+        let found = store.get_execution_with_nodes(None, id.parse().unwrap(), &IoBlocks::default()).await;
+        store.close().await;
+        found.unwrap().unwrap()
     }
 
     /// A platform `p` in front of them that is ready as far as the operator can see.

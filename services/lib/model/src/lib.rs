@@ -9,6 +9,7 @@ pub mod credits;
 pub mod event;
 pub mod execution;
 pub mod graph;
+pub mod history;
 pub mod ids;
 pub mod journal;
 pub mod message;

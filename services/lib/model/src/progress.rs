@@ -14,6 +14,9 @@ pub enum GraphSource {
     Stored { id: GraphId, version: Option<i32> },
     /// Stored once per content under an id derived from platform, owner and content (design §4).
     Inline { graph: Box<Graph> },
+    /// That of a finished run of the same owner, with its inputs and credentials: the new run goes on where that one failed. Inputs and
+    /// credentials of the request are ignored.
+    Retry { graph_exec_id: GraphExecId },
 }
 
 /// A run to start. The same `idempotency_key` always answers with the same execution.

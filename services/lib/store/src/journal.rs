@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry};
+use model::{AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -127,6 +127,43 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Writes the first entries of a run that the caller has just inserted and nobody else sees before the commit. Entries are written for who
+/// holds the run: that is the run itself until they stand.
+pub(crate) async fn begin_with(connection: &mut PgConnection, graph_exec_id: GraphExecId, user_id: UserId, entries: Vec<JournalEntry>) -> Result<()> {
+    let mut run = RunRow {
+        id: graph_exec_id,
+        user_id,
+        status: ExecutionStatus::Queued,
+        owner: Some(graph_exec_id),
+        epoch: 0,
+        journal_seq: 0,
+        cancel_requested: false,
+        news: 0,
+    };
+    let mut batch = JournalBatch {
+        graph_exec_id,
+        epoch: 0,
+        first_seq: 1,
+        news_seen: 0,
+        entries,
+    };
+    make_batch_storable(&mut batch);
+    let mut plan = JournalPlan::default();
+    plan.add(graph_exec_id, Some(&mut run), &batch)?;
+    hold(connection, graph_exec_id, Some(graph_exec_id)).await?;
+    write(connection, graph_exec_id, &plan).await?;
+    hold(connection, graph_exec_id, None).await
+}
+
+async fn hold(connection: &mut PgConnection, graph_exec_id: GraphExecId, owner: Option<Uuid>) -> Result<()> {
+    sqlx::query("UPDATE graph_executions SET lease_owner = $2 WHERE id = $1")
+        .bind(graph_exec_id)
+        .bind(owner)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Writes a plan whose runs are locked, and what follows from it for others.

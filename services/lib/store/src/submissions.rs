@@ -2,7 +2,8 @@
 
 use indexmap::IndexMap;
 use model::{
-    CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, Timestamp, UserId,
+    CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, JournalEntry, Map, NodeExecId, NodeId, NodeInputMasks,
+    Timestamp, UserId,
 };
 use serde_json::Value;
 use sqlx::types::Json;
@@ -10,7 +11,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::execution_rows::{META, json, meta};
-use crate::{Error, Result, Store, storable};
+use crate::{Error, Result, Store, journal, storable};
 
 /// A validated run that is to be accepted.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct NewRun {
     /// When the run is ended if it is not over by then. Never later than its parent's.
     pub deadline_at: Option<Timestamp>,
     pub starting_nodes: Vec<StartingNode>,
+    /// What a run that retries another one has taken over: the first entries of its journal.
+    pub taken_over: Vec<JournalEntry>,
     /// Off, the run stays INCOMPLETE and nobody is told of it (the contract's `create_graph_execution`).
     pub queued: bool,
 }
@@ -110,8 +113,17 @@ impl Store {
     }
 
     async fn insert_run(&self, run: &NewRun) -> Result<Option<GraphExecutionMeta>> {
-        let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
-        insert_run(&mut connection, run).await
+        if run.taken_over.is_empty() {
+            let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
+            return insert_run(&mut connection, run).await;
+        }
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let inserted = insert_run(&mut tx, run).await?;
+        if inserted.is_some() {
+            journal::begin_with(&mut tx, run.id, run.user_id, run.taken_over.clone()).await?;
+            tx.commit().await?;
+        }
+        Ok(inserted)
     }
 
     /// Whose run it is, and what it knows about its surroundings.

@@ -7,6 +7,7 @@ mod graphs;
 mod hash;
 mod masks;
 mod redrive;
+mod retry;
 mod runs;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use command::{Origin, SubmitCommand};
 pub use error::SubmitError;
 pub use hash::graph_hash;
 pub use redrive::Redriven;
+pub use retry::RetryCommand;
 
 /// Nodes of compiled graphs that are kept ready, over all graphs.
 const CACHED_NODES: u64 = 50_000;
@@ -41,7 +43,7 @@ pub struct Submitter {
 /// A graph version with what every submission needs of it.
 struct ReadyGraph {
     graph: GraphModel,
-    plan: Plan,
+    plan: Arc<Plan>,
 }
 
 impl Submitter {

@@ -24,15 +24,24 @@ impl Submitter {
 
     /// As [`Submitter::submit`], and tells whether the run is a new one.
     pub async fn accept(&self, command: SubmitCommand) -> Result<Accepted, SubmitError> {
-        if let Some(key) = &command.idempotency_key
-            && let Some(execution) = self.store.find_by_idempotency_key(key).await?
-        {
-            return own(Accepted { execution, created: false }, command.user_id);
+        if let Some(known) = self.known(command.idempotency_key.as_deref(), command.user_id).await? {
+            return Ok(known);
         }
         if let Origin::Agent { parent, .. } = command.origin {
             self.check_depth(parent).await?;
         }
         let run = self.prepare(&command).await?;
+        self.accept_prepared(run, &command).await
+    }
+
+    /// The run of a key that has been used before.
+    pub(crate) async fn known(&self, key: Option<&str>, user_id: UserId) -> Result<Option<Accepted>, SubmitError> {
+        let Some(key) = key else { return Ok(None) };
+        let found = self.store.find_by_idempotency_key(key).await?;
+        found.map(|execution| own(Accepted { execution, created: false }, user_id)).transpose()
+    }
+
+    pub(crate) async fn accept_prepared(&self, run: NewRun, command: &SubmitCommand) -> Result<Accepted, SubmitError> {
         let accepted = match command.origin {
             Origin::Agent { parent, epoch } => self.store.accept_child(run, parent, epoch).await,
             Origin::User | Origin::Schedule | Origin::Resource | Origin::Redrive => self.store.accept_run(run).await,
@@ -53,7 +62,7 @@ impl Submitter {
         self.prepare(command).await.map(drop)
     }
 
-    async fn prepare(&self, command: &SubmitCommand) -> Result<NewRun, SubmitError> {
+    pub(crate) async fn prepare(&self, command: &SubmitCommand) -> Result<NewRun, SubmitError> {
         let version = self.resolve_version(command.graph_id, command.graph_version).await?;
         let access = self.check_access(command.user_id, command.graph_id, version, command.origin).await?;
         let ready = self.ready_graph(command.graph_id, version).await?;
@@ -83,6 +92,7 @@ impl Submitter {
             idempotency_key: command.idempotency_key.clone(),
             traceparent: Some(runtime::trace::current().unwrap_or_else(Trace::begin).to_string()),
             deadline_at,
+            taken_over: Vec::new(),
             starting_nodes: starting
                 .into_iter()
                 .map(|(node_id, input)| StartingNode {
@@ -144,7 +154,7 @@ impl Submitter {
         Ok(access)
     }
 
-    async fn ready_graph(&self, graph_id: GraphId, version: i32) -> Result<Arc<ReadyGraph>, SubmitError> {
+    pub(crate) async fn ready_graph(&self, graph_id: GraphId, version: i32) -> Result<Arc<ReadyGraph>, SubmitError> {
         let key = (graph_id, version);
         if let Some(ready) = self.ready.get(&key).await {
             return Ok(ready);
@@ -154,7 +164,7 @@ impl Submitter {
             graph_id,
             version: Some(version),
         })?;
-        let plan = Plan::compile(&graph.nodes, &graph.links, self.catalog.as_ref())?;
+        let plan = Arc::new(Plan::compile(&graph.nodes, &graph.links, self.catalog.as_ref())?);
         let ready = Arc::new(ReadyGraph { graph, plan });
         self.ready.insert(key, Arc::clone(&ready)).await;
         Ok(ready)

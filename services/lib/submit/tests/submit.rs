@@ -5,10 +5,11 @@
 use std::collections::HashSet;
 
 use blocks::Registry;
+use engine::run::NodeResult;
 use model::{ExecutionStatus, Graph, GraphModel, Map, UserId};
 use serde_json::{Value, json};
 use store::{IoBlocks, Store};
-use submit::{Origin, SubmitCommand, SubmitError, Submitter};
+use submit::{Origin, RetryCommand, SubmitCommand, SubmitError, Submitter};
 use uuid::Uuid;
 
 const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
@@ -262,4 +263,149 @@ async fn what_a_node_says_wrongly_about_its_retries_is_refused_by_name() {
     graph.nodes[0].metadata = map(json!({"execution": {"retry": {"max_attempts": 3}, "timeout_seconds": 60}}));
     let saved = world.submitter.create_graph(world.user, graph).await.unwrap();
     world.submitter.submit(world.command(&saved)).await.unwrap();
+}
+
+/// x → calculator (x / 0) → y, and x → z.
+fn fragile() -> Graph {
+    graph(
+        json!([
+            {"id": "1", "block_id": INPUT, "input_default": {"name": "x"}},
+            {"id": "2", "block_id": CALCULATOR, "input_default": {"operation": "Divide", "b": 0}},
+            {"id": "3", "block_id": OUTPUT, "input_default": {"name": "y"}},
+            {"id": "4", "block_id": OUTPUT, "input_default": {"name": "z"}},
+        ]),
+        json!([
+            {"source_id": "1", "source_name": "result", "sink_id": "2", "sink_name": "a"},
+            {"source_id": "2", "source_name": "result", "sink_id": "3", "sink_name": "value"},
+            {"source_id": "1", "source_name": "result", "sink_id": "4", "sink_name": "value"},
+        ]),
+    )
+}
+
+/// Claims the only waiting run and plays it to its end as an executor would; calculators fail unless `healed`. Returns the blocks that ran.
+async fn play(world: &World, healed: bool) -> Vec<String> {
+    let owner = Uuid::new_v4();
+    let limits = store::ClaimLimits {
+        free_slots: 1,
+        per_user_and_graph: 25,
+    };
+    let claimed = world.store().claim(owner, "test", limits).await.unwrap().remove(0);
+    let graph = world
+        .store()
+        .get_graph(claimed.graph_id, Some(claimed.graph_version))
+        .await
+        .unwrap()
+        .unwrap();
+    let plan = engine::plan::Plan::compile(&graph.nodes, &graph.links, Registry::standard().as_ref()).unwrap();
+    let (id, epoch, first_seq) = (claimed.graph_exec_id, claimed.epoch, claimed.next_seq);
+    let mut run = engine::run::Run::restore(plan.into(), claimed, Uuid::now_v7);
+    let now = model::Timestamp::now;
+    run.begin(now());
+    let mut ran = Vec::new();
+    while let Some(start) = run.next_ready(now()) {
+        let block = start.block_id.to_string();
+        let stats = model::NodeStats {
+            cost: 5,
+            ..model::NodeStats::default()
+        };
+        let result = if block == CALCULATOR && !healed {
+            NodeResult::Failed { error: "no".to_owned() }
+        } else {
+            let (pin, value) = match block.as_str() {
+                OUTPUT => ("output", start.input["value"].clone()),
+                CALCULATOR => ("result", json!(42)),
+                _ => ("result", start.input["value"].clone()),
+            };
+            run.output(start.node_exec_id, pin, value, now()).unwrap();
+            NodeResult::Completed
+        };
+        run.finish(start.node_exec_id, result, stats, now());
+        ran.push(block);
+    }
+    run.end(now());
+    let batch = model::JournalBatch {
+        graph_exec_id: id,
+        epoch,
+        first_seq,
+        news_seen: 0,
+        entries: run.take_journal(),
+    };
+    let outcome = world.store().append_journal(owner, vec![batch]).await.unwrap().remove(0);
+    assert!(matches!(outcome, model::AppendOutcome::Applied { .. }), "{outcome:?}");
+    ran
+}
+
+#[tokio::test]
+async fn a_retry_begins_with_what_completed_and_leaves_the_finished_run_alone() {
+    let world = World::new().await;
+    let saved = world.submitter.create_graph(world.user, fragile()).await.unwrap();
+    let command = SubmitCommand {
+        inputs: map(json!({"x": 1e16})),
+        ..world.command(&saved)
+    };
+    let first = world.submitter.submit(command).await.unwrap().id;
+    let retry = |of, key: &str| RetryCommand {
+        user_id: world.user,
+        of,
+        idempotency_key: Some(key.to_owned()),
+        deadline: None,
+        origin: Origin::Resource,
+    };
+    let refusal = |error: SubmitError| match error {
+        SubmitError::Invalid(message) => message,
+        other => panic!("{other:?}"),
+    };
+    let too_early = world.submitter.retry(retry(first, "early")).await.unwrap_err();
+    assert!(refusal(too_early).contains("QUEUED: only a run that is over"));
+    assert_eq!(play(&world, false).await.len(), 3);
+    let whole = async |id| {
+        let blocks = IoBlocks {
+            output: vec![OUTPUT.parse().unwrap()],
+            ..IoBlocks::default()
+        };
+        world
+            .store()
+            .get_execution_with_nodes(Some(world.user), id, &blocks)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let before = whole(first).await;
+
+    let accepted = futures::future::join_all((0..4).map(|_| world.submitter.retry(retry(first, "uid")))).await;
+    let accepted: Vec<_> = accepted.into_iter().map(Result::unwrap).collect();
+    assert_eq!(accepted.iter().filter(|accepted| accepted.created).count(), 1);
+    let second = accepted[0].execution.id;
+    assert!(accepted.iter().all(|one| one.execution.id == second) && second != first);
+    let waiting = whole(second).await;
+    assert_eq!(waiting.execution.meta.status, ExecutionStatus::Queued);
+    assert_eq!(waiting.execution.outputs, before.execution.outputs);
+
+    assert_eq!(play(&world, true).await, [CALCULATOR, OUTPUT]);
+    let after = whole(second).await;
+    let stats = after.execution.meta.stats.unwrap();
+    assert_eq!(
+        (after.execution.meta.status, stats.node_exec_count, stats.node_error_count),
+        (ExecutionStatus::Completed, 4, 0)
+    );
+    assert_eq!(stats.cost, 10, "what was taken over costs nothing");
+    assert_eq!(after.execution.outputs["y"], [json!(42)]);
+    assert_eq!(after.execution.outputs["z"].len(), 1);
+    assert_eq!(whole(first).await, before, "the finished run stays as it was");
+
+    let needless = world.submitter.retry(retry(second, "needless")).await.unwrap_err();
+    assert!(refusal(needless).contains("nothing to retry"));
+    for (user_id, of) in [(world.user, Uuid::new_v4()), (user(world.store()).await, first)] {
+        let command = RetryCommand {
+            user_id,
+            ..retry(of, "unknown")
+        };
+        assert!(refusal(world.submitter.retry(command).await.unwrap_err()).contains("no run"));
+    }
+    // Cancelled before it began: everything is still to do.
+    let third = world.submitter.submit(world.command(&saved)).await.unwrap().id;
+    world.store().request_cancel(None, third).await.unwrap();
+    let fourth = world.submitter.retry(retry(third, "again")).await.unwrap();
+    assert!(fourth.created);
+    assert_eq!(play(&world, true).await.len(), 4);
 }

@@ -360,3 +360,78 @@ async fn a_run_whose_submission_was_not_answered_is_found_and_cancelled() {
     assert_eq!(runs.iter().map(|run| run.status).collect::<Vec<_>>(), [ExecutionStatus::Terminated]);
     second.stop().await;
 }
+
+fn retry(name: &str, of: &str) -> Value {
+    let spec = json!({"platformRef": {"name": "p"}, "retryOf": {"name": of}});
+    json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name}, "spec": spec})
+}
+
+/// x → x + 1 → before, and (x + 1) / 0 → y, which fails.
+fn fragile() -> Value {
+    json!({"name": "fragile", "description": "", "nodes": [
+        {"id": "x", "block_id": INPUT, "input_default": {"name": "x"}},
+        {"id": "before", "block_id": CALCULATOR, "input_default": {"operation": "Add", "b": 1}},
+        {"id": "seen", "block_id": OUTPUT, "input_default": {"name": "before"}},
+        {"id": "divide", "block_id": CALCULATOR, "input_default": {"operation": "Divide", "b": 0}},
+        {"id": "y", "block_id": OUTPUT, "input_default": {"name": "y"}},
+    ], "links": [
+        {"source_id": "x", "source_name": "result", "sink_id": "before", "sink_name": "a"},
+        {"source_id": "before", "source_name": "result", "sink_id": "seen", "sink_name": "value"},
+        {"source_id": "before", "source_name": "result", "sink_id": "divide", "sink_name": "a"},
+        {"source_id": "divide", "source_name": "result", "sink_id": "y", "sink_name": "value"},
+    ]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_goes_on_where_the_run_failed() {
+    let mut scene = Scene::new().await;
+    // Made first: it waits for what it names, and then for its end.
+    scene.world.apply(&retry("second", "first")).await.unwrap();
+    eventually("it waits for the object that it names", || async {
+        let status = scene.get("second").await.status.unwrap_or_default();
+        match conditions::get(&status.conditions, conditions::ACCEPTED) {
+            Some(condition) if condition.reason == reason::RETRIED_MISSING => Ok(()),
+            other => Err(other.cloned()),
+        }
+    })
+    .await;
+    scene.world.apply(&execution("first", fragile(), json!({"x": 1}))).await.unwrap();
+    scene.reaches("first", Phase::Queued).await;
+    scene.services.start_executor().await;
+    let first = scene.reaches("first", Phase::Completed).await;
+    assert_eq!(verdict(&first), expected("False", "True", reason::NODES_FAILED));
+    assert!(first.message.clone().unwrap().contains("spec.retryOf"), "{:?}", first.message);
+
+    let second = scene.reaches("second", Phase::Completed).await;
+    assert_ne!(second.execution_id, first.execution_id);
+    assert_eq!((&second.graph_id, second.graph_version), (&first.graph_id, first.graph_version));
+    assert_eq!(
+        verdict(&second),
+        expected("False", "True", reason::NODES_FAILED),
+        "it fails again, as nothing has changed"
+    );
+    assert_eq!(second.outputs, first.outputs);
+    let counts = |status: &GraphExecutionStatus| status.nodes.clone().map(|nodes| (nodes.total, nodes.completed, nodes.failed));
+    assert_eq!((counts(&second), counts(&first)), (Some((4, 3, 1)), Some((4, 3, 1))));
+    // Only the failed node was at work after the run had started.
+    let run = scene.services.execution(second.execution_id.as_deref().unwrap()).await;
+    let began = run.execution.meta.started_at;
+    let nodes = run.node_executions.iter().filter(|node| node.status.is_terminal());
+    let worked: Vec<(ExecutionStatus, bool)> = nodes.map(|node| (node.status, node.end_time.is_some_and(|end| end > began))).collect();
+    assert_eq!(worked.iter().filter(|(_, worked)| *worked).count(), 1, "{worked:?}");
+    assert!(worked.contains(&(ExecutionStatus::Failed, true)), "{worked:?}");
+
+    // The finished run stays as it was, and a run that went well is not retried.
+    assert_eq!(scene.reaches("first", Phase::Completed).await, first);
+    scene
+        .world
+        .apply(&execution("well", calculation("Add", 1), json!({"x": 1})))
+        .await
+        .unwrap();
+    scene.reaches("well", Phase::Completed).await;
+    scene.world.apply(&retry("needless", "well")).await.unwrap();
+    let refused = scene.reaches("needless", Phase::Failed).await;
+    assert_eq!(verdict(&refused), expected("False", "True", reason::NOTHING_TO_RETRY));
+    assert_eq!(scene.runs().await.len(), 3);
+    scene.stop().await;
+}

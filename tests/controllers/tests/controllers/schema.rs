@@ -74,7 +74,8 @@ async fn executions() {
         ("platformRef", Value::Null, "spec.platformRef: Required value"),
         ("platformRef.name", json!("P"), "should match"),
         ("platformRef.name", json!("p".repeat(41)), "Too long"),
-        ("graph", Value::Null, "spec.graph: Required value"),
+        ("graph", Value::Null, "give exactly one of graph and retryOf"),
+        ("retryOf", json!({"name": "former"}), "give exactly one of graph and retryOf"),
         ("graph.id", json!("1"), "should be at least 36 chars long"),
         ("graph.id", json!("x".repeat(36)), "should match"),
         ("graph.version", json!(2), ""),
@@ -146,6 +147,18 @@ async fn executions() {
     let both = with(&with(&base, "inputs", json!({})), "inputsRef", json!({"scheduleId": ID}));
     let refusal = try_create(&world, &manifest("GraphExecution", "plain", both)).await.unwrap_err();
     assert!(refusal.contains("give inputs or inputsRef, not both"), "{refusal}");
+    let retry = json!({"platformRef": {"name": "p"}, "retryOf": {"name": "former"}});
+    let table = [
+        ("retryOf", json!({"name": "Former"}), "should match"),
+        ("retryOf", json!({}), "retryOf.name: Required value"),
+        ("retryOf", json!("former"), "must be of type object"),
+        ("retryOf", json!({"name": "plain"}), "retryOf names the object itself"),
+        ("deadline", json!("1h"), ""),
+        ("ignoreNodeErrors", json!(true), ""),
+        ("inputs", json!({"a": 1}), "leave out owner, inputs and inputsRef with retryOf"),
+        ("owner", json!(ID), "leave out owner, inputs and inputsRef with retryOf"),
+    ];
+    judge(&world, "GraphExecution", &retry, &table).await;
     names(&world, "GraphExecution", &base, 63).await;
 }
 
@@ -318,6 +331,7 @@ async fn only_cancel_and_ttl_of_an_execution_change() {
             "graph cannot change",
         ),
         (json!({"graph": {"inline": null, "id": ID}}), "graph cannot change"),
+        (json!({"graph": null, "retryOf": {"name": "former"}}), "cannot change"),
         (json!({"inputs": {"a": 2}}), "inputs cannot change"),
         (json!({"inputs": null}), "inputs cannot change"),
         (json!({"inputs": null, "inputsRef": {"scheduleId": ID}}), "cannot change"),

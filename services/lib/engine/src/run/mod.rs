@@ -12,6 +12,7 @@
 //! or a successor would route the output a second time or not at all.
 
 mod deliver;
+mod replay;
 mod restore;
 mod state;
 mod view;

@@ -6,4 +6,5 @@ mod contract;
 mod judging;
 mod properties;
 mod resuming;
+mod retrying;
 mod support;

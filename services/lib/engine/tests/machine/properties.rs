@@ -184,6 +184,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever the graph, the order of events and the moment of the cancellation.
+    #[test]
+    fn a_retry_takes_over_everything_that_completed_unless_something_failed(
+        mut world in any_world(), inputs in any_json(), order in any::<u64>(), steps in 0_usize..120
+    ) {
+        let Ok(graph) = world.prepare() else { return Ok(()) };
+        let inputs = Value::Object(inputs.as_object().cloned().unwrap_or_default());
+        // A graph that cannot run is never retried.
+        if !for_run(&graph, &*world.blocks, &NodeInputMasks::new()).is_ok_and(|errors| errors.is_empty()) || world.submit(inputs.clone()).is_err() {
+            return Ok(());
+        }
+        let mut simulator = Simulator::submit(world, inputs);
+        let mut pick = random(TestRng::from_seed(proptest::test_runner::RngAlgorithm::XorShift, &seed(order)));
+        for _ in 0..steps {
+            if !simulator.step(&mut pick) {
+                break;
+            }
+        }
+        let now = simulator.now();
+        simulator.run.cancel(now);
+        simulator.end();
+        let completed = simulator.ledger.history().completed.len();
+        let failed = simulator.run.stats().node_error_count;
+        let (second, taken) = simulator.retry();
+        prop_assert!(taken <= completed);
+        prop_assert!(failed > 0 || taken == completed, "{taken} of {completed}");
+        let again = second.run.node_executions().filter(|execution| execution.status == model::ExecutionStatus::Completed);
+        prop_assert_eq!(again.count(), taken);
+    }
+}
+
 #[test]
 fn thousands_of_waiting_executions_are_claimed_in_order_and_fast() {
     let items: Vec<Value> = (0..5_000).map(Value::from).collect();

@@ -247,6 +247,7 @@ impl TestGraph {
             idempotency_key: None,
             traceparent: None,
             deadline_at: None,
+            taken_over: Vec::new(),
             starting_nodes: vec![StartingNode {
                 node_exec_id: Uuid::now_v7(),
                 node_id: self.input_node,

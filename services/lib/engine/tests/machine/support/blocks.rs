@@ -47,6 +47,15 @@ impl Blocks {
         blocks
     }
 
+    /// The same blocks, where "fail" does not fail any more.
+    pub fn healed() -> Self {
+        let mut blocks = Self::new();
+        if let Some((_, behaviour)) = blocks.blocks.get_mut(&id("fail")) {
+            *behaviour = |input| emit("out", get(input, "x"));
+        }
+        blocks
+    }
+
     pub fn run(&self, block: BlockId, input: &Map) -> Emissions {
         (self.blocks[&block].1)(input)
     }

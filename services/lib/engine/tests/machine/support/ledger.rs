@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use model::history::{CompletedNode, Emitted, RunHistory};
 use model::{ClaimedRun, ExecutionStatus, JournalEntry, NodeExecId, NodeExecutionRecord};
+use serde_json::Value;
 
 pub struct Ledger {
     pub run: ClaimedRun,
     positions: HashMap<NodeExecId, usize>,
+    /// Every output in the order of the journal.
+    emitted: Vec<(NodeExecId, String, Value)>,
 }
 
 impl Ledger {
@@ -14,7 +18,36 @@ impl Ledger {
         let records = run.node_executions.iter().enumerate();
         Self {
             positions: records.map(|(position, record)| (record.node_exec_id, position)).collect(),
+            emitted: Vec::new(),
             run,
+        }
+    }
+
+    /// What the database would tell a run that retries this one.
+    pub fn history(&self) -> RunHistory {
+        let mut completed: Vec<&NodeExecutionRecord> = self.run.node_executions.iter().collect();
+        completed.retain(|record| record.status == ExecutionStatus::Completed);
+        completed.sort_by_key(|record| record.start_time);
+        let place = |id| completed.iter().position(|record| record.node_exec_id == id);
+        RunHistory {
+            emitted: self
+                .emitted
+                .iter()
+                .filter_map(|(id, name, value)| {
+                    Some(Emitted {
+                        node: place(*id)?,
+                        name: name.clone(),
+                        value: value.clone(),
+                    })
+                })
+                .collect(),
+            completed: completed
+                .iter()
+                .map(|record| CompletedNode {
+                    node_id: record.node_id,
+                    input: record.execution_data.clone().unwrap_or_default(),
+                })
+                .collect(),
         }
     }
 
@@ -87,6 +120,7 @@ impl Ledger {
             JournalEntry::NodeOutput {
                 node_exec_id, name, value, ..
             } => {
+                self.emitted.push((node_exec_id, name.clone(), value.clone()));
                 let record = self.node(node_exec_id);
                 assert_eq!(record.status, ExecutionStatus::Running);
                 record.outputs.entry(name).or_default().push(value);

@@ -174,10 +174,26 @@ impl Simulator {
 
     /// The executor dies; another one takes over what the ledger holds.
     pub fn crash(self) -> Self {
-        let mut taken_over = Self::claim(self.world, self.ledger.run);
+        let mut taken_over = Self::claim(self.world, self.ledger.run.clone());
+        taken_over.ledger = self.ledger;
         taken_over.clock = self.clock + 1;
         taken_over.frozen = self.frozen;
         taken_over
+    }
+
+    /// A run that retries this one, which is over, with the same inputs: what was taken over is in its ledger before it is claimed. Returns
+    /// the number of executions taken over, too.
+    pub fn retry(self) -> (Self, usize) {
+        let history = self.ledger.history();
+        let mut world = self.world;
+        let claimed = world.submit(Value::Object(self.ledger.run.inputs)).unwrap();
+        let mut run = Run::restore(world.plan(), claimed.clone(), counter(1 << 100));
+        let taken = run.replay(history, at(0));
+        let mut ledger = Ledger::new(claimed);
+        ledger.append(1, run.take_journal());
+        let mut simulator = Self::claim(world, ledger.run.clone());
+        simulator.ledger = ledger;
+        (simulator, taken)
     }
 
     pub fn outputs(&self) -> Outputs {
