@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["engine", "store", "rpc", "bus", "auth", "devservices"],
     &["blocks", "submit", "model-tests"],
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
-    &["app"],
+    &["app", "kubectl-autogpt"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
     &["workload"],
     &["faults", "bench"],
@@ -27,7 +27,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("redis", &["bus", "devservices", "bench"]),
     // faults repeats messages.
     ("lapin", &["bus", "devservices", "faults"]),
-    ("kube", &["crds", "operator", "scheduler", "controllers-tests", "e2e-tests"]),
+    (
+        "kube",
+        &["crds", "operator", "kubectl-autogpt", "scheduler", "controllers-tests", "e2e-tests"],
+    ),
     ("lettre", &["notification"]),
 ];
 

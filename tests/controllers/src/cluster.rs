@@ -56,6 +56,18 @@ impl Cluster {
         events.filter(|event: &serde_json::Value| event["user"]["username"] == user).collect()
     }
 
+    /// A kubeconfig of somebody with this token; the administrator when there is none.
+    pub fn kubeconfig(&self, token: Option<&str>, namespace: &str) -> String {
+        let pem: String = self.authorities.iter().map(|der| pem(der)).collect();
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority-data": STANDARD.encode(pem)}}],
+            "users": [{"name": "test", "user": {"token": token.unwrap_or(TOKEN)}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
+        })
+        .to_string()
+    }
+
     /// A client that may do everything.
     pub fn admin(&self) -> Client {
         self.client(TOKEN)
@@ -174,6 +186,10 @@ fn wait(directory: &Path, port: u16) -> Vec<Vec<u8>> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+fn pem(der: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
 }
 
 fn certificates(pem: &str) -> Vec<Vec<u8>> {

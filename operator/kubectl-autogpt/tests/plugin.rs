@@ -1,0 +1,244 @@
+//! The real binary, as kubectl starts it, on a real kube-apiserver; for runs with an operator and the real services behind it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use controllers_tests::cluster::repository;
+use controllers_tests::{Services, World, eventually};
+use crds::execution::Phase;
+use crds::{GraphExecution, GraphSchedule};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
+const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
+const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
+
+/// Somebody at a terminal.
+struct User {
+    directory: tempfile::TempDir,
+    kubectl: PathBuf,
+}
+
+/// What a command said.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl User {
+    fn of(world: &World, token: Option<&str>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config"), world.cluster.kubeconfig(token, &world.namespace)).unwrap();
+        Self {
+            directory,
+            kubectl: world.cluster.binaries.join("kubectl"),
+        }
+    }
+
+    /// `kubectl autogpt …`
+    async fn says(&self, line: &str) -> Said {
+        let binary = Path::new(env!("CARGO_BIN_EXE_kubectl-autogpt"));
+        let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
+        let output: Output = Command::new(&self.kubectl)
+            .arg("autogpt")
+            .args(line.split_whitespace())
+            .env("PATH", path)
+            .env("KUBECONFIG", self.directory.path().join("config"))
+            .current_dir(self.directory.path())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        Said {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn file(&self, name: &str, value: &Value) {
+        std::fs::write(self.directory.path().join(name), value.to_string()).unwrap();
+    }
+}
+
+impl Said {
+    #[track_caller]
+    fn well(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.out
+    }
+
+    /// An error with a remedy.
+    #[track_caller]
+    fn complains(self, words: &str) {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        assert!(self.err.contains(words) && self.err.contains("what to do: "), "{words}: {self:#?}");
+    }
+}
+
+/// x → calculator → y
+fn calculation(operation: &str, b: i32) -> Value {
+    json!({"name": "Calculate it", "nodes": [
+        {"id": "x", "block_id": INPUT, "input_default": {"name": "x"}},
+        {"id": "c", "block_id": CALCULATOR, "input_default": {"operation": operation, "b": b}},
+        {"id": "y", "block_id": OUTPUT, "input_default": {"name": "y"}},
+    ], "links": [
+        {"source_id": "x", "source_name": "result", "sink_id": "c", "sink_name": "a"},
+        {"source_id": "c", "source_name": "result", "sink_id": "y", "sink_name": "value"},
+    ]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_are_started_followed_retried_and_stopped() {
+    let services = Services::prepare().await;
+    services.start().await;
+    let world = World::new().await;
+    let url = services.url();
+    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
+    services.platform(&world).await;
+    let user = User::of(&world, None);
+    user.file("graph.json", &calculation("Multiply", 3));
+    user.file("fails.json", &calculation("Divide", 0));
+
+    // Nobody executes yet.
+    let said = user.says("run graph.json -i x=5 --name waits --deadline 1h").await.well();
+    assert!(said.starts_with("graphexecution/waits created"), "{said}");
+    let waiting: GraphExecution = world.api().get("waits").await.unwrap();
+    assert_eq!(waiting.spec.deadline.as_deref(), Some("1h"));
+    let said = user.says("cancel waits --wait").await.well();
+    assert!(said.starts_with("waits is TERMINATED: stopped because"), "{said}");
+    assert_eq!(user.says("cancel waits").await.well(), "waits is over already: TERMINATED\n");
+    let followed = user.says("follow waits").await;
+    assert_eq!(
+        (followed.code, followed.out.contains("waits was stopped")),
+        (Some(2), true),
+        "{followed:?}"
+    );
+
+    services.start_executor().await;
+    let said = user.says("run graph.json -i x=5 --follow").await.well();
+    assert!(said.contains("\ny: 15\n") && said.contains("succeeded"), "{said}");
+    assert!(
+        said.starts_with("graphexecution/calculate-it-"),
+        "the name is made from the graph's: {said}"
+    );
+    assert!(said.contains("COMPLETED  3 of 3 nodes done"), "{said}");
+
+    let failed = user.says("run fails.json -i x=1 --name fails --follow").await;
+    assert_eq!(
+        failed.code,
+        Some(2),
+        "a run that failed is not the command's failure, but no success: {failed:#?}"
+    );
+    assert!(failed.out.contains("`kubectl autogpt retry fails` goes on"), "{}", failed.out);
+    let again = user.says("retry fails --name again --follow").await;
+    assert_eq!(again.code, Some(2), "{again:#?}");
+    let retry: GraphExecution = world.api().get("again").await.unwrap();
+    assert_eq!(retry.spec.retry_of.unwrap().name, "fails");
+    assert_eq!(retry.status.unwrap().phase, Some(Phase::Completed));
+
+    // A whole object from a file, with an input of the command line.
+    let example = std::fs::read_to_string(repository().join("examples/execution.yaml")).unwrap();
+    std::fs::write(user.directory.path().join("example.yaml"), example).unwrap();
+    let said = user
+        .says("run example.yaml --name hello --platform p -i number=7 -i name=Ada --follow")
+        .await
+        .well();
+    assert!(
+        said.contains("greeting: Hello, Ada! Your number is 7.") && said.contains("increased: 8"),
+        "{said}"
+    );
+
+    let said = user.says("status").await.well();
+    assert!(said.starts_with("platform p: ready"), "{said}");
+    assert!(said.contains("5 executions: 0 under way, 2 succeeded, 2 failed"), "{said}");
+    assert!(said.lines().count() <= 24, "one screen: {said}");
+
+    user.says("logs hello").await.complains("platform p has no executor pods");
+    user.says("run graph.json -i x").await.complains("name=value");
+    user.says("run graph.json --platform p --deadline soon").await.complains("deadline");
+    user.says("run nowhere.json").await.complains("nowhere.json cannot be read");
+    user.says("follow nobody")
+        .await
+        .complains("graphexecutions.autogpt.dev \"nobody\" not found");
+    operator.assert_running().await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_are_explained_paused_and_resumed() {
+    let world = World::new().await;
+    let user = User::of(&world, None);
+    let empty = user.says("status").await.well();
+    assert!(empty.contains("nothing of AutoGPT in namespace"), "{empty}");
+    let operator = world.operator("a").await;
+    let spec = json!({
+        "platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["30 2 * * *"], "timeZone": "Europe/Berlin",
+    });
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "nightly"}, "spec": spec}))
+        .await
+        .unwrap();
+    eventually("the schedule is armed", || async {
+        let status = world.api::<GraphSchedule>().get("nightly").await.unwrap().status.unwrap_or_default();
+        if status.next_fire_times.len() == 5 { Ok(()) } else { Err(status) }
+    })
+    .await;
+    let said = user.says("next nightly -n 7").await.well();
+    assert_eq!(said.lines().count(), 8, "{said}");
+    // The first line of the list is what the operator says itself.
+    let status = world.api::<GraphSchedule>().get("nightly").await.unwrap().status.unwrap();
+    let next = serde_json::to_value(&status.next_fire_times[0]).unwrap();
+    assert!(said.lines().nth(1).unwrap().starts_with(next.as_str().unwrap()), "{next}: {said}");
+    let said = user.says("why nightly").await.well();
+    assert!(said.contains("next: ") && said.contains("nothing was decided yet"), "{said}");
+    let said = user.says("why nightly 2020-01-01T00:00:00Z").await.well();
+    assert!(said.contains("not due by the calendar"), "{said}");
+
+    user.says("pause nightly --note holidays").await.well();
+    let paused: GraphSchedule = world.api().get("nightly").await.unwrap();
+    assert_eq!(paused.spec.suspend.unwrap().note.as_deref(), Some("holidays"));
+    assert!(user.says("next nightly").await.well().contains("is suspended (holidays)"));
+    assert!(user.says("status").await.well().contains("1 schedules, 1 suspended"));
+    user.says("resume nightly").await.well();
+    assert!(world.api::<GraphSchedule>().get("nightly").await.unwrap().spec.suspend.is_none());
+    assert_eq!(user.says("resume nightly").await.well(), "nightly is not suspended\n");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_says_what_to_do() {
+    let world = World::new().await;
+    let user = User::of(&world, None);
+    user.file("graph.json", &calculation("Add", 1));
+    user.says("run graph.json").await.complains("there is no AutoGPTPlatform");
+    for platform in ["p", "q"] {
+        let platform = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": platform}, "spec": {}});
+        world.apply(&platform).await.unwrap();
+    }
+    user.says("run graph.json").await.complains("there are several platforms");
+    user.says("status -n elsewhere --context none")
+        .await
+        .complains("the kubeconfig cannot be used");
+    for line in [
+        "next nobody",
+        "why nobody",
+        "pause nobody",
+        "cancel nobody",
+        "retry nobody",
+        "logs nobody",
+    ] {
+        user.says(line).await.complains("not found");
+    }
+    User::of(&world, Some("nobody-knows-it"))
+        .says("status")
+        .await
+        .complains("does not know you");
+    let usage = user.says("next").await;
+    assert_eq!(usage.code, Some(2), "{usage:?}");
+    assert!(usage.err.contains("<SCHEDULE>"), "{usage:?}");
+}
