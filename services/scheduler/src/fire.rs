@@ -1,36 +1,41 @@
-//! Fires the schedules that are rows: sleeps until the next slot, claims what is due, starts the runs, moves the schedules on.
+//! Fires the schedules that are rows, in two steps that go on side by side: what is due is decided, many slots in one transaction, and what
+//! was decided to run is submitted.
 //!
-//! Any number of schedulers may do so at once. A claim keeps them out of each other's way, the key of the run and the guarded step to the
-//! next slot decide: a slot becomes one run, however often it is tried.
+//! Any number of schedulers may do so at once (`store::slots`). A slot is decided once, and becomes one run, however often it is submitted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use model::{GraphExecId, Timestamp};
+use model::Timestamp;
 use runtime::Shutdown;
 use runtime::retry::retry_forever;
-use store::{Decision, Schedule, SlotDecision, Store};
+use store::{Decision, DueRun, DueSlot, Schedule, SlotDecision, Store};
 use submit::{Origin, SubmitCommand, SubmitError, Submitter};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::cron::{self, ContractCron};
-use crate::error::ScheduleError;
 use crate::metrics::SchedulerMetrics;
 use crate::reaction::Reaction;
 use crate::schedules::{ScheduleStore, parse_zone};
 
-/// Schedules claimed at once, and runs started at the same time.
-const BATCH: i64 = 64;
-const AT_ONCE: usize = 8;
-/// A slot whose run could not be started is tried again after this time, then after twice as long, and so on.
+/// Slots decided in one transaction.
+const DECIDED: usize = 500;
+/// Slots claimed for submission at once, and submitted at the same time.
+const CLAIMED: i64 = 128;
+const AT_ONCE: usize = 16;
+/// A slot whose run could not be started is tried again after this time, then after twice as long, and so on. As long a scheduler that died
+/// holds what it was at.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 /// Another scheduler may have added a schedule and gone: so this one looks again at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// Something is due that somebody else is at.
-const SHORT: Duration = Duration::from_millis(50);
+/// What another scheduler decided and did not submit is looked for at least this often.
+const LOOK_FOR_RUNS: Duration = Duration::from_secs(10);
+/// Something is due that somebody else is at, or will be in a moment.
+const SHORT: Duration = Duration::from_millis(5);
+const DATABASE: &str = "PostgreSQL (schedules)";
 
 pub struct Firing {
     pub store: Store,
@@ -44,16 +49,26 @@ pub struct Firing {
 impl Firing {
     /// Until the shutdown.
     pub async fn run(self, shutdown: Shutdown) {
-        let claim = || self.store.claim_due_schedules(BATCH, FIRST_RETRY, LONGEST_RETRY);
-        while let Some(claimed) = retry_forever("PostgreSQL (schedules)", &shutdown, claim).await {
-            if !claimed.is_empty() {
-                futures::stream::iter(claimed)
-                    .for_each_concurrent(AT_ONCE, |schedule| self.fire(schedule))
-                    .await;
+        let decided = Notify::new();
+        let (behind, caught_up) = watch::channel(false);
+        tokio::join!(self.decide(&decided, behind, &shutdown), self.submit(&decided, caught_up, &shutdown));
+    }
+
+    /// Decides what is due, as soon as it is. `behind` says that more is due than one transaction holds.
+    async fn decide(&self, decided: &Notify, behind: watch::Sender<bool>, shutdown: &Shutdown) {
+        let limit = i64::try_from(DECIDED).unwrap_or(i64::MAX);
+        let decide = || self.store.decide_due_slots(limit, slot_after);
+        while let Some(count) = retry_forever(DATABASE, shutdown, decide).await {
+            behind.send_replace(count == DECIDED);
+            if count > 0 {
+                tracing::info!(count, "slots decided");
+                decided.notify_one();
+            }
+            if count == DECIDED {
                 continue;
             }
-            let look = || self.store.next_schedule_due_in();
-            let Some(due_in) = retry_forever("PostgreSQL (schedules)", &shutdown, look).await else {
+            let look = || self.store.next_slot_due_in();
+            let Some(due_in) = retry_forever(DATABASE, shutdown, look).await else {
                 return;
             };
             tokio::select! {
@@ -64,54 +79,90 @@ impl Firing {
         }
     }
 
-    async fn fire(&self, schedule: Schedule) {
-        let Some(slot) = schedule.next_run_at else { return };
-        let outcome = self.submitter.submit(command(&schedule, slot)).await;
-        let settled = match outcome {
-            Ok(run) => {
-                self.metrics.fired.inc();
-                self.advance(&schedule, slot, Decision::Fired, String::new(), Some(run.id)).await
+    /// Submits what was decided to run. What is due is decided first: a run can wait better than a decision.
+    async fn submit(&self, decided: &Notify, mut caught_up: watch::Receiver<bool>, shutdown: &Shutdown) {
+        let claim = || self.store.claim_due_runs(CLAIMED, FIRST_RETRY, LONGEST_RETRY);
+        loop {
+            // The other side ends with the shutdown only.
+            if caught_up.wait_for(|behind| !behind).await.is_err() {
+                return;
             }
-            Err(error) => {
-                self.metrics.failed.inc();
-                self.react(&schedule, slot, error).await
+            let Some(claimed) = retry_forever(DATABASE, shutdown, claim).await else {
+                return;
+            };
+            if !claimed.is_empty() {
+                self.submit_all(claimed).await;
+                continue;
             }
-        };
-        if let Err(error) = settled {
-            // The claim runs out, and the same slot comes again; the key of the run keeps it from starting twice.
-            tracing::warn!(schedule_id = %schedule.id, %slot, %error, "a fired schedule could not be moved on, it will be tried again");
+            let look = || self.store.next_run_due_in();
+            let Some(due_in) = retry_forever(DATABASE, shutdown, look).await else {
+                return;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(due_in.unwrap_or(LOOK_FOR_RUNS).clamp(SHORT, LOOK_FOR_RUNS)) => {}
+                () = decided.notified() => {}
+                () = shutdown.cancelled() => return,
+            }
         }
     }
 
-    async fn react(&self, schedule: &Schedule, slot: Timestamp, error: SubmitError) -> Result<(), ScheduleError> {
-        let reaction = Reaction::to(&error);
-        tracing::warn!(schedule_id = %schedule.id, graph_id = %schedule.graph_id, %slot, %error, ?reaction, "a schedule could not start its run");
-        match reaction {
-            Reaction::DeleteAllOfGraph => self.schedules.delete_of_graph(schedule.user_id, schedule.graph_id).await.map(drop),
-            Reaction::DeleteThis => self.schedules.delete(schedule.id).await,
-            Reaction::GiveUpSlot => self.advance(schedule, slot, Decision::Missed, error.to_string(), None).await,
-            Reaction::TryAgain => Ok(()),
+    async fn submit_all(&self, claimed: Vec<DueRun>) {
+        let submitted = futures::stream::iter(claimed).map(|due| self.fire(due)).buffer_unordered(AT_ONCE);
+        let outcomes: Vec<SlotDecision> = submitted.filter_map(std::future::ready).collect().await;
+        if !outcomes.is_empty()
+            && let Err(error) = self.store.settle_due_runs(&outcomes).await
+        {
+            // The claims run out, and the same slots come again; the keys of the runs keep them from starting twice.
+            let count = outcomes.len();
+            tracing::warn!(count, %error, "what became of fired schedules could not be written, they will be tried again");
         }
     }
 
-    async fn advance(
-        &self,
-        schedule: &Schedule,
-        slot: Timestamp,
-        decision: Decision,
-        reason: String,
-        graph_exec_id: Option<GraphExecId>,
-    ) -> Result<(), ScheduleError> {
-        let decision = SlotDecision {
-            schedule_uid: schedule.id,
+    /// None when the slot is to be tried again.
+    async fn fire(&self, due: DueRun) -> Option<SlotDecision> {
+        let (schedule_uid, slot) = (due.schedule_id, due.slot);
+        let outcome = |decision, reason: String, graph_exec_id| SlotDecision {
+            schedule_uid,
             slot,
             decision,
             reason,
             graph_exec_id,
         };
-        let moved = self.store.advance_schedule(&decision, slot_after(schedule, slot)).await?;
-        tracing::info!(schedule_id = %schedule.id, %slot, ?graph_exec_id, decision = decision.decision.as_str(), moved, "schedule fired");
-        Ok(())
+        let Some(schedule) = due.schedule else {
+            return Some(outcome(
+                Decision::Skipped,
+                "the schedule was deleted before its run started".to_owned(),
+                None,
+            ));
+        };
+        match self.submitter.submit(command(&schedule, slot)).await {
+            Ok(run) => {
+                self.metrics.fired.inc();
+                tracing::debug!(schedule_id = %schedule.id, %slot, graph_exec_id = %run.id, "schedule fired");
+                Some(outcome(Decision::Fired, String::new(), Some(run.id)))
+            }
+            Err(error) => {
+                self.metrics.failed.inc();
+                let settled = self.react(&schedule, slot, &error).await;
+                settled.then(|| outcome(Decision::Missed, error.to_string(), None))
+            }
+        }
+    }
+
+    /// False when the slot is to be tried again.
+    async fn react(&self, schedule: &Schedule, slot: Timestamp, error: &SubmitError) -> bool {
+        let reaction = Reaction::to(error);
+        tracing::warn!(schedule_id = %schedule.id, graph_id = %schedule.graph_id, %slot, %error, ?reaction, "a schedule could not start its run");
+        let done = match reaction {
+            Reaction::DeleteAllOfGraph => self.schedules.delete_of_graph(schedule.user_id, schedule.graph_id).await.map(drop),
+            Reaction::DeleteThis => self.schedules.delete(schedule.id).await,
+            Reaction::GiveUpSlot => Ok(()),
+            Reaction::TryAgain => return false,
+        };
+        if let Err(error) = &done {
+            tracing::warn!(schedule_id = %schedule.id, %error, "a schedule that cannot run could not be deleted, it will be tried again");
+        }
+        done.is_ok()
     }
 }
 
@@ -129,8 +180,8 @@ fn command(schedule: &Schedule, slot: Timestamp) -> SubmitCommand {
 }
 
 /// The first slot after this one that is still to come: slots that passed meanwhile are one with it (rest.md §2.7).
-fn slot_after(schedule: &Schedule, slot: Timestamp) -> Option<Timestamp> {
-    let cron: ContractCron = schedule.cron.parse().ok()?;
-    let firing = cron::Firing::new(&cron, parse_zone(&schedule.timezone)?).ok()?;
-    firing.next_after(slot.into_inner().max(Utc::now())).map(Timestamp::from)
+fn slot_after(due: &DueSlot, now: DateTime<Utc>) -> Option<Timestamp> {
+    let cron: ContractCron = due.cron.parse().ok()?;
+    let firing = cron::Firing::new(&cron, parse_zone(&due.timezone)?).ok()?;
+    firing.next_after(due.slot.into_inner().max(now)).map(Timestamp::from)
 }

@@ -1,7 +1,5 @@
 //! Schedules that came through REST, and the ledger of what was decided about every slot.
 
-use std::time::Duration;
-
 use indexmap::IndexMap;
 use model::{CredentialsMetaInput, GraphExecId, GraphId, Map, Timestamp, UserId};
 use sqlx::postgres::PgRow;
@@ -75,7 +73,7 @@ pub struct SlotDecision {
     pub graph_exec_id: Option<GraphExecId>,
 }
 
-const SCHEDULE: &str = "id, user_id, graph_id, graph_version, name, cron, timezone, inputs, credentials, next_run_at, created_at";
+pub(crate) const SCHEDULE: &str = "id, user_id, graph_id, graph_version, name, cron, timezone, inputs, credentials, next_run_at, created_at";
 
 impl Store {
     pub async fn insert_schedule(&self, mut schedule: NewSchedule) -> Result<Schedule> {
@@ -140,61 +138,6 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Claims schedules whose slot has come, earliest first: nobody else gets them for `first_hold`, twice as long with every further
-    /// attempt, at most `longest_hold`. So a slot whose run could not be started is tried again by itself; what was started is moved on with
-    /// [`Store::advance_schedule`]. Should a claim run out under a slow scheduler, the key of the run keeps it from starting twice.
-    pub async fn claim_due_schedules(&self, limit: i64, first_hold: Duration, longest_hold: Duration) -> Result<Vec<Schedule>> {
-        let query = format!(
-            "WITH due AS MATERIALIZED (
-                 SELECT id FROM schedules WHERE next_run_at <= now() AND (retry_at IS NULL OR retry_at <= now())
-                 ORDER BY next_run_at, id LIMIT $1 FOR UPDATE SKIP LOCKED)
-             UPDATE schedules SET attempts = attempts + 1,
-                 retry_at = now() + make_interval(secs => least($2 * power(2, least(attempts, 30)), $3))
-             WHERE id IN (SELECT id FROM due) RETURNING {SCHEDULE}"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(limit)
-            .bind(first_hold.as_secs_f64())
-            .bind(longest_hold.as_secs_f64())
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        let mut claimed: Vec<Schedule> = rows.iter().map(read).collect::<Result<_>>()?;
-        claimed.sort_by_key(|schedule| (schedule.next_run_at, schedule.id));
-        Ok(claimed)
-    }
-
-    /// How long until the next schedule can be claimed, by the database's clock; zero when one is due. None when nothing will ever be.
-    pub async fn next_schedule_due_in(&self) -> Result<Option<Duration>> {
-        let seconds: Option<f64> = sqlx::query_scalar(
-            "SELECT extract(epoch FROM min(greatest(next_run_at, retry_at)) - clock_timestamp())::float8 FROM schedules WHERE next_run_at IS NOT NULL",
-        )
-        .fetch_one(&self.pool)
-        .await
-        .map_err(|error| self.explain(error))?;
-        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
-    }
-
-    /// Writes the decision about the slot `decision.slot` and moves the schedule on to `next`, in one transaction. False when somebody
-    /// else has already moved it on.
-    pub async fn advance_schedule(&self, decision: &SlotDecision, next: Option<Timestamp>) -> Result<bool> {
-        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let moved = sqlx::query(
-            "UPDATE schedules SET next_run_at = $3, attempts = 0, retry_at = NULL, updated_at = now() WHERE id = $1 AND next_run_at = $2",
-        )
-        .bind(decision.schedule_uid)
-        .bind(decision.slot.into_inner())
-        .bind(next.map(Timestamp::into_inner))
-        .execute(&mut *tx)
-        .await?;
-        if moved.rows_affected() == 0 {
-            return Ok(false);
-        }
-        record(&mut *tx, decision).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
     /// True when this is the first decision about the slot; the first one stands.
     pub async fn record_decision(&self, decision: &SlotDecision) -> Result<bool> {
         record(&self.pool, decision).await
@@ -215,7 +158,7 @@ async fn record(executor: impl sqlx::PgExecutor<'_>, decision: &SlotDecision) ->
     Ok(done.rows_affected() == 1)
 }
 
-fn read(row: &PgRow) -> Result<Schedule> {
+pub(crate) fn read(row: &PgRow) -> Result<Schedule> {
     Ok(Schedule {
         id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,

@@ -2,11 +2,19 @@ use std::time::Duration;
 
 use model::Timestamp;
 use serde_json::json;
+use submit::SubmitCommand;
 
 use crate::world::{TestGraph, World, map, now};
 
 const RUNS: &str = "SELECT count(*) FROM graph_executions";
 const DECISIONS: &str = "SELECT count(*) FROM schedule_decisions";
+/// Decisions that nothing is left to do for.
+const SETTLED: &str =
+    "SELECT count(*) FROM schedule_decisions WHERE (schedule_uid, slot) NOT IN (SELECT schedule_id, slot FROM schedule_submissions)";
+/// Decisions whose run exists, once for each.
+const FIRED: &str =
+    "SELECT count(DISTINCT g.id) FROM schedule_decisions d JOIN graph_executions g ON g.id = d.graph_exec_id WHERE d.decision = 'Fired'";
+const PENDING: &str = "SELECT count(*) FROM schedule_submissions";
 
 #[tokio::test]
 async fn a_due_schedule_starts_one_run_with_its_inputs_and_moves_on() {
@@ -14,7 +22,7 @@ async fn a_due_schedule_starts_one_run_with_its_inputs_and_moves_on() {
     let graph = world.user_with_graph().await;
     let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
     let _services = (world.serve().await, world.serve().await);
-    world.until(DECISIONS, 1).await;
+    world.until(SETTLED, 1).await;
     let key = format!("{}/2026-01-02T03:00:00Z", schedule.id);
     let run = world.store.find_by_idempotency_key(&key).await.unwrap().unwrap();
     assert_eq!(
@@ -42,7 +50,7 @@ async fn a_schedule_fires_within_moments_of_its_slot() {
     let schedule = world.scheduled(graph, &slot.to_string()).await;
     // A schedule that is added through the service wakes the loop, which then sees the other one as well.
     service.add(graph, "0 0 * * *", None).await.unwrap();
-    world.until(DECISIONS, 1).await;
+    world.until(SETTLED, 1).await;
     let run = world
         .store
         .find_by_idempotency_key(&format!("{}/{slot}", schedule.id))
@@ -90,7 +98,7 @@ async fn a_slot_that_the_user_must_mend_is_lost_and_the_schedule_stays() {
     };
     let schedule = world.scheduled(visitor, "2026-01-02T03:00:00Z").await;
     let _service = world.serve().await;
-    world.until(DECISIONS, 1).await;
+    world.until(SETTLED, 1).await;
     let decision = world.text("SELECT decision || ': ' || reason FROM schedule_decisions").await;
     assert!(decision.starts_with("Missed: You do not have access"), "{decision}");
     assert!(world.schedule(schedule.id).await.unwrap().next_run_at.unwrap() > now());
@@ -103,22 +111,98 @@ async fn a_slot_whose_run_could_not_be_started_is_held_back_and_then_tried_again
     let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
     world.sql("ALTER TABLE outbox RENAME TO elsewhere").await;
     let _service = world.serve().await;
-    world.until("SELECT sum(attempts)::bigint FROM schedules", 1).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(world.number("SELECT sum(attempts)::bigint FROM schedules").await, 1);
-    assert_eq!(world.schedule(schedule.id).await.unwrap().next_run_at, schedule.next_run_at);
     world
-        .sql("ALTER TABLE elsewhere RENAME TO outbox; UPDATE schedules SET retry_at = now()")
+        .until("SELECT coalesce(sum(attempts), 0)::bigint FROM schedule_submissions", 1)
+        .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        world.number("SELECT coalesce(sum(attempts), 0)::bigint FROM schedule_submissions").await,
+        1
+    );
+    // The decision stands, and the schedule goes on.
+    assert_eq!(world.number(DECISIONS).await, 1);
+    assert!(world.schedule(schedule.id).await.unwrap().next_run_at.unwrap() > now());
+    world
+        .sql("ALTER TABLE elsewhere RENAME TO outbox; UPDATE schedule_submissions SET retry_at = now()")
         .await;
     let _another = world.serve().await;
-    world.until(DECISIONS, 1).await;
-    assert_eq!(
-        (
-            world.number(RUNS).await,
-            world.number("SELECT sum(attempts)::bigint FROM schedules").await
-        ),
-        (1, 0)
-    );
+    world.until(FIRED, 1).await;
+    assert_eq!((world.number(RUNS).await, world.number(PENDING).await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_slot_whose_schedule_was_deleted_before_it_ran_is_skipped() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    world.store.delete_schedule(schedule.id).await.unwrap();
+    let _service = world.serve().await;
+    world.until(SETTLED, 1).await;
+    let decision = world.text("SELECT decision || ': ' || reason FROM schedule_decisions").await;
+    assert_eq!(decision, "Skipped: the schedule was deleted before its run started");
+    assert_eq!(world.number(RUNS).await, 0);
+}
+
+/// A scheduler dies after each of its steps; the next one goes on from there.
+#[tokio::test]
+async fn whatever_a_scheduler_left_behind_becomes_one_run() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let moment = Duration::from_millis(100);
+    // Decided.
+    world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    // Decided and claimed.
+    world.scheduled(graph, "2026-01-02T04:00:00Z").await;
+    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    assert_eq!(world.store.claim_due_runs(10, moment, moment).await.unwrap().len(), 2);
+    // Decided, claimed and submitted.
+    let submitted = world.scheduled(graph, "2026-01-02T05:00:00Z").await;
+    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    let claimed = world.store.claim_due_runs(1, moment, moment).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    let run = world.submitter.submit(SubmitCommand {
+        user_id: graph.user_id,
+        graph_id: graph.id,
+        idempotency_key: Some(format!("{}/2026-01-02T05:00:00Z", submitted.id)),
+        ..SubmitCommand::default()
+    });
+    let run = run.await.unwrap();
+    let _services = (world.serve().await, world.serve().await);
+    world.until(FIRED, 3).await;
+    assert_eq!((world.number(RUNS).await, world.number(PENDING).await), (3, 0));
+    let key = format!("{}/2026-01-02T05:00:00Z", submitted.id);
+    assert_eq!(world.store.find_by_idempotency_key(&key).await.unwrap().unwrap().id, run.id);
+}
+
+/// Schedulers that are torn out of whatever they are doing, one after the other and two at once.
+#[tokio::test]
+async fn many_slots_under_dying_schedulers_become_one_run_each() {
+    const SLOTS: i64 = 1500;
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    world
+        .sql(
+            "INSERT INTO schedules (id, user_id, graph_id, graph_version, name, cron, timezone, inputs, next_run_at)
+             SELECT gen_random_uuid(), user_id, graph_id, graph_version, name, cron, timezone, inputs, next_run_at
+             FROM schedules, generate_series(2, 1500)",
+        )
+        .await;
+    for round in 0..6 {
+        let (one, two) = (world.serve_apart(), world.serve_apart());
+        tokio::time::sleep(Duration::from_millis(60 + 30 * round)).await;
+        drop(one);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        drop(two);
+        // What they held is free at once, so that the next ones meet it.
+        world.sql("UPDATE schedule_submissions SET retry_at = now()").await;
+    }
+    let _last = (world.serve().await, world.serve().await);
+    world.until(FIRED, SLOTS).await;
+    world.until(PENDING, 0).await;
+    assert_eq!((world.number(RUNS).await, world.number(DECISIONS).await), (SLOTS, SLOTS));
 }
 
 async fn delete_from_library(world: &World, graph: TestGraph) {

@@ -37,6 +37,17 @@ pub struct Service {
     pub task: JoinHandle<Result<(), scheduler::Error>>,
 }
 
+/// See [`World::serve_apart`].
+pub struct Apart(Option<tokio::runtime::Runtime>);
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         self.shutdown.trigger();
@@ -67,6 +78,22 @@ impl World {
 
     pub async fn serve(&self) -> Service {
         serve(self.settings.clone()).await
+    }
+
+    /// A service on threads of its own, which end wherever they are when the value is dropped.
+    pub fn serve_apart(&self) -> Apart {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let settings = self.settings.clone();
+        runtime.spawn(async move {
+            let service = serve(settings).await;
+            std::future::pending::<()>().await;
+            drop(service);
+        });
+        Apart(Some(runtime))
     }
 
     pub async fn user(&self) -> UserId {

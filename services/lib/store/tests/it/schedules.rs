@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use model::Timestamp;
 use serde_json::json;
-use store::{Decision, NewSchedule, SlotDecision};
+use store::{Decision, DueRun, NewSchedule, SlotDecision};
 use uuid::Uuid;
 
 use crate::world::{TestGraph, World, map};
@@ -24,6 +24,10 @@ fn schedule(graph: TestGraph, next_run_at: Option<Timestamp>) -> NewSchedule {
     }
 }
 
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
 fn fired(uid: Uuid, slot: Timestamp) -> SlotDecision {
     SlotDecision {
         schedule_uid: uid,
@@ -34,48 +38,178 @@ fn fired(uid: Uuid, slot: Timestamp) -> SlotDecision {
     }
 }
 
-#[tokio::test]
-async fn a_due_schedule_is_moved_on_by_one_scheduler_only() {
-    let world = World::new().await;
-    let graph = world.user_with_graph().await;
-    let slot: Timestamp = "2026-01-02T03:04:00Z".parse().unwrap();
-    let later: Timestamp = "2999-01-01T00:00:00Z".parse().unwrap();
-    let due = world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
-    world.store.insert_schedule(schedule(graph, Some(later))).await.unwrap();
-    world.store.insert_schedule(schedule(graph, None)).await.unwrap();
-    assert_eq!(world.store.next_schedule_due_in().await.unwrap(), Some(Duration::ZERO));
-    assert_eq!(
-        world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap(),
-        std::slice::from_ref(&due)
-    );
-    assert!(world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap().is_empty());
-    let decision = fired(due.id, slot);
-    let (one, two) = tokio::join!(
-        world.store.advance_schedule(&decision, Some(later)),
-        world.store.advance_schedule(&decision, Some(later))
-    );
-    assert_ne!(one.unwrap(), two.unwrap());
-    assert!(world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap().is_empty());
-    assert!(world.store.next_schedule_due_in().await.unwrap() > Some(MINUTE));
-    assert_eq!(world.number("SELECT count(*) FROM schedule_decisions").await, 1);
-    assert_eq!(world.number("SELECT sum(attempts) FROM schedules").await, 0);
+/// Decides what is due and moves it on to `later`.
+async fn decide(world: &World, limit: i64, later: Option<Timestamp>) -> usize {
+    world.store.decide_due_slots(limit, |_, _| later).await.unwrap()
+}
+
+async fn claim(world: &World) -> Vec<DueRun> {
+    world.store.claim_due_runs(10, MINUTE, 4 * MINUTE).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_slot_that_was_not_moved_on_is_claimed_again_later_and_later() {
+async fn a_due_slot_is_decided_once_and_its_schedule_moves_on() {
     let world = World::new().await;
     let graph = world.user_with_graph().await;
-    let slot: Timestamp = "2026-01-02T03:04:00Z".parse().unwrap();
-    world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
+    let (slot, later) = (at("2026-01-02T03:04:00Z"), at("2999-01-01T00:00:00Z"));
+    assert_eq!(world.store.next_slot_due_in().await.unwrap(), None);
+    let due = world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
+    world.store.insert_schedule(schedule(graph, Some(later))).await.unwrap();
+    world.store.insert_schedule(schedule(graph, None)).await.unwrap();
+    assert_eq!(world.store.next_slot_due_in().await.unwrap(), Some(Duration::ZERO));
+    let (one, two) = tokio::join!(decide(&world, 10, Some(later)), decide(&world, 10, Some(later)));
+    assert_eq!(one + two, 1);
+    assert_eq!(decide(&world, 10, Some(later)).await, 0);
+    assert!(world.store.next_slot_due_in().await.unwrap() > Some(MINUTE));
+    assert_eq!(world.store.get_schedule(due.id).await.unwrap().unwrap().next_run_at, Some(later));
+    assert_eq!(
+        world
+            .number("SELECT count(*) FROM schedule_decisions WHERE decision = 'Fired' AND graph_exec_id IS NULL")
+            .await,
+        1
+    );
+    let claimed = claim(&world).await;
+    let expected = DueRun {
+        schedule_id: due.id,
+        slot,
+        schedule: world.store.get_schedule(due.id).await.unwrap(),
+    };
+    assert_eq!(claimed, [expected]);
+}
+
+#[tokio::test]
+async fn the_earliest_slots_are_decided_first_with_what_the_next_one_is_computed_from() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    for minute in [3, 1, 2] {
+        let slot = at(&format!("2026-01-02T03:0{minute}:00Z"));
+        world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
+    }
+    let seen = std::sync::Mutex::new(Vec::new());
+    let decided = world.store.decide_due_slots(2, |due, now| {
+        seen.lock().unwrap().push((due.slot.to_string(), due.cron.clone(), due.timezone.clone()));
+        assert!((chrono::Utc::now() - now).num_seconds().abs() < 30);
+        None
+    });
+    assert_eq!(decided.await.unwrap(), 2);
+    let due = |slot: &str| (slot.to_owned(), "* * * * *".to_owned(), "UTC".to_owned());
+    assert_eq!(*seen.lock().unwrap(), [due("2026-01-02T03:01:00Z"), due("2026-01-02T03:02:00Z")]);
+    assert_eq!(world.number("SELECT count(*) FROM schedules WHERE next_run_at IS NULL").await, 2);
+}
+
+#[tokio::test]
+async fn slots_that_another_scheduler_is_at_are_left_to_it() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    for _ in 0..20 {
+        world
+            .store
+            .insert_schedule(schedule(graph, Some(at("2026-01-02T03:04:00Z"))))
+            .await
+            .unwrap();
+    }
+    let many = futures::future::join_all((0..4).map(|_| decide(&world, 5, None))).await;
+    assert_eq!(many, [5, 5, 5, 5]);
+    assert_eq!(world.number("SELECT count(*) FROM schedule_submissions").await, 20);
+}
+
+#[tokio::test]
+async fn a_slot_that_was_not_settled_is_claimed_again_later_and_later() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    world
+        .store
+        .insert_schedule(schedule(graph, Some(at("2026-01-02T03:04:00Z"))))
+        .await
+        .unwrap();
+    assert_eq!(world.store.next_run_due_in().await.unwrap(), None);
+    decide(&world, 10, None).await;
+    assert_eq!(world.store.next_run_due_in().await.unwrap(), Some(Duration::ZERO));
     for minutes in [1, 2, 4, 4] {
-        assert_eq!(world.store.claim_due_schedules(10, MINUTE, 4 * MINUTE).await.unwrap().len(), 1);
-        let wait = world.store.next_schedule_due_in().await.unwrap().unwrap();
+        assert_eq!(claim(&world).await.len(), 1);
+        assert!(claim(&world).await.is_empty());
+        let wait = world.store.next_run_due_in().await.unwrap().unwrap();
         assert!(
             wait <= minutes * MINUTE && wait > minutes * MINUTE - MINUTE / 2,
             "{wait:?} instead of {minutes} min"
         );
-        world.sql("UPDATE schedules SET retry_at = now()").await;
+        world.sql("UPDATE schedule_submissions SET retry_at = now()").await;
     }
+}
+
+#[tokio::test]
+async fn what_became_of_a_slot_is_settled_once() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let slot = at("2026-01-02T03:04:00Z");
+    let due = world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
+    decide(&world, 10, None).await;
+    let run = SlotDecision {
+        graph_exec_id: Some(Uuid::new_v4()),
+        ..fired(due.id, slot)
+    };
+    let refused = SlotDecision {
+        decision: Decision::Missed,
+        reason: "too late".to_owned(),
+        ..fired(due.id, slot)
+    };
+    world.store.settle_due_runs(&[fired(Uuid::new_v4(), slot), run.clone()]).await.unwrap();
+    world.store.settle_due_runs(&[refused]).await.unwrap();
+    let decided = "SELECT count(*) FROM schedule_decisions WHERE decision = 'Fired' AND reason = '' AND graph_exec_id IS NOT NULL";
+    assert_eq!(world.number(decided).await, 1);
+    assert_eq!(world.number("SELECT count(*) FROM schedule_submissions").await, 0);
+}
+
+#[tokio::test]
+async fn a_slot_outlives_its_schedule() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let due = world
+        .store
+        .insert_schedule(schedule(graph, Some(at("2026-01-02T03:04:00Z"))))
+        .await
+        .unwrap();
+    decide(&world, 10, None).await;
+    assert!(world.store.delete_schedule(due.id).await.unwrap());
+    let claimed = claim(&world).await;
+    assert_eq!(
+        claimed.iter().map(|due| (due.schedule_id, &due.schedule)).collect::<Vec<_>>(),
+        [(due.id, &None)]
+    );
+}
+
+/// However many schedules there are, only those that are due are read.
+#[tokio::test]
+async fn looking_for_what_is_due_goes_by_the_index() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    world
+        .store
+        .insert_schedule(schedule(graph, Some(at("2999-01-02T03:04:00Z"))))
+        .await
+        .unwrap();
+    world
+        .sql(
+            "INSERT INTO schedules (id, user_id, graph_id, graph_version, name, cron, timezone, next_run_at)
+             SELECT gen_random_uuid(), user_id, graph_id, graph_version, name, cron, timezone, next_run_at
+             FROM schedules, generate_series(1, 5000)",
+        )
+        .await;
+    let read = "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'schedules'";
+    world.sql("SELECT pg_stat_reset()").await;
+    assert_eq!(decide(&world, 100, None).await, 0);
+    assert!(world.store.next_slot_due_in().await.unwrap() > Some(MINUTE));
+    // A session reports what it has read when it ends.
+    world.store.close().await;
+    while world
+        .number("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'schedules_due'")
+        .await
+        < 2
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rows = world.number(read).await;
+    assert!(rows < 20, "{rows} rows were read");
 }
 
 #[tokio::test]
