@@ -69,7 +69,7 @@ async fn bench() -> Outcome<bool> {
                 Ok(rows) => report.results.extend(rows.into_rows()),
                 Err(error) => {
                     worked = false;
-                    println!("{:<12} could not be measured: {error}", case.name);
+                    println!("{:<14} could not be measured: {error}", case.name);
                 }
             }
         }

@@ -73,7 +73,7 @@ impl Rows {
 }
 
 pub fn heading() -> String {
-    format!("{:<12} {:<52} {:>12} {:<9} {:<5} bar\n", "case", "metric", "value", "unit", "")
+    format!("{:<14} {:<64} {:>10} {:<11} {:<5} bar\n", "case", "metric", "value", "unit", "")
 }
 
 fn line(row: &Row) -> String {
@@ -84,6 +84,6 @@ fn line(row: &Row) -> String {
     };
     let (case, metric, value, unit) = (row.case, &row.metric, shown(row.value), row.unit);
     let mut line = String::new();
-    let _ = writeln!(line, "{case:<12} {metric:<52} {value:>12} {unit:<9} {verdict:<5} {}", row.formula);
+    let _ = writeln!(line, "{case:<14} {metric:<64} {value:>10} {unit:<11} {verdict:<5} {}", row.formula);
     line
 }

@@ -4,7 +4,7 @@
 //! on a shell that ends them when its standard input is closed: they never outlive the tests, however those end.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,6 +17,10 @@ use kube::config::AuthInfo;
 use kube::{Client, Config};
 
 const TOKEN: &str = "test-administrator";
+/// The token of Kubernetes' own controllers, where a test starts them; their user is [`CONTROLLERS`].
+pub const CONTROLLERS_TOKEN: &str = "test-controllers";
+/// Who they are in the audit log.
+pub const CONTROLLERS: &str = "controllers";
 
 /// A running API server.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Cluster {
     /// DER.
     authorities: Vec<Vec<u8>>,
     pub binaries: PathBuf,
+    /// Where the servers' files are.
+    pub directory: PathBuf,
     audit_log: PathBuf,
 }
 
@@ -54,6 +60,13 @@ impl Cluster {
         let log = fs::read_to_string(&self.audit_log).unwrap();
         let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
         events.filter(|event: &serde_json::Value| event["user"]["username"] == user).collect()
+    }
+
+    /// How many requests of somebody the server has answered so far.
+    pub fn requests_of(&self, user: &str) -> usize {
+        let wanted = format!(r#""user":{{"username":"{user}""#);
+        let log = BufReader::new(fs::File::open(&self.audit_log).unwrap());
+        log.lines().map_while(Result::ok).filter(|line| line.contains(&wanted)).count()
     }
 
     /// A kubeconfig of somebody with this token; the administrator when there is none.
@@ -120,7 +133,7 @@ fn start() -> Cluster {
     let [client, peer, secure] = [0; 3].map(port);
     fs::write(
         directory.join("tokens.csv"),
-        format!("{TOKEN},administrator,administrator,\"system:masters\"\n"),
+        format!("{TOKEN},administrator,administrator,\"system:masters\"\n{CONTROLLERS_TOKEN},{CONTROLLERS},{CONTROLLERS},\"system:masters\"\n"),
     )
     .unwrap();
     fs::write(directory.join("audit.yaml"), AUDIT).unwrap();
@@ -161,6 +174,7 @@ kill -9 $server $etcd; wait; rm -rf {directory}
         authorities,
         binaries,
         audit_log: directory.join("audit.log"),
+        directory,
     }
 }
 

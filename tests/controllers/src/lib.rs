@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod eventually;
 pub mod kubelet;
+pub mod process;
 pub mod services;
 pub mod world;
 

@@ -162,6 +162,11 @@ impl World {
 
     /// A client with the operator's ServiceAccount.
     pub async fn operator_client(&self) -> Client {
+        self.cluster.client(&self.operator_token().await)
+    }
+
+    /// A token of the operator's ServiceAccount, good for an hour.
+    pub async fn operator_token(&self) -> String {
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![],
@@ -175,7 +180,7 @@ impl World {
             .create_token_request("autogpt-operator", &PostParams::default(), &request)
             .await
             .unwrap();
-        self.cluster.client(&token.status.unwrap().token)
+        token.status.unwrap().token
     }
 
     /// Starts an operator with the chart's rights.

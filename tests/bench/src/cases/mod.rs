@@ -3,6 +3,7 @@
 mod cancel;
 mod chain;
 mod fan_out;
+mod graph_schedule;
 mod idle;
 mod llm;
 mod memory;
@@ -70,5 +71,9 @@ pub const ALL: &[Case] = &[
     Case {
         name: "recovery",
         run: |options| Box::pin(recovery::run(options)),
+    },
+    Case {
+        name: "graph-schedule",
+        run: |options| Box::pin(graph_schedule::run(options)),
     },
 ];
