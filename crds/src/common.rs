@@ -1,5 +1,7 @@
 //! What several kinds share: references, the graph that is meant, pieces of schema.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -101,6 +103,17 @@ pub struct InputsRef {
     /// Id of that schedule.
     #[schemars(length(min = 36, max = 36), regex(pattern = UUID))]
     pub schedule_id: String,
+}
+
+/// Credentials by the name of the graph's credentials input.
+pub type CredentialReferences = BTreeMap<String, CredentialReference>;
+
+/// A Secret of the same namespace that a run may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialReference {
+    /// The Secret. It must be labelled `autogpt.dev/credential=<provider>`, and holds `api_key`, or `username` and `password`, or `host` and a key for each header.
+    pub secret_ref: LocalObjectReference,
 }
 
 /// Values by name whose shape only the graph knows.

@@ -53,6 +53,9 @@ pub mod reason {
     pub const RETRIED_MISSING: &str = "RetriedExecutionMissing";
     pub const RETRIED_NOT_OVER: &str = "RetriedExecutionNotOver";
     pub const NOTHING_TO_RETRY: &str = "NothingToRetry";
+    pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+    pub const CREDENTIALS_NOT_ALLOWED: &str = "CredentialsNotAllowed";
+    pub const CREDENTIALS_INVALID: &str = "CredentialsInvalid";
     pub const OWNER_NOT_ALLOWED: &str = "OwnerNotAllowed";
     pub const GRAPH_INVALID: &str = "GraphInvalid";
     pub const GRAPH_NOT_FOUND: &str = "GraphNotFound";

@@ -1,12 +1,14 @@
 //! GraphExecution: one run of one graph.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::common::{DURATION, GraphSource, InputsRef, LocalObjectReference, PlatformRef, UUID, condition_list, inputs};
+use crate::common::{CredentialReferences, DURATION, GraphSource, InputsRef, LocalObjectReference, PlatformRef, UUID, condition_list, inputs};
 
 /// A year: what the rule about `deadline` says.
 const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(8760 * 3600);
@@ -39,9 +41,10 @@ const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(876
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.platformRef == oldSelf.platformRef").message("platformRef cannot change: make a new GraphExecution").field_path(".platformRef"))]
 #[x_kube(validation = Rule::new("has(self.graph) == has(oldSelf.graph) && (!has(self.graph) || self.graph == oldSelf.graph)").message("graph cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.credentials) == has(oldSelf.credentials) && (!has(self.credentials) || self.credentials == oldSelf.credentials)").message("credentials cannot change: make a new GraphExecution; what the Secrets hold may change"))]
 #[x_kube(validation = Rule::new("has(self.retryOf) == has(oldSelf.retryOf) && (!has(self.retryOf) || self.retryOf == oldSelf.retryOf)").message("retryOf cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.graph) != has(self.retryOf)").message("give exactly one of graph and retryOf: the graph to run, or the finished GraphExecution to retry"))]
-#[x_kube(validation = Rule::new("!has(self.retryOf) || !(has(self.inputs) || has(self.inputsRef) || has(self.owner))").message("leave out owner, inputs and inputsRef with retryOf: a retry has those of the execution that it retries"))]
+#[x_kube(validation = Rule::new("!has(self.retryOf) || !(has(self.inputs) || has(self.inputsRef) || has(self.owner) || has(self.credentials))").message("leave out owner, inputs, inputsRef and credentials with retryOf: a retry has those of the execution that it retries"))]
 #[x_kube(validation = Rule::new("has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)").message("owner cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)").message("inputs cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.inputsRef) == has(oldSelf.inputsRef) && (!has(self.inputsRef) || self.inputsRef == oldSelf.inputsRef)").message("inputsRef cannot change: make a new GraphExecution"))]
@@ -72,6 +75,10 @@ pub struct GraphExecutionSpec {
     /// Inputs that the platform keeps, for schedules made through the REST API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_ref: Option<InputsRef>,
+    /// Secrets that the run may use, by the name of the graph's credentials input, for example `github_api_key_credentials`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub credentials: CredentialReferences,
     /// Stops the run. Cannot be taken back.
     #[serde(default)]
     pub cancel: bool,

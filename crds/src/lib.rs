@@ -10,7 +10,7 @@ pub mod manifest;
 pub mod platform;
 pub mod schedule;
 
-pub use common::{GraphSource, InputsRef, LocalObjectReference, PlatformRef};
+pub use common::{CredentialReference, CredentialReferences, GraphSource, InputsRef, LocalObjectReference, PlatformRef};
 pub use execution::{GraphExecution, GraphExecutionSpec, GraphExecutionStatus};
 pub use platform::{AutoGPTPlatform, PlatformSpec, PlatformStatus};
 pub use schedule::{GraphSchedule, GraphScheduleSpec, GraphScheduleStatus};
@@ -32,5 +32,7 @@ pub const LABEL_USER: &str = "autogpt.dev/user";
 pub const LABEL_GRAPH: &str = "autogpt.dev/graph";
 /// On schedules: the platform they belong to.
 pub const LABEL_PLATFORM: &str = "autogpt.dev/platform";
+/// On Secrets that runs may use: the provider whose credential it is.
+pub const LABEL_CREDENTIAL: &str = "autogpt.dev/credential";
 /// Keeps an execution until its run is over.
 pub const EXECUTION_FINALIZER: &str = "autogpt.dev/run";

@@ -47,11 +47,12 @@ fn found(platform: &AutoGPTPlatform) -> Dereferenced {
     let names = Names::new("autogpt");
     let mut found = Dereferenced::default();
     for name in secret_names(platform) {
-        let kind = [Generated::Jwt, Generated::RpcToken]
+        let kind = [Generated::Jwt, Generated::RpcToken, Generated::EncryptionKey]
             .into_iter()
             .chain(DataStore::ALL.map(Generated::Data))
             .find(|kind| match kind {
                 Generated::Jwt => name == names.jwt(),
+                Generated::EncryptionKey => name == names.encryption(),
                 Generated::RpcToken => name == names.rpc_token(),
                 Generated::Data(store) => name == names.data(*store),
             });
@@ -222,7 +223,7 @@ fn generated_secrets_that_are_absent_are_to_be_made_and_incomplete_ones_are_a_pr
         secrets: secret_names(&platform).into_iter().map(|name| (name, None)).collect(),
     };
     let validated = validate(&platform, &nothing, &defaults()).unwrap();
-    assert_eq!(validated.generated.iter().filter(|(_, _, missing)| *missing).count(), 5);
+    assert_eq!(validated.generated.iter().filter(|(_, _, missing)| *missing).count(), 6);
     let found = problems(json!({}), |found| {
         found.secrets.insert(
             "autogpt-postgres".to_owned(),

@@ -108,7 +108,12 @@ async fn runs_are_started_followed_retried_and_stopped() {
     // Nobody executes yet.
     let said = user.says("run graph.json -i x=5 --name waits --deadline 1h").await.well();
     assert!(said.starts_with("graphexecution/waits created"), "{said}");
-    let waiting: GraphExecution = world.api().get("waits").await.unwrap();
+    let waiting = eventually("the platform has the run", || async {
+        let execution: GraphExecution = world.api().get("waits").await.unwrap();
+        let phase = execution.status.as_ref().and_then(|status| status.phase);
+        if phase == Some(Phase::Queued) { Ok(execution) } else { Err(phase) }
+    })
+    .await;
     assert_eq!(waiting.spec.deadline.as_deref(), Some("1h"));
     let said = user.says("cancel waits --wait").await.well();
     assert!(said.starts_with("waits is TERMINATED: stopped because"), "{said}");

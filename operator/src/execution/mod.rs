@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod controller;
+mod credentials;
 pub mod follow;
 mod gate;
 mod going;

@@ -2,16 +2,17 @@
 
 use crds::conditions::reason;
 use crds::execution::Phase;
-use crds::{GraphExecution, LocalObjectReference};
+use crds::{CredentialReferences, GraphExecution, LocalObjectReference};
 use model::GraphExecId;
 
 use crate::execution::gate::NotNow;
 
-/// A finished run, and the owner that its object names.
+/// A finished run, and the owner and the Secrets that its object names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retried {
     pub run: GraphExecId,
     pub owner: Option<String>,
+    pub credentials: CredentialReferences,
 }
 
 /// What a retry goes on from, if it can; `found` is the object that it names.
@@ -46,6 +47,7 @@ pub fn retried(retry: &GraphExecution, reference: &LocalObjectReference, found: 
     Ok(Retried {
         run,
         owner: former.spec.owner.clone(),
+        credentials: former.spec.credentials.clone(),
     })
 }
 

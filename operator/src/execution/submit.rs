@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use crds::conditions::reason;
-use crds::{AutoGPTPlatform, GraphExecution, LocalObjectReference};
+use crds::{AutoGPTPlatform, CredentialReferences, GraphExecution, LocalObjectReference};
 use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
@@ -15,7 +15,7 @@ use rpc::services::{Scheduler, SchedulerClient};
 use rpc::{RpcError, RpcErrorKind};
 
 use crate::execution::gate::{self, NotNow};
-use crate::execution::{board, graph, retry};
+use crate::execution::{board, credentials, graph, retry};
 
 /// A submission takes a transaction; a longer one is lost, and repeated with the same key.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,8 +45,18 @@ pub async fn submit(
         Some(reference) => retried(client, execution, reference, platform).await?,
         None => named(client, execution, platform).await?,
     };
-    let Submission { owner, source, hash } = match meant {
+    let Submission {
+        owner,
+        source,
+        hash,
+        credentials,
+    } = match meant {
         Ok(meant) => meant,
+        Err(not_now) if not_now.never => return Ok(refused(false, not_now.reason, not_now.message)),
+        Err(not_now) => return Ok(Outcome::Pending(not_now)),
+    };
+    let secrets = match credentials::read_all(client, execution, &credentials).await? {
+        Ok(secrets) => secrets,
         Err(not_now) if not_now.never => return Ok(refused(false, not_now.reason, not_now.message)),
         Err(not_now) => return Ok(Outcome::Pending(not_now)),
     };
@@ -57,6 +67,15 @@ pub async fn submit(
     let Some(idempotency_key) = board::key(execution) else {
         return Ok(refused(false, reason::INVALID, "the object has no UID".to_owned()));
     };
+    let mut credentials = IndexMap::new();
+    for (input, secret) in secrets {
+        let kept = tokio::time::timeout(TIMEOUT, scheduler.put_credential(owner, secret)).await;
+        match kept {
+            Ok(Ok(reference)) => credentials.insert(input, reference),
+            Ok(Err(error)) => return Ok(judge(&error, platform)),
+            Err(_) => return Ok(unreachable(platform, &silence())),
+        };
+    }
     let request = SubmitRequest {
         idempotency_key,
         platform_uid: platform.uid().unwrap_or_default(),
@@ -64,7 +83,7 @@ pub async fn submit(
         graph: source,
         inputs: spec.inputs.clone().unwrap_or_default(),
         inputs_from_schedule,
-        credentials: IndexMap::new(),
+        credentials,
         // Of a repeated submission the first one's holds.
         deadline: spec.deadline().map(|time| Timestamp::from(Utc::now() + time)),
     };
@@ -72,7 +91,7 @@ pub async fn submit(
     Ok(match answer {
         Ok(Ok(submitted)) => Outcome::Accepted(submitted, hash),
         Ok(Err(error)) => judge(&error, platform),
-        Err(_) => unreachable(platform, &format!("no answer within {} s", TIMEOUT.as_secs())),
+        Err(_) => unreachable(platform, &silence()),
     })
 }
 
@@ -81,6 +100,7 @@ struct Submission {
     owner: Option<UserId>,
     source: GraphSource,
     hash: Option<String>,
+    credentials: CredentialReferences,
 }
 
 /// The graph that the specification names, and its owner.
@@ -119,6 +139,7 @@ async fn named(client: &Client, execution: &GraphExecution, platform: &AutoGPTPl
         owner,
         source: meant.source,
         hash: meant.hash,
+        credentials: spec.credentials.clone(),
     }))
 }
 
@@ -136,9 +157,14 @@ async fn retried(
             owner: gate::allowed(retried.owner.as_deref(), platform)?,
             source: GraphSource::Retry { graph_exec_id: retried.run },
             hash: None,
+            credentials: retried.credentials,
         })
     });
     Ok(submission)
+}
+
+fn silence() -> String {
+    format!("no answer within {} s", TIMEOUT.as_secs())
 }
 
 fn refused(spec_valid: bool, reason: &'static str, message: String) -> Outcome {

@@ -80,6 +80,11 @@ impl Component {
         }
     }
 
+    /// Seals or opens credentials of users.
+    pub fn keeps_credentials(self) -> bool {
+        matches!(self, Self::Rest | Self::Scheduler | Self::DatabaseManager)
+    }
+
     /// Whether it checks users' tokens.
     pub fn checks_users(self) -> bool {
         matches!(self, Self::Rest | Self::Websocket)

@@ -20,6 +20,8 @@ pub const KEY_URL: &str = "url";
 pub const KEY_JWT: &str = "JWT_VERIFY_KEY";
 /// Key of the internal token in the generated Secret.
 pub const KEY_RPC_TOKEN: &str = "token";
+/// Where the key (or keys, the present one first, separated by commas) stands in its Secret.
+pub const KEY_ENCRYPTION: &str = "key";
 
 /// The names of a platform's objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,10 @@ impl Names {
 
     pub fn rpc_token(&self) -> String {
         format!("{}-rpc-token", self.0)
+    }
+
+    pub fn encryption(&self) -> String {
+        format!("{}-encryption", self.0)
     }
 
     pub fn migration(&self, hash: &str) -> String {
@@ -91,6 +97,7 @@ pub struct ManagedData {
 pub enum Generated {
     Jwt,
     RpcToken,
+    EncryptionKey,
     Data(DataStore),
 }
 
@@ -107,6 +114,8 @@ pub struct Validated {
     pub data: BTreeMap<DataStore, Data>,
     pub jwt: SecretKey,
     pub rpc_token: SecretKey,
+    /// Seals the credentials of users.
+    pub encryption_key: SecretKey,
     pub smtp: Option<String>,
     /// Secrets of the platform's own, and whether each is still to be made.
     pub generated: Vec<(String, Generated, bool)>,
@@ -141,6 +150,8 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
 
     let rpc_token = SecretKey::new(names.rpc_token(), KEY_RPC_TOKEN);
     own(rpc_token.secret.clone(), Generated::RpcToken, &[KEY_RPC_TOKEN], &mut problems);
+    let encryption_key = SecretKey::new(names.encryption(), KEY_ENCRYPTION);
+    own(encryption_key.secret.clone(), Generated::EncryptionKey, &[KEY_ENCRYPTION], &mut problems);
     let jwt = match &spec.auth.jwt_secret_ref {
         Some(reference) => SecretKey::new(&reference.name, &reference.key),
         None => {
@@ -248,6 +259,7 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
                 data,
                 jwt,
                 rpc_token,
+                encryption_key,
                 smtp,
                 generated,
                 secrets_hash,

@@ -25,6 +25,7 @@ pub fn child(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Option<GraphExecu
             owner: spec.owner.clone(),
             inputs: spec.inputs.clone(),
             inputs_ref: spec.inputs_ref.clone(),
+            credentials: Default::default(),
             cancel: false,
             deadline: None,
             ignore_node_errors: false,

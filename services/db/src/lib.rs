@@ -24,6 +24,7 @@ use runtime::settings::CreditSettings;
 use runtime::{Health, Metrics, Settings, Shutdown};
 use store::{CreditRules, Store};
 use tokio::net::TcpListener;
+use vault::Credentials;
 
 use crate::doorbell::Doorbell;
 use crate::instruments::Instruments;
@@ -40,6 +41,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    EncryptionKey(#[from] vault::KeyError),
     #[error("the database was not there within {seconds} s: {cause}")]
     NoDatabase { seconds: u64, cause: store::Error },
     #[error("stopped before it was done")]
@@ -63,7 +66,15 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
     let doorbell = Doorbell::new(&shutdown);
-    let manager = Manager::new(settings.clone(), store.clone(), registry, instruments.clone(), doorbell.clone());
+    let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
+    let manager = Manager::new(
+        settings.clone(),
+        store.clone(),
+        registry,
+        credentials,
+        instruments.clone(),
+        doorbell.clone(),
+    );
 
     let publisher = Publisher::new(&settings, "database manager", &[Topology::Executions]);
     let relay = Relay::new(store.clone(), publisher, instruments.clone(), doorbell);

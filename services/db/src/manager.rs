@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use blocks::{BlockKind, Registry};
 use indexmap::IndexMap;
+use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
 use model::notification::{
     NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
@@ -26,6 +27,7 @@ use store::{
 };
 use submit::{Origin, Submitter};
 use uuid::Uuid;
+use vault::Credentials;
 
 use crate::agents;
 use crate::doorbell::Doorbell;
@@ -46,13 +48,22 @@ pub struct Manager {
     notifier: OutboxNotifier,
     io: IoBlocks,
     reviews: Reviews,
+    credentials: Credentials,
     instruments: Instruments,
     doorbell: Doorbell,
 }
 
 impl Manager {
-    pub fn new(settings: Settings, store: Store, registry: Arc<Registry>, instruments: Instruments, doorbell: Doorbell) -> Self {
+    pub fn new(
+        settings: Settings,
+        store: Store,
+        registry: Arc<Registry>,
+        credentials: Credentials,
+        instruments: Instruments,
+        doorbell: Doorbell,
+    ) -> Self {
         Self {
+            credentials,
             io: io_blocks(&registry),
             submitter: Submitter::new(store.clone(), registry).with_run_deadline(settings.executor.run_deadline()),
             notifier: store.outbox_notifier(),
@@ -549,6 +560,17 @@ impl DatabaseManager for Manager {
 
     async fn get_user_execution_summary_data(&self, user_id: UserId, start_time: Timestamp, end_time: Timestamp) -> Reply<UserExecutionSummary> {
         self.store.execution_summary(user_id, start_time, end_time).await.map_err(from_store)
+    }
+
+    async fn open_credential(&self, user_id: UserId, credential_id: String) -> Reply<OpenCredential> {
+        let unknown = || RpcError::value(format!("Unknown credentials #{credential_id}"));
+        let id = credential_id.parse().map_err(|_| unknown())?;
+        match self.credentials.open(user_id, id).await {
+            Ok(found) => found.ok_or_else(unknown),
+            Err(vault::Error::Store(error)) => Err(from_store(error)),
+            // The block's failure says it: waiting does not bring a key back.
+            Err(error) => Err(RpcError::value(error.to_string())),
+        }
     }
 
     async fn get_or_create_human_review(

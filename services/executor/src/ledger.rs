@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use blocks::{BlockContext, Question};
+use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, JournalBatch, Map,
@@ -38,6 +39,8 @@ pub trait Ledger: Send + Sync + 'static {
     async fn reserve_credits(&self, reservation: CreditReservation) -> Result<ReserveOutcome, RpcError>;
     /// Asks a person, once per node execution. `None` while nobody has decided.
     async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, RpcError>;
+    /// A credential of the run's user with its secret.
+    async fn open_credential(&self, context: &BlockContext, id: String) -> Result<OpenCredential, RpcError>;
     /// Whether the claim `epoch` may run a node again that was cut short.
     async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError>;
 }
@@ -113,6 +116,10 @@ impl Ledger for Remote {
             question.editable,
         );
         bounded(asked).await
+    }
+
+    async fn open_credential(&self, context: &BlockContext, id: String) -> Result<OpenCredential, RpcError> {
+        bounded(self.0.open_credential(context.user_id, id)).await
     }
 
     async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use blocks::{Agent, BlockContext, Failure, Platform, Question};
+use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
-use model::{AgentRequest, AgentRun, Map};
+use model::{AgentRequest, AgentRun, CredentialsMetaInput, Map};
 use rpc::RpcError;
 use runtime::retry::Backoff;
 use runtime::{Trace, trace};
@@ -49,6 +50,15 @@ impl Platform for RunPlatform {
 
     async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, Failure> {
         trace::within_some(self.trace, answered(|| self.ledger.review(context, question.clone()))).await
+    }
+
+    async fn credential(&self, context: &BlockContext, reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
+        let asked = answered(|| self.ledger.open_credential(context, reference.id.clone()));
+        let opened = trace::within_some(self.trace, asked).await?;
+        if opened.provider != reference.provider || opened.secret.kind() != reference.kind {
+            return Err(Failure::raised("Invalid credentials: type/provider mismatch"));
+        }
+        Ok(opened)
     }
 
     async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure> {

@@ -8,6 +8,8 @@ use submit::SubmitError;
 pub enum Error {
     #[error("DATABASE_URL cannot be used: {0}")]
     Database(#[from] store::Error),
+    #[error(transparent)]
+    EncryptionKey(#[from] vault::KeyError),
     #[error("{0}")]
     Kubernetes(String),
     #[error("SCHEDULER_STORE is kubernetes, so PLATFORM_NAME must be set to the name of the AutoGPTPlatform object that this service belongs to")]
@@ -49,6 +51,15 @@ pub(crate) fn of_submit(error: SubmitError) -> RpcError {
         SubmitError::Invalid(message) => RpcError::value(message),
         SubmitError::InsufficientBalance => RpcError::new(RpcErrorKind::InsufficientBalance, message),
         SubmitError::Store(error) => of_store(error),
+    }
+}
+
+/// Nobody who asks can do anything about the keys: that is the platform's.
+pub(crate) fn of_vault(error: vault::Error) -> RpcError {
+    match error {
+        vault::Error::UnknownUser { .. } => RpcError::value(error.to_string()),
+        vault::Error::Store(error) => of_store(error),
+        error => RpcError::runtime(error.to_string()),
     }
 }
 

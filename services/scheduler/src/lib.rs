@@ -31,6 +31,7 @@ use store::{IoBlocks, Store};
 use submit::Submitter;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use vault::Credentials;
 
 pub use error::{Error, ScheduleError};
 
@@ -52,6 +53,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Serves until the shutdown; `catalog` holds the blocks that graphs may have. What is absent is waited for; calls that need it fail meanwhile.
 pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
+    let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
     let blocks = io_blocks(&catalog);
     let submitter = Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline());
     let changed = Arc::new(Notify::new());
@@ -74,6 +76,7 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
             service_user: settings.platform_service_user_id,
             metrics: metrics.clone(),
         },
+        credentials: credentials.clone(),
         progress: Progress::start(store.clone(), blocks, &settings, &shutdown),
     };
     let firing = Firing {
@@ -84,7 +87,7 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
         metrics,
     };
     let health = Health::new(&shutdown);
-    let work = tokio::spawn(work(firing, settings.clone(), health.check("database"), shutdown.clone()));
+    let work = tokio::spawn(work(firing, credentials, settings.clone(), health.check("database"), shutdown.clone()));
     let mut router = scheduler_router(Arc::new(service), &settings, &health);
     if settings.enable_metrics {
         router = router.merge(registry.router());
@@ -97,9 +100,14 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
 }
 
 /// What goes on besides the calls, once the database has its schema.
-async fn work(firing: Firing, settings: Settings, database: Check, shutdown: Shutdown) {
+async fn work(firing: Firing, credentials: Credentials, settings: Settings, database: Check, shutdown: Shutdown) {
     if look(&firing.store, &database, &shutdown).await.is_none() {
         return;
+    }
+    match credentials.reseal().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "credentials are sealed with the present key now"),
+        Err(error) => tracing::warn!(%error, "credentials of former keys could not be sealed with the present one; the next start tries again"),
     }
     let watching = watch_database(firing.store.clone(), database, shutdown.clone());
     let forgetting = retention::run(firing.store.clone(), settings.scheduler.clone(), shutdown.clone());

@@ -142,7 +142,8 @@ impl Runs {
         })
     }
 
-    async fn owner(&self, named: Option<UserId>) -> Result<UserId, RpcError> {
+    /// Who owns what names no owner, made a user if need be.
+    pub async fn owner(&self, named: Option<UserId>) -> Result<UserId, RpcError> {
         match named {
             Some(owner) if owner != self.service_user => Ok(owner),
             _ => {

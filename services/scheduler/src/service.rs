@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use indexmap::IndexMap;
+use model::credentials::PutCredential;
 use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
 use model::schedule::GraphExecutionJobInfo;
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
@@ -14,9 +15,10 @@ use rpc::services::Scheduler;
 use store::{NewSchedule, Schedule};
 use submit::{Origin, SubmitCommand, Submitter};
 use uuid::Uuid;
+use vault::Credentials;
 
 use crate::cron::ContractCron;
-use crate::error::{ScheduleError, of_store, of_submit};
+use crate::error::{ScheduleError, of_store, of_submit, of_vault};
 use crate::progress::Progress;
 use crate::runs::Runs;
 use crate::schedules::{ScheduleStore, job_info, parse_zone};
@@ -26,6 +28,7 @@ pub struct SchedulerService {
     pub schedules: Arc<dyn ScheduleStore>,
     pub runs: Runs,
     pub progress: Progress,
+    pub credentials: Credentials,
 }
 
 #[async_trait]
@@ -96,6 +99,11 @@ impl Scheduler for SchedulerService {
 
     async fn submit_graph_execution(&self, request: SubmitRequest) -> Result<Submitted, RpcError> {
         self.runs.submit(request).await
+    }
+
+    async fn put_credential(&self, owner: Option<UserId>, credential: PutCredential) -> Result<CredentialsMetaInput, RpcError> {
+        let owner = self.runs.owner(owner).await?;
+        self.credentials.put(owner, &credential).await.map_err(of_vault)
     }
 
     async fn stop_graph_execution(&self, graph_exec_id: GraphExecId) -> Result<ExecutionStatus, RpcError> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 const ROWS: &[&[&str]] = &[
     &["model", "runtime", "crds", "schedule"],
     &["engine", "store", "rpc", "bus", "auth", "devservices"],
-    &["blocks", "submit", "model-tests"],
+    &["blocks", "submit", "vault", "model-tests"],
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
     &["app", "kubectl-autogpt"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
@@ -31,6 +31,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         "kube",
         &["crds", "operator", "kubectl-autogpt", "scheduler", "controllers-tests", "e2e-tests"],
     ),
+    ("ring", &["vault"]),
     ("lettre", &["notification"]),
 ];
 

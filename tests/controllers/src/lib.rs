@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod eventually;
 pub mod kubelet;
 pub mod process;
+pub mod reveal;
 pub mod services;
 pub mod world;
 

@@ -1,8 +1,9 @@
 //! The services behind a platform: the real ones, in this process, on a database, a virtual host and ports of their own.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use blocks::Registry;
+use blocks::{PriceList, Registry};
 use model::execution::GraphExecutionWithNodes;
 use rpc::services::SchedulerClient;
 use runtime::{Settings, Shutdown};
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::World;
+use crate::reveal::reveal;
 
 /// The token of the services' platform.
 const TOKEN: &str = "the-token-of-a-test";
@@ -38,6 +40,7 @@ impl Services {
             ("RABBITMQ_URL", devservices::testing::vhost().await),
             ("EXECUTION_EVENT_BUS_NAME", format!("test_{}", Uuid::new_v4().simple())),
             ("INTERNAL_RPC_TOKEN", TOKEN.to_owned()),
+            ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             ("PYRO_HOST", "127.0.0.1".to_owned()),
             ("EXECUTION_SCHEDULER_PORT", scheduler.port().to_string()),
             ("DATABASE_API_PORT", manager.port().to_string()),
@@ -52,25 +55,15 @@ impl Services {
     /// Starts the scheduler service and the database manager.
     pub async fn start(&self) {
         let listener = TcpListener::bind(self.scheduler).await.unwrap();
-        tokio::spawn(scheduler::run(
-            self.settings.clone(),
-            Registry::standard(),
-            listener,
-            self.shutdown.child(),
-        ));
+        tokio::spawn(scheduler::run(self.settings.clone(), catalog(), listener, self.shutdown.child()));
         let listener = TcpListener::bind(("127.0.0.1", self.settings.ports.database_api)).await.unwrap();
-        tokio::spawn(db::run(self.settings.clone(), Registry::standard(), listener, self.shutdown.child()));
+        tokio::spawn(db::run(self.settings.clone(), catalog(), listener, self.shutdown.child()));
     }
 
     /// Starts an executor: accepted runs begin.
     pub async fn start_executor(&self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        tokio::spawn(executor::run(
-            self.settings.clone(),
-            Registry::standard(),
-            listener,
-            self.shutdown.child(),
-        ));
+        tokio::spawn(executor::run(self.settings.clone(), catalog(), listener, self.shutdown.child()));
     }
 
     /// Where the scheduler service is or will be.
@@ -104,6 +97,11 @@ impl Drop for Services {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+/// The real blocks, and the one that shows what a block is given.
+fn catalog() -> Arc<Registry> {
+    Registry::with(vec![reveal()], PriceList::default())
 }
 
 async fn free_port() -> SocketAddr {

@@ -98,6 +98,9 @@ fn environment(platform: &Validated, component: Component) -> Vec<EnvVar> {
     if component.checks_users() {
         variables.push(pod::secret("JWT_VERIFY_KEY", &platform.jwt));
     }
+    if component.keeps_credentials() {
+        variables.push(pod::secret("ENCRYPTION_KEY", &platform.encryption_key));
+    }
     if component == Component::Scheduler {
         variables.push(pod::value("SCHEDULER_STORE", platform.spec.scheduler.store.as_str()));
         variables.push(pod::value("PLATFORM_NAME", platform.names.platform()));

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use blocks::{BlockContext, Question};
+use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel,
@@ -274,6 +275,11 @@ impl Ledger for MemoryLedger {
 
     async fn review(&self, _context: &BlockContext, _question: Question) -> Result<Option<ReviewResult>, RpcError> {
         Err(RpcError::value("no people here"))
+    }
+
+    async fn open_credential(&self, _context: &BlockContext, id: String) -> Result<OpenCredential, RpcError> {
+        self.hear().await;
+        self.answer(|_| Err(RpcError::value(format!("Unknown credentials #{id}"))))
     }
 
     async fn ask_to_repeat(&self, _context: &BlockContext, _epoch: i64, _input: Map, _instructions: String) -> Result<RepeatAnswer, RpcError> {

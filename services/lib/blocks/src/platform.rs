@@ -3,8 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
-use model::{AgentRun, GraphId, Map, NodeInputMasks};
+use model::{AgentRun, CredentialsMetaInput, GraphId, Map, NodeInputMasks};
 use serde_json::Value;
 
 use crate::block::{BlockContext, Failure};
@@ -18,6 +19,9 @@ pub trait Platform: fmt::Debug + Send + Sync {
 
     /// Asks a person. `None` while nobody has decided: the block ends with [`Failure::Wait`], is run again and asks again.
     async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, Failure>;
+
+    /// The secret behind a reference that a credentials input of the block was given. To be asked for when it is needed, and not to be kept.
+    async fn credential(&self, context: &BlockContext, reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure>;
 
     /// Asks a person whether a node that was cut short, whose block must not take effect twice, is run again. An approval is good for one
     /// start.
@@ -56,6 +60,10 @@ impl Platform for Nowhere {
     /// Nobody hears the question.
     async fn review(&self, _context: &BlockContext, _question: Question) -> Result<Option<ReviewResult>, Failure> {
         Ok(None)
+    }
+
+    async fn credential(&self, _context: &BlockContext, _reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
+        Err(Failure::raised("credentials are given to a node of a run only"))
     }
 
     async fn ask_to_repeat(&self, _context: &BlockContext, _input: Map, _instructions: String) -> Result<RepeatAnswer, Failure> {

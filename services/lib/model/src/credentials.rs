@@ -1,5 +1,8 @@
 //! References to credentials. A run carries references only, never a secret (design §4).
 
+use std::fmt;
+
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,4 +14,76 @@ pub struct CredentialsMetaInput {
     /// `api_key`, `oauth2`, `user_password` or `host_scoped`.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// What is secret of a credential. Shows nothing of it in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum CredentialSecret {
+    ApiKey {
+        api_key: String,
+    },
+    UserPassword {
+        username: String,
+        password: String,
+    },
+    /// Headers that requests to a host get.
+    HostScoped {
+        host: String,
+        headers: IndexMap<String, String>,
+    },
+}
+
+impl CredentialSecret {
+    /// The contract's word for the kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiKey { .. } => "api_key",
+            Self::UserPassword { .. } => "user_password",
+            Self::HostScoped { .. } => "host_scoped",
+        }
+    }
+
+    /// Shown in lists.
+    pub fn username(&self) -> Option<&str> {
+        match self {
+            Self::UserPassword { username, .. } => Some(username),
+            Self::ApiKey { .. } | Self::HostScoped { .. } => None,
+        }
+    }
+
+    /// Shown in lists.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::HostScoped { host, .. } => Some(host),
+            Self::ApiKey { .. } | Self::UserPassword { .. } => None,
+        }
+    }
+}
+
+impl fmt::Debug for CredentialSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(self.kind()).finish_non_exhaustive()
+    }
+}
+
+/// A credential to be kept for a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutCredential {
+    /// Where it comes from: the same origin of the same user is the same credential.
+    pub origin: String,
+    pub provider: String,
+    #[serde(default)]
+    pub title: Option<String>,
+    pub secret: CredentialSecret,
+}
+
+/// A credential with its secret, for the block that was given the reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenCredential {
+    pub id: String,
+    pub provider: String,
+    #[serde(default)]
+    pub title: Option<String>,
+    pub secret: CredentialSecret,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::error::summary;
 use engine::plan::Plan;
 use engine::{start, validate};
-use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, Timestamp, UserId};
+use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, GraphModel, Timestamp, UserId};
 use runtime::Trace;
 use store::{Accepted, Access, NewRun, StartingNode};
 use uuid::Uuid;
@@ -66,6 +66,9 @@ impl Submitter {
         let version = self.resolve_version(command.graph_id, command.graph_version).await?;
         let access = self.check_access(command.user_id, command.graph_id, version, command.origin).await?;
         let ready = self.ready_graph(command.graph_id, version).await?;
+        if command.origin == Origin::Resource {
+            known_credentials(&ready.graph, command)?;
+        }
         let compiled_masks = masks::compile(&ready.graph, &command.credentials, &command.masks, self.catalog.as_ref());
         let node_errors = validate::for_run(&ready.graph, self.catalog.as_ref(), &compiled_masks)?;
         if !node_errors.is_empty() {
@@ -169,6 +172,21 @@ impl Submitter {
         self.ready.insert(key, Arc::clone(&ready)).await;
         Ok(ready)
     }
+}
+
+/// Whoever writes an object is told about a misspelt name at once; REST ignores what a graph does not take, as the contract has it.
+fn known_credentials(graph: &GraphModel, command: &SubmitCommand) -> Result<(), SubmitError> {
+    let taken = graph.credentials_input_schema.get("properties").and_then(serde_json::Value::as_object);
+    let is_taken = |name: &&String| taken.is_some_and(|taken| taken.contains_key(*name));
+    let Some(unknown) = command.credentials.keys().find(|name| !is_taken(name)) else {
+        return Ok(());
+    };
+    let names: Vec<&str> = taken.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    Err(SubmitError::Invalid(if names.is_empty() {
+        format!("the graph takes no credentials, but {unknown} was given: leave it out")
+    } else {
+        format!("the graph takes no credentials named {unknown}; it takes {}", names.join(", "))
+    }))
 }
 
 /// A key that somebody else has used tells nothing about his run.

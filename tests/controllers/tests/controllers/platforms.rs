@@ -94,7 +94,7 @@ async fn a_platform_comes_up_step_by_step() {
     assert_eq!(names::<StatefulSet>(&world).await, ["p-postgres", "p-rabbitmq", "p-redis"]);
     assert_eq!(
         names::<Secret>(&world).await,
-        ["p-jwt", "p-postgres", "p-rabbitmq", "p-redis", "p-rpc-token"]
+        ["p-encryption", "p-jwt", "p-postgres", "p-rabbitmq", "p-redis", "p-rpc-token"]
     );
     let services = [
         "database-manager",

@@ -1,6 +1,7 @@
 //! The execution controller in front of the real scheduler service, database manager and executor.
 
 use controllers_tests::cluster::repository;
+use controllers_tests::reveal::{REVEAL, REVEAL_INPUT};
 use controllers_tests::world::documents;
 use controllers_tests::{Operator, Services, World, eventually};
 use crds::conditions::{self, reason};
@@ -57,6 +58,19 @@ impl Scene {
         eventually(&format!("{name} is {phase:?}"), || async {
             let status = self.get(name).await.status.unwrap_or_default();
             if status.phase == Some(phase) { Ok(status) } else { Err(status) }
+        })
+        .await
+    }
+
+    /// Waits for the end.
+    async fn reaches_end(&self, name: &str) -> GraphExecutionStatus {
+        eventually(&format!("{name} is over"), || async {
+            let status = self.get(name).await.status.unwrap_or_default();
+            if status.phase.is_some_and(Phase::is_terminal) {
+                Ok(status)
+            } else {
+                Err(status)
+            }
         })
         .await
     }
@@ -433,5 +447,84 @@ async fn a_retry_goes_on_where_the_run_failed() {
     let refused = scene.reaches("needless", Phase::Failed).await;
     assert_eq!(verdict(&refused), expected("False", "True", reason::NOTHING_TO_RETRY));
     assert_eq!(scene.runs().await.len(), 3);
+    scene.stop().await;
+}
+
+/// Reveals its key to the output `key`.
+fn revealing(name: &str, credentials: Value) -> Value {
+    let graph = json!({"name": "reveal", "nodes": [
+        {"id": "r", "block_id": REVEAL},
+        {"id": "k", "block_id": OUTPUT, "input_default": {"name": "key"}},
+    ], "links": [{"source_id": "r", "source_name": "key", "sink_id": "k", "sink_name": "value"}]});
+    let mut manifest = execution(name, graph, json!({}));
+    manifest["spec"]["credentials"] = credentials;
+    manifest
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_uses_the_secrets_that_it_names_and_no_others() {
+    let mut scene = Scene::new().await;
+    scene.services.start_executor().await;
+    let reference = json!({REVEAL_INPUT: {"secretRef": {"name": "github"}}});
+    scene.world.apply(&revealing("first", reference.clone())).await.unwrap();
+    let waits = async |name: &'static str, reason: &'static str| {
+        eventually(&format!("{name} waits: {reason}"), || async {
+            let status = scene.get(name).await.status.unwrap_or_default();
+            match conditions::get(&status.conditions, conditions::ACCEPTED) {
+                Some(condition) if condition.reason == reason => Ok(condition.message.clone()),
+                other => Err(other.cloned()),
+            }
+        })
+        .await
+    };
+    waits("first", reason::CREDENTIALS_MISSING).await;
+    let secret = |labels: Value, key: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "github", "labels": labels}, "stringData": {"api_key": key}});
+    scene.world.apply(&secret(json!({}), "one")).await.unwrap();
+    let message = waits("first", reason::CREDENTIALS_NOT_ALLOWED).await;
+    assert!(message.contains("kubectl label secret github autogpt.dev/credential="), "{message}");
+    scene
+        .world
+        .apply(&secret(json!({"autogpt.dev/credential": "github"}), "one"))
+        .await
+        .unwrap();
+    let status = scene.reaches("first", Phase::Completed).await;
+    assert_eq!(verdict(&status), expected("True", "False", reason::COMPLETED), "{status:#?}");
+    assert_eq!(status.outputs.map(Value::Object), Some(json!({"key": ["one"]})));
+    // The run carries the reference, and the key is nowhere.
+    let run = scene.services.execution(status.execution_id.as_deref().unwrap()).await;
+    let inputs = run.execution.meta.credential_inputs.unwrap();
+    assert_eq!(
+        (inputs[REVEAL_INPUT].provider.as_str(), inputs[REVEAL_INPUT].kind.as_str()),
+        ("github", "api_key")
+    );
+
+    // What the Secret holds now is what the next run gets.
+    scene
+        .world
+        .apply(&secret(json!({"autogpt.dev/credential": "github"}), "two"))
+        .await
+        .unwrap();
+    scene.world.apply(&revealing("second", reference)).await.unwrap();
+    let status = scene.reaches("second", Phase::Completed).await;
+    assert_eq!(status.outputs.map(Value::Object), Some(json!({"key": ["two"]})));
+
+    // The platform's own Secrets are nobody's, whatever somebody writes on them.
+    scene
+        .world
+        .merge::<k8s_openapi::api::core::v1::Secret>("p-encryption", json!({"metadata": {"labels": {"autogpt.dev/credential": "github"}}}))
+        .await;
+    let own = json!({REVEAL_INPUT: {"secretRef": {"name": "p-encryption"}}});
+    scene.world.apply(&revealing("thief", own)).await.unwrap();
+    assert_eq!(
+        verdict(&scene.reaches("thief", Phase::Failed).await),
+        expected("False", "True", reason::CREDENTIALS_NOT_ALLOWED)
+    );
+    let misspelt = json!({"gitlab": {"secretRef": {"name": "github"}}});
+    scene.world.apply(&revealing("misspelt", misspelt)).await.unwrap();
+    let status = scene.reaches("misspelt", Phase::Failed).await;
+    assert!(status.message.clone().unwrap().contains(REVEAL_INPUT), "{status:#?}");
+    // No Secret at all: the node says so.
+    scene.world.apply(&revealing("without", json!({}))).await.unwrap();
+    assert_ne!(verdict(&scene.reaches_end("without").await).0, "True");
     scene.stop().await;
 }

@@ -59,6 +59,11 @@ fn graph() -> Value {
     json!({"name": "g", "nodes": [{"id": "a", "block_id": ID}]})
 }
 
+fn references(count: usize) -> Value {
+    let reference = |number| (format!("k{number}"), json!({"secretRef": {"name": "s"}}));
+    (0..count).map(reference).collect::<serde_json::Map<_, _>>().into()
+}
+
 fn many(count: usize) -> Value {
     (0..count)
         .map(|number| (format!("k{number}"), json!(number)))
@@ -124,6 +129,13 @@ async fn executions() {
         ("inputs", many(257), "must have at most 256 items"),
         ("inputsRef", json!({"scheduleId": ID}), ""),
         ("inputsRef", json!({}), "scheduleId: Required value"),
+        ("credentials", json!({"github_api_key_credentials": {"secretRef": {"name": "s"}}}), ""),
+        ("credentials", json!({"a": {"secretRef": {"name": "S"}}}), "should match"),
+        ("credentials", json!({"a": {}}), "secretRef: Required value"),
+        ("credentials", json!({"a": "s"}), "must be of type object"),
+        ("credentials", json!(["s"]), "must be of type object"),
+        ("credentials", references(32), ""),
+        ("credentials", references(33), "must have at most 32 items"),
         ("cancel", json!(true), ""),
         ("cancel", json!("yes"), "must be of type boolean"),
         ("deadline", json!("90s"), ""),
@@ -155,8 +167,9 @@ async fn executions() {
         ("retryOf", json!({"name": "plain"}), "retryOf names the object itself"),
         ("deadline", json!("1h"), ""),
         ("ignoreNodeErrors", json!(true), ""),
-        ("inputs", json!({"a": 1}), "leave out owner, inputs and inputsRef with retryOf"),
-        ("owner", json!(ID), "leave out owner, inputs and inputsRef with retryOf"),
+        ("inputs", json!({"a": 1}), "leave out owner, inputs"),
+        ("owner", json!(ID), "leave out owner, inputs"),
+        ("credentials", references(1), "leave out owner, inputs"),
     ];
     judge(&world, "GraphExecution", &retry, &table).await;
     names(&world, "GraphExecution", &base, 63).await;
@@ -339,6 +352,7 @@ async fn only_cancel_and_ttl_of_an_execution_change() {
         (json!({"ignoreNodeErrors": true}), "ignoreNodeErrors cannot change"),
         (json!({"deadline": "91s"}), "deadline cannot change"),
         (json!({"deadline": null}), "deadline cannot change"),
+        (json!({"credentials": {"a": {"secretRef": {"name": "s"}}}}), "credentials cannot change"),
         (json!({"scheduledFor": "2026-01-01T00:00:00Z"}), "scheduledFor cannot change"),
         (json!({"ttlSecondsAfterFinished": 5}), ""),
         (json!({"ttlSecondsAfterFinished": null}), ""),

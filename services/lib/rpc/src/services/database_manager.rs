@@ -1,6 +1,7 @@
 //! The database manager (internals §1.5): the only way to the database for executor, scheduler and notification.
 
 use indexmap::IndexMap;
+use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
 use model::notification::{
     NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
@@ -223,6 +224,9 @@ crate::service! {
             input_data: Map,
             message: String,
         ) -> RepeatAnswer, idempotent;
+
+        /// Ours: a user's credential with its secret, for the block that was given the reference.
+        async fn open_credential(user_id: UserId, credential_id: String) -> OpenCredential, idempotent;
 
         // Notification batches.
 

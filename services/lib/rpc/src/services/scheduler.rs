@@ -1,6 +1,7 @@
 //! The scheduler service (internals §1.6), and what the operator needs of it (design §5).
 
 use indexmap::IndexMap;
+use model::credentials::PutCredential;
 use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
 use model::schedule::GraphExecutionJobInfo;
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
@@ -28,6 +29,9 @@ crate::service! {
 
         /// Starts a run; the same key always answers with the same run.
         async fn submit_graph_execution(request: SubmitRequest) -> Submitted, idempotent;
+
+        /// Keeps a credential for a user (the platform's service user when there is no owner); the answer is what a run carries.
+        async fn put_credential(owner: Option<UserId>, credential: PutCredential) -> CredentialsMetaInput, idempotent;
 
         /// Asks the run to stop and returns its present status; repeat until it is terminal.
         async fn stop_graph_execution(graph_exec_id: GraphExecId) -> ExecutionStatus, idempotent;

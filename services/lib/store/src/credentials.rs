@@ -1,0 +1,108 @@
+//! Credentials of users, as they are stored: sealed by somebody else.
+
+use model::UserId;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::{Result, Store};
+
+/// A row of `credentials`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    pub id: Uuid,
+    pub user_id: UserId,
+    pub provider: String,
+    /// `api_key`, `oauth2`, `user_password` or `host_scoped`.
+    pub kind: String,
+    pub title: Option<String>,
+    pub username: Option<String>,
+    pub host: Option<String>,
+    /// Where it comes from when not from a person.
+    pub origin: Option<String>,
+    /// Which key opens `sealed`.
+    pub key_id: String,
+    pub sealed: Vec<u8>,
+}
+
+const COLUMNS: &str = "id, user_id, provider, type, title, username, host, origin, key_id, sealed";
+
+impl Store {
+    /// New, or in place of the one with this id of the same user.
+    pub async fn put_credential(&self, credential: &Credential) -> Result<()> {
+        let query = format!(
+            "INSERT INTO credentials ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (id) DO UPDATE SET provider = excluded.provider, type = excluded.type, title = excluded.title, username = excluded.username,
+                 host = excluded.host, key_id = excluded.key_id, sealed = excluded.sealed, updated_at = now()
+             WHERE credentials.user_id = excluded.user_id"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(credential.id)
+            .bind(credential.user_id)
+            .bind(&credential.provider)
+            .bind(&credential.kind)
+            .bind(&credential.title)
+            .bind(&credential.username)
+            .bind(&credential.host)
+            .bind(&credential.origin)
+            .bind(&credential.key_id)
+            .bind(&credential.sealed)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        Ok(())
+    }
+
+    /// None when the user has none with this id.
+    pub async fn get_credential(&self, user_id: UserId, id: Uuid) -> Result<Option<Credential>> {
+        let query = format!("SELECT {COLUMNS} FROM credentials WHERE id = $1 AND user_id = $2");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(id)
+            .bind(user_id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        row.as_ref().map(credential).transpose()
+    }
+
+    /// Credentials of all users that other keys than this one seal, in the order of their ids, after `after`.
+    pub async fn credentials_of_other_keys(&self, key_id: &str, after: Uuid, limit: i64) -> Result<Vec<Credential>> {
+        let query = format!("SELECT {COLUMNS} FROM credentials WHERE key_id <> $1 AND id > $2 ORDER BY id LIMIT $3");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(key_id)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        rows.iter().map(credential).collect()
+    }
+
+    /// Another seal around the same secret; false when somebody has stored another secret meanwhile.
+    pub async fn reseal_credential(&self, former: &Credential, key_id: &str, sealed: &[u8]) -> Result<bool> {
+        let done = sqlx::query("UPDATE credentials SET key_id = $3, sealed = $4 WHERE id = $1 AND sealed = $2")
+            .bind(former.id)
+            .bind(&former.sealed)
+            .bind(key_id)
+            .bind(sealed)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+fn credential(row: &PgRow) -> Result<Credential> {
+    Ok(Credential {
+        id: row.try_get("id")?,
+        user_id: row.try_get("user_id")?,
+        provider: row.try_get("provider")?,
+        kind: row.try_get("type")?,
+        title: row.try_get("title")?,
+        username: row.try_get("username")?,
+        host: row.try_get("host")?,
+        origin: row.try_get("origin")?,
+        key_id: row.try_get("key_id")?,
+        sealed: row.try_get("sealed")?,
+    })
+}
