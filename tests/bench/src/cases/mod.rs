@@ -9,6 +9,7 @@ mod llm;
 mod memory;
 mod payload;
 mod recovery;
+mod schedules;
 mod start;
 mod throughput;
 mod two_node;
@@ -75,5 +76,9 @@ pub const ALL: &[Case] = &[
     Case {
         name: "graph-schedule",
         run: |options| Box::pin(graph_schedule::run(options)),
+    },
+    Case {
+        name: "schedules",
+        run: |options| Box::pin(schedules::run(options)),
     },
 ];
