@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crds::GraphExecution;
+use crds::{AutoGPTPlatform, GraphExecution};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use model::progress::RunProgress;
+use model::{ExecutionStatus, GraphExecId};
 
 use crate::runtime::time;
 
@@ -16,6 +17,7 @@ pub struct Board(Mutex<HashMap<String, Entry>>);
 
 struct Entry {
     object: ObjectRef<GraphExecution>,
+    platform: String,
     progress: Option<RunProgress>,
 }
 
@@ -24,8 +26,11 @@ impl Board {
     pub fn expect(&self, execution: &GraphExecution) {
         let Some(key) = key(execution) else { return };
         self.locked(|entries| {
-            let object = ObjectRef::from_obj(execution);
-            entries.entry(key).or_insert(Entry { object, progress: None });
+            entries.entry(key).or_insert_with(|| Entry {
+                object: ObjectRef::from_obj(execution),
+                platform: execution.spec.platform_ref.name.clone(),
+                progress: None,
+            });
         });
     }
 
@@ -40,11 +45,12 @@ impl Board {
         });
     }
 
-    /// Notes progress; says whose it is, if anybody waits for it.
+    /// Notes progress; says whose it is, if anybody waits for it. A run that is over is over, whatever an answer says that took longer.
     pub fn note(&self, progress: RunProgress) -> Option<ObjectRef<GraphExecution>> {
         self.locked(|entries| {
             let entry = entries.get_mut(&progress.idempotency_key)?;
-            if entry.progress.as_ref() == Some(&progress) {
+            let over = entry.progress.as_ref().is_some_and(|known| known.status.is_terminal());
+            if over && !progress.status.is_terminal() || entry.progress.as_ref() == Some(&progress) {
                 return None;
             }
             entry.progress = Some(progress);
@@ -56,6 +62,21 @@ impl Board {
     pub fn progress(&self, execution: &GraphExecution) -> Option<RunProgress> {
         let key = key(execution)?;
         self.locked(|entries| entries.get(&key)?.progress.clone())
+    }
+
+    /// At most so many runs of a platform that are RUNNING, in the order of their ids, beginning behind `after`.
+    pub fn running(&self, platform: &ObjectRef<AutoGPTPlatform>, after: GraphExecId, limit: usize) -> Vec<GraphExecId> {
+        let mut ids: Vec<GraphExecId> = self.locked(|entries| {
+            let of_platform = |entry: &&Entry| entry.platform == platform.name && entry.object.namespace == platform.namespace;
+            let progress = entries.values().filter(of_platform).filter_map(|entry| entry.progress.as_ref());
+            let running = progress.filter(|progress| progress.status == ExecutionStatus::Running);
+            running.map(|progress| progress.graph_exec_id).collect()
+        });
+        ids.sort_unstable();
+        let first = ids.partition_point(|id| *id <= after);
+        ids.rotate_left(first);
+        ids.truncate(limit);
+        ids
     }
 
     fn locked<T>(&self, use_entries: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
@@ -87,6 +108,43 @@ mod tests {
             "spec": {"platformRef": {"name": "p"}, "graph": {}, "scheduledFor": scheduled_for},
         }))
         .unwrap()
+    }
+
+    fn progress(key: &str, run: u128, status: &str) -> RunProgress {
+        serde_json::from_value(json!({
+            "graph_exec_id": GraphExecId::from_u128(run), "idempotency_key": key, "graph_id": GraphExecId::nil(), "graph_version": 1, "status": status,
+            "started_at": null, "ended_at": null, "stats": null, "node_counts": {}, "outputs": null,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_late_answer_does_not_reopen_a_run() {
+        let board = Board::default();
+        let awaited = execution(json!({"name": "e", "uid": "u"}), None);
+        board.expect(&awaited);
+        assert!(board.note(progress("u", 1, "RUNNING")).is_some());
+        assert!(board.note(progress("u", 1, "RUNNING")).is_none(), "nothing new");
+        assert!(board.note(progress("u", 1, "COMPLETED")).is_some());
+        assert!(board.note(progress("u", 1, "RUNNING")).is_none());
+        assert_eq!(board.progress(&awaited).unwrap().status, ExecutionStatus::Completed);
+        assert!(board.note(progress("nobody", 2, "RUNNING")).is_none());
+    }
+
+    #[test]
+    fn running_runs_take_turns() {
+        let board = Board::default();
+        for (run, status) in [(1, "RUNNING"), (2, "QUEUED"), (3, "RUNNING"), (4, "RUNNING"), (5, "COMPLETED")] {
+            let uid = run.to_string();
+            board.expect(&execution(json!({"name": "e", "uid": uid}), None));
+            board.note(progress(&uid, run, status));
+        }
+        let of = |platform: &str, after: u128| {
+            let ids = board.running(&ObjectRef::new(platform), GraphExecId::from_u128(after), 2);
+            ids.iter().map(GraphExecId::as_u128).collect::<Vec<_>>()
+        };
+        assert_eq!((of("p", 0), of("p", 3), of("p", 4)), (vec![1, 3], vec![4, 1], vec![1, 3]));
+        assert!(of("q", 0).is_empty());
     }
 
     #[test]

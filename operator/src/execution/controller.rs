@@ -18,7 +18,7 @@ use kube::{Client, Resource, ResourceExt};
 use model::ExecutionStatus;
 use rpc::services::{Scheduler, SchedulerClient};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Config;
 use crate::execution::board::Board;
@@ -38,6 +38,8 @@ const LABEL: metrics::Controller = metrics::Controller { controller: "execution"
 const QUEUE: usize = 1024;
 /// While a run is being stopped, it is asked for again so often.
 const STOPPING: Duration = Duration::from_secs(2);
+/// Objects whose time is up that are deleted at once: however many there are, what people and schedules want goes before.
+const CLEANERS: usize = 4;
 /// No call about stopping may take longer.
 const CALL: Duration = Duration::from_secs(10);
 
@@ -66,6 +68,7 @@ struct Context {
     retries: Retries,
     stop_patience: Duration,
     going: Going,
+    cleaners: Semaphore,
 }
 
 /// Keeps the executions of one namespace until the shutdown.
@@ -116,6 +119,7 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
         retries: Retries::default(),
         stop_patience,
         going,
+        cleaners: Semaphore::new(CLEANERS),
     });
     let mut complaint = Complaint::about("GraphExecution".to_owned());
     controller
@@ -285,6 +289,7 @@ async fn settle(execution: &GraphExecution, context: &Context) -> Result<Action,
         }),
         ..DeleteParams::background()
     };
+    let _turn = context.cleaners.acquire().await;
     match api(execution, context).delete(&execution.name_any(), &parameters).await {
         Ok(_) => Ok(Action::await_change()),
         Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => Ok(Action::await_change()),

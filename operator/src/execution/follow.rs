@@ -1,4 +1,5 @@
-//! Follows the runs of each platform by one long poll, from the beginning when it starts.
+//! Follows the runs of each platform by one long poll, from the beginning when it starts, and looks at those that are RUNNING in turn: what their
+//! nodes do is no change of status.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,8 @@ use ::runtime::retry::Backoff;
 use crds::{AutoGPTPlatform, GraphExecution};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use model::progress::ProgressCursor;
+use model::GraphExecId;
+use model::progress::{ProgressCursor, RunProgress};
 use rpc::services::Scheduler;
 use tokio::sync::{mpsc, watch};
 
@@ -23,6 +25,12 @@ const WAIT: Duration = Duration::from_secs(20);
 const SLACK: Duration = Duration::from_secs(15);
 /// Runs in one answer.
 const PAGE: u32 = 200;
+/// Running runs are looked at so often,
+const LOOK: Duration = Duration::from_secs(1);
+/// so many of a platform at once: that bounds the status writes of runs under way, however many there are.
+const LOOKS: usize = 50;
+/// A look that takes longer is given up; the next one is soon.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The followers of all platforms of one namespace.
 pub struct Followers {
@@ -117,7 +125,40 @@ struct Follower {
 
 impl Follower {
     /// Ends with the operator's leadership or with the platform.
-    async fn run(self, mut rewinds: watch::Receiver<u64>) {
+    async fn run(self, rewinds: watch::Receiver<u64>) {
+        tokio::select! {
+            () = self.follow(rewinds) => {}
+            () = self.look() => {}
+        }
+    }
+
+    /// Looks at the runs that are RUNNING, in turn. What goes wrong is told by those who follow.
+    async fn look(&self) {
+        let mut last = GraphExecId::nil();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let ids = self.followers.board.running(&self.platform, last, LOOKS);
+            let (Some(newest), Some(platform)) = (ids.last().copied(), self.present()) else {
+                continue;
+            };
+            last = newest;
+            let Ok(client) = self.followers.ways.to(&platform).await else { continue };
+            if let Ok(Ok(runs)) = tokio::time::timeout(LOOK_TIMEOUT, client.get_progress_of(ids)).await {
+                self.note(runs).await;
+            }
+        }
+    }
+
+    async fn note(&self, runs: Vec<RunProgress>) {
+        for run in runs {
+            if let Some(object) = self.followers.board.note(run) {
+                // The reader is gone only when everything ends.
+                let _ = self.followers.changed.send(object).await;
+            }
+        }
+    }
+
+    async fn follow(&self, mut rewinds: watch::Receiver<u64>) {
         let stop = self.followers.stop.clone();
         // Whoever waits for a run must be on the board before the first answer. The controller's own store is complete
         // before the first look, and looks are what starts followers.
@@ -178,12 +219,7 @@ impl Follower {
             }
             backoff.reset();
             let empty = page.runs.is_empty();
-            for run in page.runs {
-                if let Some(object) = self.followers.board.note(run) {
-                    // The reader is gone only when everything ends.
-                    let _ = self.followers.changed.send(object).await;
-                }
-            }
+            self.note(page.runs).await;
             *cursor = Some(page.cursor);
             if empty && !*self.caught_up.borrow() {
                 self.caught_up.send_replace(true);

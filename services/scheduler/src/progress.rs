@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bus::events::{Channels, Subscriber};
-use model::progress::{ProgressCursor, ProgressPage};
+use model::GraphExecId;
+use model::progress::{ProgressCursor, ProgressPage, RunProgress};
 use runtime::{Settings, Shutdown};
 use store::{IoBlocks, Store};
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(10);
 /// Well below what any proxy or client waits for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LARGEST_PAGE: u32 = 1000;
+/// Runs that one call may ask about.
+const MOST_RUNS: usize = 1000;
 
 #[derive(Clone)]
 pub struct Progress {
@@ -52,6 +55,12 @@ impl Progress {
             hint,
             shutdown: shutdown.clone(),
         }
+    }
+
+    /// The present state of these runs.
+    pub async fn of(&self, graph_exec_ids: &[GraphExecId]) -> store::Result<Vec<RunProgress>> {
+        let asked = graph_exec_ids.get(..MOST_RUNS).unwrap_or(graph_exec_ids);
+        self.store.progress_of(asked, &self.blocks).await
     }
 
     /// At once when something changed after the cursor, otherwise when something does, at the latest after `wait`.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use indexmap::IndexMap;
 use model::credentials::PutCredential;
-use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
+use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
 use model::schedule::GraphExecutionJobInfo;
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
 use rpc::RpcError;
@@ -114,6 +114,10 @@ impl Scheduler for SchedulerService {
         let cursor = cursor.unwrap_or_default();
         let page = self.progress.after(&cursor, Duration::from_millis(wait_ms), limit).await;
         page.map_err(of_store)
+    }
+
+    async fn get_progress_of(&self, graph_exec_ids: Vec<GraphExecId>) -> Result<Vec<RunProgress>, RpcError> {
+        self.progress.of(&graph_exec_ids).await.map_err(of_store)
     }
 }
 

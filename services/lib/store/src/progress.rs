@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use model::progress::{ProgressCursor, ProgressPage, RunProgress};
 use model::{ExecutionStats, ExecutionStatus, GraphExecId, StoredStats};
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::execution_rows::{json, status, time};
@@ -33,16 +34,37 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.explain(error))?;
-        let mut page = ProgressPage {
-            cursor: cursor.clone(),
-            runs: Vec::with_capacity(rows.len()),
-        };
+        let mut cursor = cursor.clone();
+        if let Some(last) = rows.last() {
+            cursor = ProgressCursor(format!("{}/{}", last.try_get::<&str, _>("xid")?, last.try_get::<GraphExecId, _>("id")?));
+        }
+        Ok(ProgressPage {
+            cursor,
+            runs: self.progress(&rows, blocks).await?,
+        })
+    }
+
+    /// The present state of these runs, of those that have an idempotency key.
+    pub async fn progress_of(&self, graph_exec_ids: &[GraphExecId], blocks: &IoBlocks) -> Result<Vec<RunProgress>> {
+        let rows = sqlx::query(
+            "SELECT id, idempotency_key, graph_id, graph_version, status, started_at, ended_at, stats
+             FROM graph_executions WHERE id = ANY($1) AND idempotency_key IS NOT NULL",
+        )
+        .bind(graph_exec_ids)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        self.progress(&rows, blocks).await
+    }
+
+    async fn progress(&self, rows: &[PgRow], blocks: &IoBlocks) -> Result<Vec<RunProgress>> {
         let ids: Vec<GraphExecId> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+        let mut runs = Vec::with_capacity(rows.len());
         let mut counts = self.node_counts(&ids).await?;
-        for row in &rows {
+        for row in rows {
             let graph_exec_id: GraphExecId = row.try_get("id")?;
             let status = status(row)?;
-            page.runs.push(RunProgress {
+            runs.push(RunProgress {
                 graph_exec_id,
                 idempotency_key: row.try_get("idempotency_key")?,
                 graph_id: row.try_get("graph_id")?,
@@ -58,9 +80,8 @@ impl Store {
                     None
                 },
             });
-            page.cursor = ProgressCursor(format!("{}/{graph_exec_id}", row.try_get::<&str, _>("xid")?));
         }
-        Ok(page)
+        Ok(runs)
     }
 
     /// Only transactions of this database count: `pg_snapshot_xmin` alone would also wait for those of other databases of the same server,

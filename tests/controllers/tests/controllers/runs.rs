@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
 const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
 const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
+const TIMER: &str = "d67a9c52-5e4e-11e2-bcfd-0800200c9a71";
 
 /// A world with services and an operator that reaches them.
 struct Scene {
@@ -526,5 +527,29 @@ async fn a_run_uses_the_secrets_that_it_names_and_no_others() {
     // No Secret at all: the node says so.
     scene.world.apply(&revealing("without", json!({}))).await.unwrap();
     assert_ne!(verdict(&scene.reaches_end("without").await).0, "True");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_follows_the_nodes_of_a_run_under_way() {
+    let mut scene = Scene::new().await;
+    scene.services.start_executor().await;
+    // x → calculator, and a timer that takes a while.
+    let mut graph = calculation("Add", 1);
+    graph["nodes"].as_array_mut().unwrap().push(json!({
+        "id": "timer", "block_id": TIMER, "input_default": {"input_message": "up", "seconds": 6, "minutes": 0, "hours": 0, "days": 0},
+    }));
+    scene.world.apply(&execution("slow", graph, json!({"x": 1}))).await.unwrap();
+    let under_way = eventually("three nodes are done and the fourth is not", || async {
+        let status = scene.get("slow").await.status.unwrap_or_default();
+        match (status.phase, &status.nodes) {
+            (Some(Phase::Running), Some(nodes)) if (nodes.completed, nodes.active) == (3, 1) => Ok(status),
+            _ => Err(status),
+        }
+    })
+    .await;
+    assert_eq!(under_way.completion_time, None);
+    let nodes = scene.reaches("slow", Phase::Completed).await.nodes.unwrap();
+    assert_eq!((nodes.total, nodes.completed, nodes.active), (4, 4, 0));
     scene.stop().await;
 }

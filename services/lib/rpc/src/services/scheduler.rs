@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use model::credentials::PutCredential;
-use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
+use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
 use model::schedule::GraphExecutionJobInfo;
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
 
@@ -38,5 +38,8 @@ crate::service! {
 
         /// Long poll: answers at once when a run changed after `cursor`, otherwise after `wait_ms` with an empty page.
         async fn get_execution_progress(cursor: Option<ProgressCursor>, wait_ms: u64 = 0, limit: u32 = 100) -> ProgressPage, idempotent;
+
+        /// The present state of runs that were submitted with a key: what they do between two changes of their status. At most 1000.
+        async fn get_progress_of(graph_exec_ids: Vec<GraphExecId>) -> Vec<RunProgress>, idempotent;
     }
 }
