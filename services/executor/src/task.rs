@@ -37,6 +37,9 @@ const UNDURABLE_LIMIT: usize = 32 << 20;
 /// How long nodes without outside effects may take after the run was asked to stop working: they can be run again elsewhere.
 const PURE_GRACE: Duration = Duration::from_secs(1);
 
+/// So long a batch waits at most for pure nodes that are nearly done, and so often the run lets them go first without hearing of one.
+const GATHER: Duration = Duration::from_millis(1);
+const TURNS_WITHOUT_NEWS: u32 = 2;
 /// How long the last batch may take when this process is ending.
 const LAST_WRITE: Duration = Duration::from_secs(4);
 
@@ -128,6 +131,7 @@ pub struct RunTask {
     /// Nodes with outside effects that wait until their RUNNING is durable.
     held: VecDeque<Held>,
     outputs: (mpsc::Sender<Output>, mpsc::Receiver<Output>),
+    gathering: Gathering,
     append: Option<Append>,
     acquire: Option<Acquire>,
 }
@@ -140,6 +144,13 @@ struct InFlight {
     news_seen: i64,
     /// Stops its task, once it has one.
     abort: Option<AbortHandle>,
+}
+
+/// How long the next batch has been held back.
+#[derive(Default)]
+struct Gathering {
+    since: Option<Instant>,
+    turns_without_news: u32,
 }
 
 /// A job that may start when every entry before `durable_from` is durable.
@@ -176,6 +187,7 @@ impl RunTask {
             in_flight: HashMap::new(),
             held: VecDeque::new(),
             outputs: mpsc::channel(OUTPUTS_AHEAD),
+            gathering: Gathering::default(),
             append: None,
             acquire: None,
         }
@@ -201,7 +213,10 @@ impl RunTask {
                 self.end();
             }
             self.collect();
-            self.flush();
+            let gathers = self.gathers();
+            if !gathers {
+                self.flush();
+            }
             if self.append.is_none() {
                 if self.ended {
                     return Outcome::Finished(Box::new(self.run));
@@ -242,8 +257,14 @@ impl RunTask {
                     }
                     self.abandon_nodes();
                 }
-                Some(output) = self.outputs.1.recv(), if room => self.take(output),
-                Some(joined) = self.nodes.join_next() => self.join(joined),
+                Some(output) = self.outputs.1.recv(), if room => {
+                    self.gathering.turns_without_news = 0;
+                    self.take(output);
+                }
+                Some(joined) = self.nodes.join_next() => {
+                    self.gathering.turns_without_news = 0;
+                    self.join(joined);
+                }
                 permit = pending(&mut self.acquire) => {
                     self.start_with(permit);
                 }
@@ -252,8 +273,25 @@ impl RunTask {
                     self.run.recheck();
                 }
                 () = self.lease.changed(), if !self.held.is_empty() => {}
+                () = tokio::task::yield_now(), if gathers => self.gathering.turns_without_news += 1,
             }
         }
+    }
+
+    /// Whether the next batch waits for nodes under way. Most pure nodes are done before anything else could be, and then one batch tells
+    /// how they began and how they ended; one that takes its time is not waited for.
+    fn gathers(&mut self) -> bool {
+        let may = self.append.is_none()
+            && self.released.is_none()
+            && self.held.is_empty()
+            && !self.in_flight.is_empty()
+            && self.in_flight.values().all(|node| node.effects == Effects::Pure)
+            && self.gathering.turns_without_news < TURNS_WITHOUT_NEWS
+            && self.gathering.since.get_or_insert_with(Instant::now).elapsed() < GATHER;
+        if !may {
+            self.gathering = Gathering::default();
+        }
+        may
     }
 
     /// Moves what the engine wrote into the backlog, with the events that tell about it.

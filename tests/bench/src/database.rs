@@ -17,7 +17,8 @@ impl Database {
         Ok(Self(connection))
     }
 
-    /// Runs that are not over. Both parts have an index of their own, so asking often costs little.
+    /// Runs that are not over. Both parts have an index of their own, whose dead entries are read with the living: asking often would be part
+    /// of the load.
     pub async fn open_runs(&mut self) -> Outcome<i64> {
         let query = "SELECT (SELECT count(*) FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL)
              + (SELECT count(*) FROM graph_executions WHERE lease_owner IS NOT NULL)";

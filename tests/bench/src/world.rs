@@ -91,11 +91,7 @@ impl World {
                 self.post(&mut posting, graph);
                 submitted += 1;
             }
-            if posting.len() < SUBMITTING {
-                tokio::time::sleep(LOOK).await;
-            } else if let Some(run) = posting.join_next().await {
-                run?;
-            }
+            tokio::time::sleep(LOOK).await;
         }
         while let Some(run) = posting.join_next().await {
             run?;

@@ -76,10 +76,11 @@ impl Store {
     /// One transaction. Two of them must not lock admission rows one after the other in one transaction: their order would close cycles.
     async fn claim_from(&self, owner: Uuid, owner_name: &str, order: &[Turn], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        hold_lease(&mut tx, owner, owner_name, self.lease).await?;
+        let pairs = Pairs::of(order);
+        hold_lease(&mut tx, owner, owner_name, self.lease, &pairs).await?;
         let mut runs = Vec::new();
         if !order.is_empty() {
-            lock_admission(&mut tx, order).await?;
+            lock_admission(&mut tx, &pairs).await?;
             runs = take(&mut tx, owner, order, limits).await?;
         }
         tx.commit().await?;
@@ -154,36 +155,48 @@ impl Store {
     }
 }
 
-async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, lease: Duration) -> Result<()> {
+/// The pairs of an order as columns.
+struct Pairs {
+    users: Vec<UserId>,
+    graphs: Vec<GraphId>,
+}
+
+impl Pairs {
+    fn of(order: &[Turn]) -> Self {
+        Self {
+            users: order.iter().map(|turn| turn.pair.user_id).collect(),
+            graphs: order.iter().map(|turn| turn.pair.graph_id).collect(),
+        }
+    }
+}
+
+/// Renews or opens the lease, and then sees to it that each pair has its admission row.
+async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, lease: Duration, pairs: &Pairs) -> Result<()> {
     sqlx::query(
-        "INSERT INTO executor_leases (owner, name, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
-         ON CONFLICT (owner) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at",
+        "WITH lease AS MATERIALIZED (
+             INSERT INTO executor_leases (owner, name, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+             ON CONFLICT (owner) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at RETURNING owner)
+         INSERT INTO run_admission (user_id, graph_id)
+         SELECT p.user_id, p.graph_id FROM lease CROSS JOIN unnest($4::uuid[], $5::uuid[]) AS p(user_id, graph_id) ORDER BY 1, 2
+         ON CONFLICT DO NOTHING",
     )
     .bind(owner)
     .bind(name)
     .bind(lease.as_secs_f64())
+    .bind(&pairs.users)
+    .bind(&pairs.graphs)
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// From here to the commit nobody else claims runs of these pairs.
-async fn lock_admission(connection: &mut PgConnection, order: &[Turn]) -> Result<()> {
-    let users: Vec<UserId> = order.iter().map(|turn| turn.pair.user_id).collect();
-    let graphs: Vec<GraphId> = order.iter().map(|turn| turn.pair.graph_id).collect();
-    sqlx::query(
-        "INSERT INTO run_admission (user_id, graph_id)
-         SELECT p.user_id, p.graph_id FROM unnest($1::uuid[], $2::uuid[]) AS p(user_id, graph_id) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-    )
-    .bind(&users)
-    .bind(&graphs)
-    .execute(&mut *connection)
-    .await?;
+async fn lock_admission(connection: &mut PgConnection, pairs: &Pairs) -> Result<()> {
     sqlx::query(
         "SELECT FROM run_admission WHERE (user_id, graph_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY user_id, graph_id FOR UPDATE",
     )
-    .bind(&users)
-    .bind(&graphs)
+    .bind(&pairs.users)
+    .bind(&pairs.graphs)
     .execute(connection)
     .await?;
     Ok(())
