@@ -1,12 +1,18 @@
 //! The schema: bring it up to this program's version, or tell how far it is.
 
-use sqlx::Executor;
+use std::time::Duration;
+
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::connect::quoted;
 use crate::{Error, Result, Store};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../../migrations");
+
+/// Name of the advisory lock of whoever migrates.
+const LOCK: i64 = 0x6175_746f_6770_7401;
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the database's schema stands compared with what this program was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +42,13 @@ impl Store {
         // An older program meets a newer schema during a roll-out back: what it needs is still there.
         let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
         migrator.set_ignore_missing(true);
-        migrator.run(&self.pool).await.map_err(|error| match error {
+        migrator.set_locking(false);
+        // Of its own: the lock goes with it, however this ends.
+        let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?.detach();
+        lock(&mut connection).await?;
+        let outcome = migrator.run(&mut connection).await;
+        connection.close().await?;
+        outcome.map_err(|error| match error {
             MigrateError::Execute(error) => self.explain(error),
             MigrateError::Dirty(version) => Error::SchemaDirty { version },
             other => Error::Migration(other.to_string()),
@@ -74,5 +86,20 @@ impl Store {
             SchemaState::Old { have, want } => Err(Error::SchemaOld { have, want }),
             SchemaState::Dirty { version } => Err(Error::SchemaDirty { version }),
         }
+    }
+}
+
+/// Waits for the lock by asking again. A statement that waits for it has a snapshot all the while, and an index that is built concurrently
+/// waits for every snapshot: the two would wait for each other.
+async fn lock(connection: &mut PgConnection) -> Result<()> {
+    loop {
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(LOCK)
+            .fetch_one(&mut *connection)
+            .await?;
+        if locked {
+            return Ok(());
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
