@@ -2,21 +2,13 @@
 
 use crds::conditions::reason;
 use crds::execution::Phase;
-use crds::{CredentialReferences, GraphExecution, LocalObjectReference};
+use crds::{GraphExecution, GraphExecutionSpec, LocalObjectReference};
 use model::GraphExecId;
 
 use crate::execution::gate::NotNow;
 
-/// A finished run, and the owner and the Secrets that its object names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retried {
-    pub run: GraphExecId,
-    pub owner: Option<String>,
-    pub credentials: CredentialReferences,
-}
-
 /// What a retry goes on from, if it can; `found` is the object that it names.
-pub fn retried(retry: &GraphExecution, reference: &LocalObjectReference, found: Option<&GraphExecution>) -> Result<Retried, NotNow> {
+pub fn retried(retry: &GraphExecution, reference: &LocalObjectReference, found: Option<&GraphExecution>) -> Result<GraphExecId, NotNow> {
     let name = &reference.name;
     let no = |reason, never, message| Err(NotNow { reason, message, never });
     let Some(former) = found else {
@@ -44,10 +36,18 @@ pub fn retried(retry: &GraphExecution, reference: &LocalObjectReference, found: 
         let message = format!("GraphExecution {name} completed without a failed node, so there is nothing to retry: make a new one with spec.graph");
         return no(reason::NOTHING_TO_RETRY, true, message);
     }
-    Ok(Retried {
-        run,
-        owner: former.spec.owner.clone(),
-        credentials: former.spec.credentials.clone(),
+    Ok(run)
+}
+
+/// The specification of the execution that was the first of a row of retries: it names owner and Secrets.
+pub fn first<'a>(reference: &LocalObjectReference, found: Option<&'a GraphExecution>) -> Result<&'a GraphExecutionSpec, NotNow> {
+    found.map(|first| &first.spec).filter(|spec| spec.retry_of.is_none()).ok_or_else(|| NotNow {
+        reason: reason::RETRIED_MISSING,
+        message: format!(
+            "GraphExecution {} is itself a retry, and the execution that was the first is gone, with its owner and credentials: make a new one with spec.graph",
+            reference.name
+        ),
+        never: true,
     })
 }
 
@@ -66,7 +66,7 @@ mod tests {
         .unwrap()
     }
 
-    fn judge(found: Option<GraphExecution>) -> Result<Retried, NotNow> {
+    fn judge(found: Option<GraphExecution>) -> Result<GraphExecId, NotNow> {
         let reference = LocalObjectReference { name: "e".to_owned() };
         retried(&execution("p", Value::Null), &reference, found.as_ref())
     }
@@ -78,8 +78,20 @@ mod tests {
             json!({"phase": "TERMINATED", "executionId": RUN, "nodes": {"total": 1, "active": 0, "completed": 1, "failed": 0}}),
             json!({"phase": "COMPLETED", "executionId": RUN, "nodes": {"total": 2, "active": 0, "completed": 1, "failed": 1}}),
         ] {
-            let retried = judge(Some(execution("p", status))).unwrap();
-            assert_eq!((retried.run.to_string().as_str(), retried.owner.as_deref()), (RUN, Some(RUN)));
+            assert_eq!(judge(Some(execution("p", status))).unwrap().to_string(), RUN);
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_row_of_retries_names_the_owner() {
+        let reference = LocalObjectReference { name: "e".to_owned() };
+        let root = execution("p", Value::Null);
+        assert_eq!(first(&reference, Some(&root)).unwrap().owner.as_deref(), Some(RUN));
+        let mut retry = execution("p", Value::Null);
+        retry.spec.retry_of = Some(LocalObjectReference { name: "gone".to_owned() });
+        for found in [None, Some(&retry)] {
+            let not_now = first(&reference, found).unwrap_err();
+            assert!(not_now.never && not_now.message.contains("make a new one with spec.graph"));
         }
     }
 

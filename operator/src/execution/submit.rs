@@ -20,6 +20,9 @@ use crate::execution::{board, credentials, graph, retry};
 /// A submission takes a transaction; a longer one is lost, and repeated with the same key.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Retries of retries that are followed back to the first execution.
+const MOST_RETRIES: usize = 100;
+
 /// What came of it.
 pub enum Outcome {
     Accepted(Submitted, Option<String>),
@@ -152,12 +155,24 @@ async fn retried(
 ) -> Result<Result<Submission, NotNow>, kube::Error> {
     let api: Api<GraphExecution> = Api::namespaced(client.clone(), &execution.namespace().unwrap_or_default());
     let found = api.get_opt(&reference.name).await?;
-    let submission = retry::retried(execution, reference, found.as_ref()).and_then(|retried| {
+    let run = match retry::retried(execution, reference, found.as_ref()) {
+        Ok(run) => run,
+        Err(not_now) => return Ok(Err(not_now)),
+    };
+    // A retry has the owner and the Secrets of the execution that was the first.
+    let mut first = found;
+    for _ in 0..MOST_RETRIES {
+        let Some(former) = first.as_ref().and_then(|first| first.spec.retry_of.as_ref()) else {
+            break;
+        };
+        first = api.get_opt(&former.name).await?;
+    }
+    let submission = retry::first(reference, first.as_ref()).and_then(|spec| {
         Ok(Submission {
-            owner: gate::allowed(retried.owner.as_deref(), platform)?,
-            source: GraphSource::Retry { graph_exec_id: retried.run },
+            owner: gate::allowed(spec.owner.as_deref(), platform)?,
+            source: GraphSource::Retry { graph_exec_id: run },
             hash: None,
-            credentials: retried.credentials,
+            credentials: spec.credentials.clone(),
         })
     });
     Ok(submission)

@@ -436,6 +436,11 @@ async fn a_retry_goes_on_where_the_run_failed() {
     assert_eq!(worked.iter().filter(|(_, worked)| *worked).count(), 1, "{worked:?}");
     assert!(worked.contains(&(ExecutionStatus::Failed, true)), "{worked:?}");
 
+    // A retry can be retried.
+    scene.world.apply(&retry("third", "second")).await.unwrap();
+    let third = scene.reaches("third", Phase::Completed).await;
+    assert_eq!((counts(&third), &third.outputs), (counts(&first), &first.outputs));
+
     // The finished run stays as it was, and a run that went well is not retried.
     assert_eq!(scene.reaches("first", Phase::Completed).await, first);
     scene
@@ -447,7 +452,7 @@ async fn a_retry_goes_on_where_the_run_failed() {
     scene.world.apply(&retry("needless", "well")).await.unwrap();
     let refused = scene.reaches("needless", Phase::Failed).await;
     assert_eq!(verdict(&refused), expected("False", "True", reason::NOTHING_TO_RETRY));
-    assert_eq!(scene.runs().await.len(), 3);
+    assert_eq!(scene.runs().await.len(), 4);
     scene.stop().await;
 }
 
