@@ -147,6 +147,15 @@ async fn runs_are_started_followed_retried_and_stopped() {
     assert_eq!(retry.spec.retry_of.unwrap().name, "fails");
     assert_eq!(retry.status.unwrap().phase, Some(Phase::Completed));
 
+    // What scripts do.
+    let waited = Command::new(&user.kubectl)
+        .args(["wait", "--for=jsonpath={.status.phase}=COMPLETED", "gexec/again", "--timeout=30s"])
+        .env("KUBECONFIG", user.directory.path().join("config"))
+        .output()
+        .await
+        .unwrap();
+    assert!(waited.status.success(), "{waited:?}");
+
     // A whole object from a file, with an input of the command line.
     let example = std::fs::read_to_string(repository().join("examples/execution.yaml")).unwrap();
     std::fs::write(user.directory.path().join("example.yaml"), example).unwrap();
