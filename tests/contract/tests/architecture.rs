@@ -27,9 +27,18 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("redis", &["bus", "devservices", "bench"]),
     // faults repeats messages.
     ("lapin", &["bus", "devservices", "faults"]),
+    // bench looks at schedules from outside.
     (
         "kube",
-        &["crds", "operator", "kubectl-autogpt", "scheduler", "controllers-tests", "e2e-tests"],
+        &[
+            "crds",
+            "operator",
+            "kubectl-autogpt",
+            "scheduler",
+            "controllers-tests",
+            "e2e-tests",
+            "bench",
+        ],
     ),
     ("ring", &["vault"]),
     ("lettre", &["notification"]),
