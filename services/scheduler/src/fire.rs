@@ -11,7 +11,7 @@ use futures::StreamExt;
 use model::Timestamp;
 use runtime::Shutdown;
 use runtime::retry::retry_forever;
-use store::{Decision, DueRun, DueSlot, Schedule, SlotDecision, Store};
+use store::{DecidedSlots, Decision, DueRun, DueSlot, Schedule, SlotDecision, Store};
 use submit::{Origin, SubmitCommand, SubmitError, Submitter};
 use tokio::sync::{Notify, watch};
 
@@ -22,9 +22,13 @@ use crate::schedules::{ScheduleStore, parse_zone};
 
 /// Slots decided in one transaction.
 const DECIDED: usize = 500;
-/// Slots claimed for submission at once, and submitted at the same time.
-const CLAIMED: i64 = 128;
-const AT_ONCE: usize = 16;
+/// Slots claimed for submission at once, how many of them are submitted at the same time, and by how many that claim.
+const CLAIMED: i64 = 64;
+const AT_ONCE: usize = 8;
+const SUBMITTERS: usize = 2;
+/// Submission waits while decisions are so late, but not longer than this: what is due is decided first, and still everything runs.
+const BEHIND: Duration = Duration::from_millis(40);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A slot whose run could not be started is tried again after this time, then after twice as long, and so on. As long a scheduler that died
 /// holds what it was at.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
@@ -51,26 +55,28 @@ impl Firing {
     pub async fn run(self, shutdown: Shutdown) {
         let decided = Notify::new();
         let (behind, caught_up) = watch::channel(false);
-        tokio::join!(self.decide(&decided, behind, &shutdown), self.submit(&decided, caught_up, &shutdown));
+        let submitters = (0..SUBMITTERS).map(|_| self.submit(&decided, caught_up.clone(), &shutdown));
+        tokio::join!(self.decide(&decided, behind, &shutdown), futures::future::join_all(submitters));
     }
 
-    /// Decides what is due, as soon as it is. `behind` says that more is due than one transaction holds.
+    /// Decides what is due, as soon as it is. `behind` says that it is not soon enough.
     async fn decide(&self, decided: &Notify, behind: watch::Sender<bool>, shutdown: &Shutdown) {
         let limit = i64::try_from(DECIDED).unwrap_or(i64::MAX);
         let decide = || self.store.decide_due_slots(limit, slot_after);
-        while let Some(count) = retry_forever(DATABASE, shutdown, decide).await {
-            behind.send_replace(count == DECIDED);
-            if count > 0 {
-                tracing::info!(count, "slots decided");
-                decided.notify_one();
+        while let Some(DecidedSlots { slots, late }) = retry_forever(DATABASE, shutdown, decide).await {
+            if slots > 0 {
+                tracing::info!(slots, ?late, "slots decided");
+                decided.notify_waiters();
             }
-            if count == DECIDED {
+            if slots == DECIDED {
+                behind.send_replace(late > BEHIND);
                 continue;
             }
             let look = || self.store.next_slot_due_in();
             let Some(due_in) = retry_forever(DATABASE, shutdown, look).await else {
                 return;
             };
+            behind.send_replace(late > BEHIND && due_in == Some(Duration::ZERO));
             tokio::select! {
                 () = tokio::time::sleep(due_in.unwrap_or(LOOK_AGAIN).clamp(SHORT, LOOK_AGAIN)) => {}
                 () = self.changed.notified() => {}
@@ -79,14 +85,13 @@ impl Firing {
         }
     }
 
-    /// Submits what was decided to run. What is due is decided first: a run can wait better than a decision.
+    /// Submits what was decided to run.
     async fn submit(&self, decided: &Notify, mut caught_up: watch::Receiver<bool>, shutdown: &Shutdown) {
         let claim = || self.store.claim_due_runs(CLAIMED, FIRST_RETRY, LONGEST_RETRY);
         loop {
-            // The other side ends with the shutdown only.
-            if caught_up.wait_for(|behind| !behind).await.is_err() {
-                return;
-            }
+            let _ = tokio::time::timeout(LONGEST_WAIT, caught_up.wait_for(|behind| !behind)).await;
+            // From here on a decision is not missed.
+            let news = decided.notified();
             let Some(claimed) = retry_forever(DATABASE, shutdown, claim).await else {
                 return;
             };
@@ -100,7 +105,7 @@ impl Firing {
             };
             tokio::select! {
                 () = tokio::time::sleep(due_in.unwrap_or(LOOK_FOR_RUNS).clamp(SHORT, LOOK_FOR_RUNS)) => {}
-                () = decided.notified() => {}
+                () = news => {}
                 () = shutdown.cancelled() => return,
             }
         }

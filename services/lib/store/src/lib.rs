@@ -61,7 +61,7 @@ pub use outbox::OutboxBatch;
 pub use retries::FormerRun;
 pub use reviews::{Decided, ReviewDecision, ReviewQuestion, ReviewTerms};
 pub use schedules::{Decision, NewSchedule, Schedule, SlotDecision};
-pub use slots::{DueRun, DueSlot};
+pub use slots::{DecidedSlots, DueRun, DueSlot};
 pub use storable::make_storable;
 pub use submissions::{Accepted, NewRun, StartingNode};
 pub use sweep::Swept;

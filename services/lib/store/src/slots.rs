@@ -25,6 +25,14 @@ pub struct DueSlot {
     pub timezone: String,
 }
 
+/// What one transaction has decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DecidedSlots {
+    pub slots: usize,
+    /// How late the earliest of them was.
+    pub late: Duration,
+}
+
 /// A slot that was decided to run and does not run yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueRun {
@@ -36,8 +44,8 @@ pub struct DueRun {
 
 impl Store {
     /// Decides up to `limit` slots that have come, earliest first: each is to run, its schedule moves on to what `next` says about the slot
-    /// and the present, and all of it is durable when this returns how many there were. Slots that another scheduler is at are left to it.
-    pub async fn decide_due_slots(&self, limit: i64, next: impl Fn(&DueSlot, DateTime<Utc>) -> Option<Timestamp>) -> Result<usize> {
+    /// and the present, and all of it is durable when this returns. Slots that another scheduler is at are left to it.
+    pub async fn decide_due_slots(&self, limit: i64, next: impl Fn(&DueSlot, DateTime<Utc>) -> Option<Timestamp>) -> Result<DecidedSlots> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let rows = sqlx::query(
             "SELECT id, next_run_at, cron, timezone, clock_timestamp() AS present FROM schedules
@@ -47,12 +55,14 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         if rows.is_empty() {
-            return Ok(0);
+            return Ok(DecidedSlots::default());
         }
         let (mut ids, mut slots, mut nexts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut late = Duration::ZERO;
         for row in &rows {
-            let due = due_slot(row)?;
-            nexts.push(next(&due, row.try_get("present")?).map(Timestamp::into_inner));
+            let (due, now): (DueSlot, DateTime<Utc>) = (due_slot(row)?, row.try_get("present")?);
+            late = late.max((now - due.slot.into_inner()).to_std().unwrap_or_default());
+            nexts.push(next(&due, now).map(Timestamp::into_inner));
             ids.push(due.schedule_id);
             slots.push(due.slot.into_inner());
         }
@@ -70,7 +80,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(rows.len())
+        Ok(DecidedSlots { slots: rows.len(), late })
     }
 
     /// How long until the next slot, by the database's clock; zero when one is due. None when nothing will ever be.

@@ -10,11 +10,11 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use workload::{Role, graphs};
 
-use crate::Outcome;
 use crate::options::Options;
 use crate::report::Rows;
 use crate::stats::{median, percentile};
 use crate::world::{World, roomy};
+use crate::{Outcome, machine};
 
 const DECIDED_MS: f64 = 1000.0;
 const DECIDED_P50_MS: f64 = 500.0;
@@ -39,10 +39,14 @@ pub async fn run(options: &Options) -> Outcome<Rows> {
     observer.fill(&world, due).await?;
     let mut at_once = Lateness::default();
     let mut spread = Lateness::default();
+    let mut slots = 0.0;
+    let before = world.cpu();
     for _ in 0..ROUNDS {
         at_once.add(round(&mut world, &mut observer, due, 0.0).await?);
         spread.add(round(&mut world, &mut observer, due, 1.0).await?);
+        slots += 2.0 * f64::from(u32::try_from(due)?);
     }
+    let after = world.cpu();
     let all = due * 10;
     rows.at_most(
         format!("{due} of {all} due at once: decided, max"),
@@ -74,6 +78,14 @@ pub async fn run(options: &Options) -> Outcome<Rows> {
     );
     rows.info(format!("{due} within a second: decided, p50"), median(&mut spread.p50), "ms");
     rows.info(format!("{due} within a second: all submitted"), median(&mut spread.submitted), "ms");
+    rows.info("processor time a slot, scheduler", at_once.cpu(&spread) * 1e6 / slots, "µs");
+    for who in ["executor", "db", "postgres"] {
+        rows.info(
+            format!("processor time a slot, its run included, {who}"),
+            after.each_since(&before, who, slots),
+            "µs",
+        );
+    }
     world.stop().await;
     Ok(rows)
 }
@@ -82,6 +94,8 @@ pub async fn run(options: &Options) -> Outcome<Rows> {
 struct Round {
     decided: Vec<f64>,
     submitted: f64,
+    /// Of the scheduler, in seconds.
+    cpu: f64,
 }
 
 #[derive(Default)]
@@ -90,14 +104,20 @@ struct Lateness {
     p99: Vec<f64>,
     max: Vec<f64>,
     submitted: Vec<f64>,
+    cpu: f64,
 }
 
 impl Lateness {
+    fn cpu(&self, other: &Self) -> f64 {
+        self.cpu + other.cpu
+    }
+
     fn add(&mut self, mut round: Round) {
         self.p50.push(median(&mut round.decided));
         self.p99.push(percentile(&mut round.decided, 0.99));
         self.max.push(percentile(&mut round.decided, 1.0));
         self.submitted.push(round.submitted);
+        self.cpu += round.cpu;
     }
 }
 
@@ -111,10 +131,11 @@ async fn round(world: &mut World, observer: &mut Observer, due: usize, seconds: 
     }
     let decided = observer.decided(start, due).await?;
     let submitted = (observer.submitted(due).await? - start) * 1000.0;
+    let cpu = machine::cpu_seconds(world.fleet.pid(Role::Scheduler, 0).ok_or("the scheduler is gone")?)?;
     world.database.all_ended(PATIENCE).await?;
     world.fleet.terminate(Role::Scheduler, 0).await?;
     observer.check(start, due).await?;
-    Ok(Round { decided, submitted })
+    Ok(Round { decided, submitted, cpu })
 }
 
 /// Looks at the schedules and their decisions.
