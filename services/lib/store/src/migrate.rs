@@ -43,11 +43,11 @@ impl Store {
         let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
         migrator.set_ignore_missing(true);
         migrator.set_locking(false);
-        // Of its own: the lock goes with it, however this ends.
-        let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?.detach();
-        lock(&mut connection).await?;
-        let outcome = migrator.run(&mut connection).await;
-        connection.close().await?;
+        // A connection of its own: the lock goes with it, however this ends.
+        let mut holder = self.pool.acquire().await.map_err(|error| self.explain(error))?.detach();
+        lock(&mut holder).await?;
+        let outcome = migrator.run(&self.pool).await;
+        holder.close().await?;
         outcome.map_err(|error| match error {
             MigrateError::Execute(error) => self.explain(error),
             MigrateError::Dirty(version) => Error::SchemaDirty { version },
