@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, Method, StatusCode};
 use indexmap::IndexMap;
-use model::progress::{ProgressCursor, ProgressPage, SubmitRequest, Submitted};
+use model::credentials::PutCredential;
+use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
 use model::schedule::GraphExecutionJobInfo;
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
 use rpc::RpcError;
@@ -318,6 +319,14 @@ impl Scheduler for FakeScheduler {
     }
 
     async fn submit_graph_execution(&self, _: SubmitRequest) -> Result<Submitted, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn put_credential(&self, _: Option<UserId>, _: PutCredential) -> Result<CredentialsMetaInput, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn get_progress_of(&self, _: Vec<GraphExecId>) -> Result<Vec<RunProgress>, RpcError> {
         Err(RpcError::value("not used here"))
     }
 
