@@ -77,7 +77,8 @@ pub async fn operate(config: Config, clients: Clients, listener: TcpListener, sh
         return Ok(());
     }
     let contender = Contender::new(clients.lease, &config.namespace, &config.identity, health.check("kubernetes"));
-    let work = |stop| lead(clients.main.clone(), config.clone(), metrics.clone(), stop);
+    let client = runtime::lanes::client(clients.main, metrics.clone());
+    let work = |stop| lead(client.clone(), config.clone(), metrics.clone(), stop);
     contender.run(shutdown.clone(), work).await;
     let _ = server.await;
     Ok(())

@@ -7,6 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::runtime::lanes::{CallLabel, LaneLabel};
+
 /// Which controller a number is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Controller {
@@ -23,6 +25,12 @@ pub struct OperatorMetrics {
     pub writes: Family<Controller, Counter>,
     pub schedule_lateness: Histogram,
     pub fired: Counter,
+    /// Requests to the API server that wait for their place, by lane.
+    pub queue: Family<LaneLabel, Gauge>,
+    /// How long they waited.
+    pub queued: Histogram,
+    /// Requests that were answered, by lane and status.
+    pub calls: Family<CallLabel, Counter>,
 }
 
 impl OperatorMetrics {
@@ -39,6 +47,9 @@ impl OperatorMetrics {
             writes: registry.register("operator_writes", "Objects and statuses written, by controller", Family::default()),
             schedule_lateness: registry.seconds("operator_schedule_lateness_seconds", "From a due time to the creation of its execution"),
             fired: registry.counter("operator_schedule_fired", "Due times that became executions"),
+            queue: registry.register("operator_queue_depth", "Requests that wait for their place, by lane", Family::default()),
+            queued: registry.seconds("operator_queue_seconds", "How long a request waited for its place"),
+            calls: registry.register("operator_api_calls", "Requests to the API server, by lane and status", Family::default()),
             registry,
         }
     }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod cache;
 pub mod crds;
 pub mod events;
+pub mod lanes;
 pub mod lease;
 pub mod metrics;
 pub mod retries;
