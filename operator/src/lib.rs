@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ::runtime::retry::Backoff;
 use ::runtime::{Health, Settings, Shutdown, serve};
+use futures::StreamExt;
 use futures::future::join_all;
 use kube::Client;
 use tokio::net::TcpListener;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use crate::config::{Config, ConfigError};
 use crate::runtime::crds::CrdError;
 use crate::runtime::events::Events;
+use crate::runtime::leadership::Leadership;
 use crate::runtime::lease::Contender;
 use crate::runtime::metrics::OperatorMetrics;
 
@@ -77,8 +79,10 @@ pub async fn operate(config: Config, clients: Clients, listener: TcpListener, sh
         return Ok(());
     }
     let contender = Contender::new(clients.lease, &config.namespace, &config.identity, health.check("kubernetes"));
-    let client = runtime::lanes::client(clients.main, metrics.clone());
-    let work = |stop| lead(client.clone(), config.clone(), metrics.clone(), stop);
+    let work = |leadership: Leadership, stop| {
+        let client = runtime::lanes::client(clients.main.clone(), metrics.clone(), leadership.clone());
+        lead(client, config.clone(), metrics.clone(), leadership, stop)
+    };
     contender.run(shutdown.clone(), work).await;
     let _ = server.await;
     Ok(())
@@ -103,14 +107,13 @@ async fn definitions_are_up_to_date(client: &Client, shutdown: &Shutdown) -> Res
     }
 }
 
-/// What the leader does, in every namespace that is watched.
-async fn lead(client: Client, config: Config, metrics: OperatorMetrics, stop: Shutdown) {
-    metrics.leader.set(1);
+/// What the leader does, in every namespace that is watched; and a standby, except that it only looks.
+async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadership: Leadership, stop: Shutdown) {
     let events = Events::new(client.clone(), &config.identity);
     let config = Arc::new(config);
     let namespaces = config.watch_namespaces.iter().map(|namespace| {
         let (client, namespace, events, metrics, stop) = (client.clone(), namespace.clone(), events.clone(), metrics.clone(), stop.clone());
-        let config = config.clone();
+        let (config, leadership) = (config.clone(), leadership.clone());
         async move {
             futures::join!(
                 platform::controller::run(
@@ -119,13 +122,37 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, stop: Sh
                     config.images.clone(),
                     events.clone(),
                     metrics.clone(),
+                    leadership.clone(),
                     stop.clone()
                 ),
-                schedule::controller::run(client.clone(), namespace.clone(), events.clone(), metrics.clone(), stop.clone()),
-                execution::controller::run(client, namespace, config, events, metrics, stop),
+                schedule::controller::run(
+                    client.clone(),
+                    namespace.clone(),
+                    events.clone(),
+                    metrics.clone(),
+                    leadership.clone(),
+                    stop.clone()
+                ),
+                execution::controller::run(client, namespace, config, events, metrics, leadership, stop),
             );
         }
     });
-    join_all(namespaces).await;
-    metrics.leader.set(0);
+    let mut begins = Box::pin(leadership.begins());
+    let flag = async {
+        if begins.next().await.is_some() {
+            metrics.leader.set(1);
+        }
+    };
+    // Also when all of this is dropped.
+    let _down = Down(&metrics);
+    futures::join!(join_all(namespaces), flag);
+}
+
+/// Says that this process does not lead, whatever ended its work.
+struct Down<'a>(&'a OperatorMetrics);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.0.leader.set(0);
+    }
 }

@@ -29,6 +29,7 @@ use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
 use crate::runtime::cache::{Cache, Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
+use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
 use crate::runtime::time;
@@ -66,13 +67,22 @@ struct Context {
     events: Events,
     metrics: OperatorMetrics,
     retries: Retries,
+    leadership: Leadership,
     stop_patience: Duration,
     going: Going,
     cleaners: Semaphore,
 }
 
 /// Keeps the executions of one namespace until the shutdown.
-pub async fn run(client: Client, namespace: String, config: Arc<Config>, events: Events, metrics: OperatorMetrics, shutdown: Shutdown) {
+pub async fn run(
+    client: Client,
+    namespace: String,
+    config: Arc<Config>,
+    events: Events,
+    metrics: OperatorMetrics,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) {
     let controller = Controller::new(Api::<GraphExecution>::namespaced(client.clone(), &namespace), watcher::Config::default());
     let executions = controller.store();
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
@@ -117,6 +127,7 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
         events,
         metrics,
         retries: Retries::default(),
+        leadership: leadership.clone(),
         stop_patience,
         going,
         cleaners: Semaphore::new(CLEANERS),
@@ -125,6 +136,7 @@ pub async fn run(client: Client, namespace: String, config: Arc<Config>, events:
     controller
         .reconcile_on(of_platform)
         .reconcile_on(of_progress)
+        .reconcile_all_on(leadership.begins())
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
@@ -148,6 +160,9 @@ fn on_error(execution: Arc<GraphExecution>, error: &Error, context: Arc<Context>
 }
 
 async fn reconcile(execution: Arc<GraphExecution>, context: Arc<Context>) -> Result<Action, Error> {
+    if !context.leadership.holds() {
+        return Ok(Action::await_change());
+    }
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     context.platforms.ready().await;
     let action = Box::pin(look(&execution, &context)).await?;

@@ -22,6 +22,7 @@ use crate::platform::{act, build, dereference, live, rollout, status, validate};
 use crate::runtime::apply::ApplyError;
 use crate::runtime::cache::Complaint;
 use crate::runtime::events::{Events, MANAGER};
+use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
 use crate::runtime::time;
@@ -51,10 +52,19 @@ pub struct Context {
     pub events: Events,
     pub metrics: OperatorMetrics,
     pub retries: Retries,
+    pub leadership: Leadership,
 }
 
 /// Keeps the platforms of one namespace until the shutdown.
-pub async fn run(client: Client, namespace: String, images: DefaultImages, events: Events, metrics: OperatorMetrics, shutdown: Shutdown) {
+pub async fn run(
+    client: Client,
+    namespace: String,
+    images: DefaultImages,
+    events: Events,
+    metrics: OperatorMetrics,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) {
     let (caches, triggers) = live::watch(&client, &namespace);
     let platforms: Api<AutoGPTPlatform> = Api::namespaced(client.clone(), &namespace);
     let controller = Controller::new(platforms, watcher::Config::default());
@@ -66,6 +76,7 @@ pub async fn run(client: Client, namespace: String, images: DefaultImages, event
         events,
         metrics,
         retries: Retries::default(),
+        leadership: leadership.clone(),
     });
     let mut complaint = Complaint::about("AutoGPTPlatform".to_owned());
     controller
@@ -73,6 +84,7 @@ pub async fn run(client: Client, namespace: String, images: DefaultImages, event
         .with_config(controller::Config::default().debounce(DEBOUNCE))
         .reconcile_on(triggers)
         .reconcile_on(secret_changes(&client, &namespace, store))
+        .reconcile_all_on(leadership.begins())
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
@@ -114,6 +126,9 @@ fn on_error(platform: Arc<AutoGPTPlatform>, error: &Error, context: Arc<Context>
 
 /// One look: guard → observe → decide → act → report.
 async fn reconcile(platform: Arc<AutoGPTPlatform>, context: Arc<Context>) -> Result<Action, Error> {
+    if !context.leadership.holds() {
+        return Ok(Action::await_change());
+    }
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     context.caches.ready().await;
     if platform.metadata.deletion_timestamp.is_some() {

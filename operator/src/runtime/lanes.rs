@@ -22,6 +22,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use tokio::sync::oneshot;
 use tower::{BoxError, Service};
 
+use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::OperatorMetrics;
 
 /// Requests under way at the same time. More do not make the API server faster, only later ones slower.
@@ -94,13 +95,14 @@ pub struct CallLabel {
     code: u16,
 }
 
-/// A client whose requests keep to the lanes.
-pub fn client(inner: Client, metrics: OperatorMetrics) -> Client {
+/// A client whose requests keep to the lanes, and which writes nothing unless this process leads.
+pub fn client(inner: Client, metrics: OperatorMetrics, leadership: Leadership) -> Client {
     let namespace = inner.default_namespace().to_owned();
     let lanes = Lanes {
         inner,
         gate: Arc::new(Gate::new(PLACES)),
         metrics,
+        leadership,
     };
     ClientBuilder::new(lanes, namespace).build()
 }
@@ -109,7 +111,13 @@ struct Lanes {
     inner: Client,
     gate: Arc<Gate>,
     metrics: OperatorMetrics,
+    leadership: Leadership,
 }
+
+/// The request came too late.
+#[derive(Debug, thiserror::Error)]
+#[error("this process does not lead any more: nothing is written")]
+struct NotLeading;
 
 impl Service<Request<Body>> for Lanes {
     type Response = Response<Body>;
@@ -124,6 +132,7 @@ impl Service<Request<Body>> for Lanes {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let lane = Lane::of(&request);
         let (inner, gate, metrics) = (self.inner.clone(), self.gate.clone(), self.metrics.clone());
+        let leadership = self.leadership.clone();
         Box::pin(async move {
             let place = match lane {
                 None => None,
@@ -139,6 +148,9 @@ impl Service<Request<Body>> for Lanes {
                     Some(place)
                 }
             };
+            if request.method() != Method::GET && !leadership.holds() {
+                return Err(NotLeading.into());
+            }
             let answer = inner.send(request).await;
             let label = CallLabel {
                 lane: lane.map_or("watch", Lane::name),

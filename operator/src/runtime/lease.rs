@@ -1,8 +1,11 @@
 //! Leadership by a Lease, on a connection of its own.
 //!
 //! One process leads at a time. A standby takes over when the Lease has not changed for its whole duration by the
-//! standby's own monotonic clock; the leader stops working a second before that moment by its own. A Lease cannot fence
-//! writes that are already under way, so every write of the controllers is conditional or unique by name besides.
+//! standby's own monotonic clock; the leader stops working a second before that moment by its own, and sends no write after
+//! it. A Lease cannot fence writes that are already under way, so every write of the controllers is conditional or unique by
+//! name besides.
+//!
+//! A standby is warm: its work runs with filled caches and waits for its leadership.
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,16 +20,18 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use ::runtime::Shutdown;
 use ::runtime::health::Check;
 
+use crate::runtime::leadership::{self, Grant, Leadership};
+
 /// Name of the Lease.
 pub const NAME: &str = "autogpt-operator";
 /// A Lease that has not changed for so long may be taken.
-const DURATION: Duration = Duration::from_secs(8);
+const DURATION: Duration = Duration::from_secs(7);
 /// The leader stops working so long before that.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The leader renews so often.
 const RENEW: Duration = Duration::from_secs(2);
 /// A standby looks so often.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 /// No request about the Lease may take longer.
 const REQUEST: Duration = Duration::from_secs(3);
 /// How long the work may take to stop when the process is asked to end.
@@ -52,22 +57,29 @@ impl Contender {
         }
     }
 
-    /// Runs `work` whenever this process leads, until the shutdown. `work` gets a signal of its own: it is triggered when
-    /// leadership is lost, and the work is dropped when it does not end by itself.
+    /// Keeps `work` running until the shutdown, and tells it when this process leads. It gets a signal of its own: it is
+    /// triggered when leadership is lost, the work is dropped when it does not end by itself, and begins anew as a standby.
     pub async fn run<Work, Fut>(mut self, shutdown: Shutdown, mut work: Work)
     where
-        Work: FnMut(Shutdown) -> Fut,
+        Work: FnMut(Leadership, Shutdown) -> Fut,
         Fut: Future<Output = ()>,
     {
         while !shutdown.is_cancelled() {
-            let Some((lease, since)) = self.acquire(&shutdown).await else { return };
-            tracing::info!(identity = %self.identity, "leading");
             let stop = shutdown.child();
-            let mut running = Box::pin(work(stop.clone()));
+            let (grant, leadership) = leadership::standby();
+            let mut running = Box::pin(work(leadership, stop.clone()));
+            let acquired = tokio::select! {
+                acquired = self.acquire(&shutdown) => acquired,
+                // It ends only with the shutdown.
+                () = &mut running => return,
+            };
+            let Some((lease, since)) = acquired else { return };
+            tracing::info!(identity = %self.identity, "leading");
+            grant.until(end_of(since));
             let grace = tokio::select! {
                 () = &mut running => Duration::ZERO,
                 () = shutdown.cancelled() => STOP,
-                () = self.keep(lease, since) => MARGIN / 2,
+                () = self.keep(lease, since, &grant) => MARGIN / 2,
             };
             stop.trigger();
             if !grace.is_zero() && timeout(grace, &mut running).await.is_err() {
@@ -79,9 +91,9 @@ impl Contender {
     }
 
     /// Renews until leadership is lost.
-    async fn keep(&self, mut lease: Lease, mut since: Instant) {
+    async fn keep(&self, mut lease: Lease, mut since: Instant, grant: &Grant) {
         loop {
-            let deadline = since + DURATION - MARGIN;
+            let deadline = end_of(since);
             let mut next = since + RENEW;
             loop {
                 sleep_until(next.min(deadline)).await;
@@ -92,6 +104,7 @@ impl Contender {
                 match timeout_at(deadline, self.renew(&lease)).await {
                     Ok(Renewal::Done(renewed, at)) => {
                         (lease, since) = (*renewed, at);
+                        grant.until(end_of(since));
                         break;
                     }
                     Ok(Renewal::Lost) => {
@@ -221,6 +234,11 @@ impl Contender {
             ..LeaseSpec::default()
         }
     }
+}
+
+/// Until when a process leads that wrote the Lease at that moment.
+fn end_of(since: Instant) -> Instant {
+    since + DURATION - MARGIN
 }
 
 enum Renewal {

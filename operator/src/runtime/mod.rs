@@ -5,6 +5,7 @@ pub mod cache;
 pub mod crds;
 pub mod events;
 pub mod lanes;
+pub mod leadership;
 pub mod lease;
 pub mod metrics;
 pub mod retries;

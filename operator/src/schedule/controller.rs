@@ -18,6 +18,7 @@ use ::runtime::Shutdown;
 
 use crate::runtime::cache::{Cache, Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
+use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
 use crate::runtime::time;
@@ -53,10 +54,11 @@ struct Context {
     events: Events,
     metrics: OperatorMetrics,
     retries: Retries,
+    leadership: Leadership,
 }
 
 /// Keeps the schedules of one namespace until the shutdown.
-pub async fn run(client: Client, namespace: String, events: Events, metrics: OperatorMetrics, shutdown: Shutdown) {
+pub async fn run(client: Client, namespace: String, events: Events, metrics: OperatorMetrics, leadership: Leadership, shutdown: Shutdown) {
     let controller = Controller::new(Api::<GraphSchedule>::namespaced(client.clone(), &namespace), watcher::Config::default());
     let schedules = controller.store();
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
@@ -90,12 +92,14 @@ pub async fn run(client: Client, namespace: String, events: Events, metrics: Ope
         events,
         metrics,
         retries: Retries::default(),
+        leadership: leadership.clone(),
     });
     let mut complaint = Complaint::about("GraphSchedule".to_owned());
     controller
         .reconcile_on(timers.stream())
         .reconcile_on(of_platform)
         .reconcile_on(of_child)
+        .reconcile_all_on(leadership.begins())
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
@@ -113,6 +117,9 @@ fn on_error(schedule: Arc<GraphSchedule>, error: &Error, context: Arc<Context>) 
 }
 
 async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Result<Action, Error> {
+    if !context.leadership.holds() {
+        return Ok(Action::await_change());
+    }
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     let key = ObjectRef::from_obj(schedule.as_ref());
     if schedule.metadata.deletion_timestamp.is_some() {
