@@ -151,13 +151,18 @@ impl Observer {
 
     /// Ten schedules for each that will be due, in mixed zones and rhythms, of several users.
     async fn fill(&mut self, world: &World, due: usize) -> Outcome<()> {
+        // What is decided must not be due again while it is looked at.
+        let month: i32 = sqlx::query_scalar("SELECT (extract(month FROM now())::int + 4) % 12 + 1")
+            .fetch_one(&mut self.0)
+            .await?;
+        let month = month.to_string();
         for user in 0..USERS {
             let client = world.fleet.user().await?;
             let graph = client.create_graph(&graphs::two_node()).await;
             sqlx::query(
                 "INSERT INTO schedules (id, user_id, graph_id, graph_version, name, cron, timezone, inputs, next_run_at)
                  SELECT gen_random_uuid(), g.user_id, g.id, g.version, 'schedule ' || place,
-                     (ARRAY['0 9 * * *', '*/5 * * * *', '30 2 * * 0-4', '0 0 1 * *', '15 */2 * * *'])[1 + place % 5],
+                     replace((ARRAY['0 9 * M *', '*/5 * * M *', '30 2 * M 0-4', '0 0 1 M *', '15 */2 last M *'])[1 + place % 5], 'M', $6),
                      (ARRAY['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata'])[1 + place % 4],
                      $4, now() + make_interval(days => 30, secs => place)
                  FROM graphs g, generate_series($2::int, $3::int, $5::int) AS place WHERE g.id = $1",
@@ -167,6 +172,7 @@ impl Observer {
             .bind(i32::try_from(due * 10)? - 1)
             .bind(json!({"topic": "the state of the art", "words": 500}))
             .bind(i32::try_from(USERS)?)
+            .bind(&month)
             .execute(&mut self.0)
             .await?;
         }
