@@ -21,6 +21,9 @@ pub const SUCCEEDED: &str = "Succeeded";
 /// The run ended badly or was refused.
 pub const FAILED: &str = "Failed";
 
+/// The graph of a schedule can be run, as far as its newest execution tells.
+pub const GRAPH_USABLE: &str = "GraphUsable";
+
 /// Reasons, by what they say.
 pub mod reason {
     pub const AS_EXPECTED: &str = "AsExpected";
@@ -59,6 +62,13 @@ pub mod reason {
     pub const OWNER_NOT_ALLOWED: &str = "OwnerNotAllowed";
     pub const GRAPH_INVALID: &str = "GraphInvalid";
     pub const GRAPH_NOT_FOUND: &str = "GraphNotFound";
+    pub const GRAPH_NOT_ACCESSIBLE: &str = "GraphNotAccessible";
+    pub const SUPERSEDED: &str = "Superseded";
+    pub const NOT_DECIDED: &str = "NotDecided";
+    pub const PAUSED_ON_FAILURE: &str = "PausedOnFailure";
+    pub const FINISHED: &str = "Finished";
+    pub const EXECUTION_REFUSED: &str = "ExecutionRefused";
+    pub const CALENDAR_INVALID: &str = "CalendarInvalid";
     pub const REFUSED: &str = "Refused";
     pub const SUBMITTED: &str = "Submitted";
     pub const COMPLETED: &str = "Completed";

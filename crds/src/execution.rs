@@ -49,6 +49,7 @@ const LONGEST_DEADLINE: std::time::Duration = std::time::Duration::from_secs(876
 #[x_kube(validation = Rule::new("has(self.inputs) == has(oldSelf.inputs) && (!has(self.inputs) || self.inputs == oldSelf.inputs)").message("inputs cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.inputsRef) == has(oldSelf.inputsRef) && (!has(self.inputsRef) || self.inputsRef == oldSelf.inputsRef)").message("inputsRef cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.scheduledFor) == has(oldSelf.scheduledFor) && (!has(self.scheduledFor) || self.scheduledFor == oldSelf.scheduledFor)").message("scheduledFor cannot change: make a new GraphExecution"))]
+#[x_kube(validation = Rule::new("has(self.request) == has(oldSelf.request) && (!has(self.request) || self.request == oldSelf.request)").message("request cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("self.ignoreNodeErrors == oldSelf.ignoreNodeErrors").message("ignoreNodeErrors cannot change: make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("has(self.deadline) == has(oldSelf.deadline) && (!has(self.deadline) || self.deadline == oldSelf.deadline)").message("deadline cannot change: the platform has it already; make a new GraphExecution"))]
 #[x_kube(validation = Rule::new("!has(self.deadline) || (duration(self.deadline) >= duration('1s') && duration(self.deadline) <= duration('8760h'))").message("deadline must be from 1s to 8760h, for example 90s, 15m or 1h30m"))]
@@ -97,6 +98,10 @@ pub struct GraphExecutionSpec {
     /// The slot of the schedule that this run stands for. Set by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_for: Option<Time>,
+    /// On whose behalf, when not the calendar's of the schedule: `run-now/REQUEST` or `backfill/NAME`. Set by the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub request: Option<String>,
 }
 
 impl GraphExecutionSpec {

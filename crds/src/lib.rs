@@ -22,6 +22,10 @@ pub const VERSION: &str = "v1alpha1";
 
 /// On a child execution: the name of its schedule.
 pub const LABEL_SCHEDULE: &str = "autogpt.dev/schedule";
+/// On a child execution: the UID of its schedule, which names the slot's run also when the owner is forgotten.
+pub const LABEL_SCHEDULE_UID: &str = "autogpt.dev/schedule-uid";
+/// On a schedule: a request to run now. Each new text is one run.
+pub const ANNOTATION_RUN_NOW: &str = "autogpt.dev/run-now";
 /// Where an object comes from, when not from a person: [`ORIGIN_REST`].
 pub const LABEL_ORIGIN: &str = "autogpt.dev/origin";
 /// Value of [`LABEL_ORIGIN`] on schedules that were made through the REST API.

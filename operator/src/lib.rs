@@ -115,6 +115,7 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
         let (client, namespace, events, metrics, stop) = (client.clone(), namespace.clone(), events.clone(), metrics.clone(), stop.clone());
         let (config, leadership) = (config.clone(), leadership.clone());
         async move {
+            let (decided, decisions) = schedule::decided::Decided::new();
             futures::join!(
                 platform::controller::run(
                     client.clone(),
@@ -128,12 +129,13 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
                 schedule::controller::run(
                     client.clone(),
                     namespace.clone(),
+                    decided.clone(),
                     events.clone(),
                     metrics.clone(),
                     leadership.clone(),
                     stop.clone()
                 ),
-                execution::controller::run(client, namespace, config, events, metrics, leadership, stop),
+                execution::controller::run(client, namespace, config, (decided, decisions), (events, metrics), leadership, stop),
             );
         }
     });

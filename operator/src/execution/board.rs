@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use model::progress::RunProgress;
 use model::{ExecutionStatus, GraphExecId};
 
-use crate::runtime::time;
+use crate::schedule::child;
 
 /// The board. Only runs that somebody waits for are on it.
 #[derive(Default)]
@@ -84,15 +84,11 @@ impl Board {
     }
 }
 
-/// The idempotency key of an execution: `schedule UID/slot` of a schedule's child, whatever object stands for it, else
-/// the object's own UID.
+/// The idempotency key of an execution: schedule UID, due time and request of a schedule's child, whatever object stands for
+/// it, else the object's own UID.
 pub fn key(execution: &GraphExecution) -> Option<String> {
-    let schedule = execution
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true));
-    match (schedule, &execution.spec.scheduled_for) {
-        (Some(owner), Some(slot)) => Some(format!("{}/{}", owner.uid, time::to_chrono(slot).format("%FT%TZ"))),
+    match (child::schedule_uid(execution), child::due(execution)) {
+        (Some(uid), Some(due)) => Some(format!("{uid}/{due}")),
         _ => execution.uid(),
     }
 }
@@ -155,6 +151,13 @@ mod tests {
             Some("2026-01-01T00:00:00Z"),
         );
         assert_eq!(key(&child).as_deref(), Some("schedule-uid/2026-01-01T00:00:00Z"));
+        let mut asked_for = child.clone();
+        asked_for.spec.request = Some("run-now/r".to_owned());
+        assert_eq!(key(&asked_for).as_deref(), Some("schedule-uid/2026-01-01T00:00:00Z/run-now/r"));
+        let mut orphan = child.clone();
+        orphan.metadata.owner_references = None;
+        orphan.metadata.labels = Some([("autogpt.dev/schedule-uid".to_owned(), "schedule-uid".to_owned())].into());
+        assert_eq!(key(&orphan), key(&child), "also after its schedule was deleted without it");
         assert_eq!(key(&execution(json!({"name": "e", "uid": "own-uid"}), None)).as_deref(), Some("own-uid"));
         assert_eq!(
             key(&execution(json!({"name": "e", "uid": "own-uid"}), Some("2026-01-01T00:00:00Z"))).as_deref(),

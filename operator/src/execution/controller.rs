@@ -7,7 +7,7 @@ use ::runtime::Shutdown;
 use chrono::Utc;
 use crds::conditions::reason;
 use crds::execution::GraphExecutionStatus;
-use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, VERSION};
+use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, GraphSchedule, VERSION};
 use futures::{StreamExt, future, stream};
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -33,6 +33,8 @@ use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
 use crate::runtime::time;
+use crate::schedule::child;
+use crate::schedule::decided::{self, Decided, Word};
 
 const LABEL: metrics::Controller = metrics::Controller { controller: "execution" };
 /// Runs whose progress the controller has not taken yet.
@@ -43,6 +45,8 @@ const STOPPING: Duration = Duration::from_secs(2);
 const CLEANERS: usize = 4;
 /// No call about stopping may take longer.
 const CALL: Duration = Duration::from_secs(10);
+/// An execution whose schedule has not decided yet is looked at again after this time; sooner when this process decides.
+const UNDECIDED: Duration = Duration::from_secs(2);
 
 /// Why one look failed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,7 @@ struct Context {
     stop_patience: Duration,
     going: Going,
     cleaners: Semaphore,
+    decided: Decided,
 }
 
 /// Keeps the executions of one namespace until the shutdown.
@@ -78,8 +83,8 @@ pub async fn run(
     client: Client,
     namespace: String,
     config: Arc<Config>,
-    events: Events,
-    metrics: OperatorMetrics,
+    (decided, decisions): (Decided, mpsc::Receiver<ObjectRef<GraphExecution>>),
+    (events, metrics): (Events, OperatorMetrics),
     leadership: Leadership,
     shutdown: Shutdown,
 ) {
@@ -108,6 +113,9 @@ pub async fn run(
     let of_progress = stream::unfold(changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphExecution>>| {
         changes.recv().await.map(|object| (object, changes))
     });
+    let of_schedule = stream::unfold(decisions, async |mut decisions: mpsc::Receiver<ObjectRef<GraphExecution>>| {
+        decisions.recv().await.map(|object| (object, decisions))
+    });
     let board = Arc::new(Board::default());
     let stop_patience = config.stop_patience;
     let going = Going::default();
@@ -131,12 +139,14 @@ pub async fn run(
         stop_patience,
         going,
         cleaners: Semaphore::new(CLEANERS),
+        decided,
     });
     let mut complaint = Complaint::about("GraphExecution".to_owned());
     controller
         .reconcile_on(of_platform)
         .reconcile_on(of_progress)
         .reconcile_all_on(leadership.begins())
+        .reconcile_on(of_schedule)
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
@@ -190,7 +200,16 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
                 None => return Ok(Action::requeue(STOPPING)),
             }
         }
-        return start(execution, context).await;
+        return match permission(execution, context).await? {
+            Word::Run => start(execution, context).await,
+            Word::NotYet => Ok(Action::requeue(UNDECIDED)),
+            Word::Superseded(why) => {
+                let note = format!("the schedule decided otherwise, nothing ran: {why}");
+                write_status(execution, status::superseded(execution, &note, &now), context).await?;
+                context.events.warning(execution, reason::SUPERSEDED, note).await;
+                Ok(Action::await_change())
+            }
+        };
     };
     context.board.expect(execution);
     let found = platform_of(execution, context);
@@ -215,6 +234,31 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
         return Ok(Action::requeue(STOPPING));
     }
     Ok(Action::await_change())
+}
+
+/// Whether it may be submitted. An execution of a schedule waits until the schedule's decision to run it is stored.
+async fn permission(execution: &GraphExecution, context: &Context) -> Result<Word, Error> {
+    let owner = execution
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true));
+    let (Some(owner), Some(due)) = (owner, child::due(execution)) else {
+        return Ok(Word::Run);
+    };
+    // It was permitted before.
+    if execution.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER) {
+        return Ok(Word::Run);
+    }
+    match context.decided.ask(&ObjectRef::from_obj(execution)) {
+        Some(true) => return Ok(Word::Run),
+        Some(false) => return Ok(Word::NotYet),
+        None => {}
+    }
+    let schedules: Api<GraphSchedule> = Api::namespaced(context.client.clone(), &execution.namespace().unwrap_or_default());
+    let live = schedules.get_opt(&owner.name).await.map_err(|error| Error::Read(Box::new(error)))?;
+    // One that is gone takes its executions along, or leaves them without an owner.
+    let live = live.filter(|live| live.uid().as_deref() == Some(&owner.uid));
+    Ok(live.map_or(Word::NotYet, |live| decided::word(&live.status.unwrap_or_default(), &due)))
 }
 
 /// Submits the run. The finalizer comes first: whatever happens next, a deletion stops the run.

@@ -65,17 +65,25 @@ pub fn refused(execution: &GraphExecution, spec_valid: bool, why: &str, message:
 
 /// Cancelled before the platform had it.
 pub fn cancelled_unsubmitted(execution: &GraphExecution, now: &Time) -> GraphExecutionStatus {
+    unsubmitted(execution, reason::CANCELLED, "cancelled before it was submitted: nothing ran", now)
+}
+
+/// It neither succeeded nor failed.
+fn unsubmitted(execution: &GraphExecution, why: &str, message: &str, now: &Time) -> GraphExecutionStatus {
     let generation = execution.metadata.generation;
     let mut status = before(execution);
-    let message = "cancelled before it was submitted: nothing ran";
     status.phase = Some(Phase::Terminated);
     status.completion_time = Some(now.clone());
     status.message = Some(message.to_owned());
-    let list = &mut status.conditions;
-    set(list, conditions::ACCEPTED, false, reason::CANCELLED, message, generation, now);
-    set(list, conditions::SUCCEEDED, false, reason::CANCELLED, message, generation, now);
-    set(list, conditions::FAILED, false, reason::CANCELLED, message, generation, now);
+    for kind in [conditions::ACCEPTED, conditions::SUCCEEDED, conditions::FAILED] {
+        set(&mut status.conditions, kind, false, why, message, generation, now);
+    }
     status
+}
+
+/// An execution of a due time of which its schedule decided otherwise: it never runs.
+pub fn superseded(execution: &GraphExecution, message: &str, now: &Time) -> GraphExecutionStatus {
+    unsubmitted(execution, reason::SUPERSEDED, message, now)
 }
 
 /// The platform has the run.

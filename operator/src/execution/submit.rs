@@ -193,9 +193,13 @@ fn judge(error: &RpcError, platform: &AutoGPTPlatform) -> Outcome {
     }
     match error.kind {
         RpcErrorKind::GraphValidation => refused(false, reason::GRAPH_INVALID, validation(error)),
-        RpcErrorKind::GraphNotFound | RpcErrorKind::GraphNotAccessible | RpcErrorKind::GraphNotInLibrary => {
+        RpcErrorKind::GraphNotFound | RpcErrorKind::GraphNotInLibrary => {
             let remedy = "check graph.id and graph.version, and that the owner may run it";
             refused(true, reason::GRAPH_NOT_FOUND, format!("{}; {remedy}", error.message))
+        }
+        RpcErrorKind::GraphNotAccessible => {
+            let remedy = "ask for access, or run one of the owner's graphs";
+            refused(true, reason::GRAPH_NOT_ACCESSIBLE, format!("{}; {remedy}", error.message))
         }
         _ => refused(true, reason::REFUSED, error.message.clone()),
     }

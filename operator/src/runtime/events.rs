@@ -1,15 +1,24 @@
 //! Events: what `kubectl describe` shows beside the status. Losing one is no error.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
+use tokio::sync::Semaphore;
 
 /// Name under which everything is written: field manager, event source, label value.
 pub const MANAGER: &str = "autogpt-operator";
 
 /// Writes events about objects.
 #[derive(Clone)]
-pub struct Events(Recorder);
+pub struct Events {
+    recorder: Recorder,
+    pending: Arc<Semaphore>,
+}
+
+/// So many events may be on their way at a time.
+const PENDING: usize = 2000;
 
 impl Events {
     pub fn new(client: Client, identity: &str) -> Self {
@@ -17,20 +26,37 @@ impl Events {
             controller: MANAGER.to_owned(),
             instance: Some(identity.to_owned()),
         };
-        Self(Recorder::new(client, reporter))
+        Self {
+            recorder: Recorder::new(client, reporter),
+            pending: Arc::new(Semaphore::new(PENDING)),
+        }
     }
 
     /// Something ordinary happened.
     pub async fn normal<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: impl Into<String>) {
-        self.publish(EventType::Normal, about.object_ref(&()), reason, note.into()).await;
+        self.publish(EventType::Normal, about.object_ref(&()), None, reason, note.into()).await;
     }
 
     /// Something that somebody should look at happened.
     pub async fn warning<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: impl Into<String>) {
-        self.publish(EventType::Warning, about.object_ref(&()), reason, note.into()).await;
+        self.publish(EventType::Warning, about.object_ref(&()), None, reason, note.into()).await;
     }
 
-    async fn publish(&self, type_: EventType, about: ObjectReference, reason: &str, mut note: String) {
+    /// Something happened that nobody needs to wait for. Losing it is no error, so it is lost rather than piled up. Events of one reason
+    /// about one object are counted together unless they are related to different others.
+    pub fn later<K: Resource<DynamicType = ()>>(&self, about: &K, related: Option<ObjectReference>, warns: bool, reason: &str, note: String) {
+        let (events, about, reason) = (self.clone(), about.object_ref(&()), reason.to_owned());
+        let Ok(permit) = self.pending.clone().try_acquire_owned() else {
+            return;
+        };
+        let type_ = if warns { EventType::Warning } else { EventType::Normal };
+        tokio::spawn(async move {
+            events.publish(type_, about, related, &reason, note).await;
+            drop(permit);
+        });
+    }
+
+    async fn publish(&self, type_: EventType, about: ObjectReference, related: Option<ObjectReference>, reason: &str, mut note: String) {
         // The API server refuses longer notes.
         crds::conditions::truncate(&mut note, 1000);
         let event = Event {
@@ -38,9 +64,9 @@ impl Events {
             reason: reason.to_owned(),
             note: Some(note),
             action: reason.to_owned(),
-            secondary: None,
+            secondary: related,
         };
-        if let Err(error) = self.0.publish(&event, &about).await {
+        if let Err(error) = self.recorder.publish(&event, &about).await {
             tracing::debug!(%error, reason, "an event could not be written");
         }
     }

@@ -1,18 +1,21 @@
-//! One look at a schedule: guard → observe → decide → act → report.
+//! Looks at schedules, carries out what a look decides, and stores it: observe → decide → act → store → tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use crds::conditions::reason;
-use crds::schedule::{Decision as Record, GraphScheduleStatus, Outcome};
+use crds::schedule::GraphScheduleStatus;
 use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule, LABEL_SCHEDULE};
 use futures::{StreamExt, future, stream};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
+use schedule::decide::{Book, Due, Origin, Outcome, Step, instant};
+use serde_json::json;
 
 use ::runtime::Shutdown;
 
@@ -21,27 +24,33 @@ use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
-use crate::runtime::time;
-use crate::schedule::calendar::{Calendar, hash};
-use crate::schedule::decide::{self, State, decide};
+use crate::schedule::act::{self, Act};
+use crate::schedule::decided::{self, Decided};
+use crate::schedule::family::{Family, is_owned_by};
+use crate::schedule::look::{Surroundings, look};
+use crate::schedule::newest::Newest;
 use crate::schedule::timers::Timers;
-use crate::schedule::{child, history, status};
+use crate::schedule::{book, child, history};
 
 const LABEL: metrics::Controller = metrics::Controller { controller: "schedule" };
 /// A status that somebody else changed meanwhile is read again so often before the look is given up.
 const ATTEMPTS: usize = 3;
+/// Steps of one schedule before others have their turn.
+const STEPS: usize = 100;
 
 /// Why one look failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the execution of {slot} cannot be created: {source}")]
-    Create { slot: DateTime<Utc>, source: Box<kube::Error> },
+    #[error(transparent)]
+    Act(#[from] act::Error),
     #[error("the schedule cannot be read: {0}")]
     Read(#[source] Box<kube::Error>),
     #[error("the status cannot be written: {0}")]
     Status(#[source] Box<kube::Error>),
     #[error("the status kept changing under our hands")]
     Contended,
+    #[error("the schedule cannot be suspended: {0}")]
+    Suspend(#[source] Box<kube::Error>),
     #[error("an old execution cannot be deleted: {0}")]
     CleanUp(#[source] Box<kube::Error>),
 }
@@ -51,6 +60,9 @@ struct Context {
     platforms: Cache<AutoGPTPlatform>,
     children: Cache<GraphExecution>,
     timers: Timers,
+    act: Act,
+    newest: Newest,
+    decided: Decided,
     events: Events,
     metrics: OperatorMetrics,
     retries: Retries,
@@ -58,7 +70,15 @@ struct Context {
 }
 
 /// Keeps the schedules of one namespace until the shutdown.
-pub async fn run(client: Client, namespace: String, events: Events, metrics: OperatorMetrics, leadership: Leadership, shutdown: Shutdown) {
+pub async fn run(
+    client: Client,
+    namespace: String,
+    decided: Decided,
+    events: Events,
+    metrics: OperatorMetrics,
+    leadership: Leadership,
+    shutdown: Shutdown,
+) {
     let controller = Controller::new(Api::<GraphSchedule>::namespaced(client.clone(), &namespace), watcher::Config::default());
     let schedules = controller.store();
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
@@ -85,6 +105,9 @@ pub async fn run(client: Client, namespace: String, events: Events, metrics: Ope
     });
     let timers = Timers::default();
     let context = Arc::new(Context {
+        act: Act::new(client.clone(), metrics.clone()),
+        newest: Newest::default(),
+        decided,
         client,
         platforms,
         children,
@@ -124,149 +147,146 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
     let key = ObjectRef::from_obj(schedule.as_ref());
     if schedule.metadata.deletion_timestamp.is_some() {
         context.timers.set(key, None);
+        context.newest.forget(&schedule);
         return Ok(Action::await_change());
     }
     future::join(context.platforms.ready(), context.children.ready()).await;
-    let mut seen = schedule.as_ref().clone();
-    for _ in 0..ATTEMPTS {
+    let mut seen = context.newest.at_least(&schedule);
+    let mut conflicts = 0;
+    for _ in 0..STEPS {
         let now = Utc::now();
-        let look = look(&seen, &context, now).await?;
-        match write_status(&seen, look.status, &context).await? {
-            Written::Done(through) => {
-                context.timers.set(key, look.next);
+        let family = Family::of(&seen, context.children.state_filter(|child| is_owned_by(child, &seen)));
+        let gone = gone(&seen, &family, &context).await?;
+        let around = Surroundings {
+            family: &family,
+            gone: &gone,
+            platform: has_platform(&context, &seen),
+        };
+        let mut look = look(&seen, &around, now);
+        let made = decided::created(&look.step.effects, |due| execution(&seen, due));
+        context.decided.begin(&made);
+        let refused = act::act(&seen, &family, &look.step.effects, &context.act)
+            .await
+            .inspect_err(|_| context.decided.abandon(&made))?;
+        for (due, why) in refused {
+            let entry = look.book.refuse(&due, why, now);
+            look.step.entries.retain(|other| other.due != due);
+            look.step.entries.push(entry);
+        }
+        let next = look.status(&seen);
+        let written = write_status(&seen, next, &context).await;
+        if !matches!(written, Ok(Written::Done(_))) {
+            context.decided.abandon(&made);
+        }
+        match written? {
+            Written::Done(written) => {
+                context.decided.commit(made);
+                announce(&written, &look.step, &context);
+                seen = *written;
+                if let Some(note) = &look.step.pause {
+                    suspend(&seen, note, &context).await?;
+                }
+                if look.step.again {
+                    continue;
+                }
+                context.timers.set(key, look.step.wake);
                 context.retries.reset(&schedule.name_any());
-                clean_up(&seen, &context, through.as_ref()).await?;
+                clean_up(&seen, &family, &look.book, &context).await?;
                 return Ok(Action::await_change());
             }
             Written::Gone => {
                 context.timers.set(key, None);
                 return Ok(Action::await_change());
             }
-            Written::Conflict => match read(&seen, &context).await? {
-                Some(live) => seen = live,
-                None => return Ok(Action::await_change()),
-            },
-        }
-    }
-    Err(Error::Contended)
-}
-
-/// What was found and done.
-struct Look {
-    status: GraphScheduleStatus,
-    next: Option<DateTime<Utc>>,
-}
-
-async fn look(schedule: &GraphSchedule, context: &Context, now: DateTime<Utc>) -> Result<Look, Error> {
-    let calendar = match Calendar::parse(&schedule.spec, now) {
-        Ok(calendar) => calendar,
-        Err(error) => {
-            return Ok(Look {
-                status: status::invalid(schedule, &error, &time::from_chrono(now)),
-                next: None,
-            });
-        }
-    };
-    let next = calendar.next_after(now);
-    let suspended = schedule.spec.suspend.as_ref().map(|suspend| suspend.note.clone().unwrap_or_default());
-    let platform = &schedule.spec.platform_ref.name;
-    let missing = format!("there is no AutoGPTPlatform {platform} in this namespace: create it, or correct spec.platformRef");
-    if suspended.is_none() && !has_platform(context, schedule) {
-        // Nothing is decided: when the platform comes, the newest due time fires.
-        return Ok(Look {
-            status: status::valid(schedule, &calendar, Some((reason::PLATFORM_MISSING, &missing)), now),
-            next,
-        });
-    }
-    let note = suspended.as_ref().map(|note| {
-        if note.is_empty() {
-            "spec.suspend is set".to_owned()
-        } else {
-            format!("spec.suspend is set: {note}")
-        }
-    });
-    let held = note.as_deref().map(|note| (reason::SUSPENDED, note));
-    let mut status = status::valid(schedule, &calendar, held, now);
-
-    let floor = decide::floor(status.decided_through.as_ref().map(time::to_chrono), created(schedule), edited(schedule));
-    let (latest, earlier) = calendar.last_two_within(floor, now);
-    let mut records = Vec::new();
-    for slot in earlier.into_iter().chain(latest) {
-        let state = State {
-            suspended: suspended.clone(),
-            later_due: latest.filter(|latest| *latest > slot),
-        };
-        let decision = decide(&state, slot, now);
-        let (execution, outcome, reason) = match decision.outcome {
-            Outcome::Fired => fire(schedule, slot, context).await?,
-            other => (None, other, decision.reason),
-        };
-        records.push(Record {
-            slot: time::from_chrono(slot),
-            outcome,
-            reason,
-            execution,
-            lateness_ms: Some((Utc::now() - slot).num_milliseconds().max(0)),
-        });
-        status.decided_through = Some(time::from_chrono(slot));
-        if outcome == Outcome::Fired {
-            status.last_fire_time = Some(time::from_chrono(slot));
-        }
-    }
-    status::record(&mut status, records);
-    Ok(Look { status, next })
-}
-
-/// Creates the execution of a due time. One that exists already is this one, if it is ours.
-async fn fire(schedule: &GraphSchedule, slot: DateTime<Utc>, context: &Context) -> Result<(Option<String>, Outcome, Option<String>), Error> {
-    let refused = |source| Error::Create {
-        slot,
-        source: Box::new(source),
-    };
-    let Some(child) = child::child(schedule, slot) else {
-        return Ok((None, Outcome::Missed, Some("the schedule has no UID".to_owned())));
-    };
-    let name = child.name_any();
-    let api: Api<GraphExecution> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
-    let parameters = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    match api.create(&parameters, &child).await {
-        Ok(_) => {
-            let late = (Utc::now() - slot).to_std().unwrap_or_default();
-            context.metrics.schedule_lateness.observe(late.as_secs_f64());
-            context.metrics.fired.inc();
-            context.metrics.writes.get_or_create(&LABEL).inc();
-            context
-                .events
-                .normal(schedule, "Fired", format!("{} became {name}", slot.format("%FT%TZ")))
-                .await;
-        }
-        Err(kube::Error::Api(error)) if error.is_already_exists() => {
-            let ours = api
-                .get_opt(&name)
-                .await
-                .map_err(refused)?
-                .is_some_and(|there| is_owned_by(&there, schedule));
-            if !ours {
-                let note = format!(
-                    "an execution named {name} that belongs to somebody else stands in the way of {}",
-                    slot.format("%FT%TZ")
-                );
-                context.events.warning(schedule, "NameTaken", note.clone()).await;
-                return Ok((None, Outcome::Missed, Some(note)));
+            Written::Conflict => {
+                conflicts += 1;
+                if conflicts == ATTEMPTS {
+                    return Err(Error::Contended);
+                }
+                match read(&seen, &context).await? {
+                    Some(live) => seen = live,
+                    None => return Ok(Action::await_change()),
+                }
             }
         }
-        Err(error) => return Err(refused(error)),
     }
-    Ok((Some(name), Outcome::Fired, None))
+    // Others want their turn.
+    Ok(Action::requeue(Duration::ZERO))
 }
 
-fn is_owned_by(child: &GraphExecution, schedule: &GraphSchedule) -> bool {
-    schedule
-        .uid()
-        .is_some_and(|uid| child.owner_references().iter().any(|owner| owner.uid == uid))
+/// The execution of something due.
+fn execution(schedule: &GraphSchedule, due: &Due) -> ObjectRef<GraphExecution> {
+    let name = child::name(&schedule.name_any(), &schedule.uid().unwrap_or_default(), due);
+    ObjectRef::new(&name).within(&schedule.namespace().unwrap_or_default())
+}
+
+/// Active runs whose execution is gone. The cache may not have a new one yet, so the server is asked.
+async fn gone(schedule: &GraphSchedule, family: &Family, context: &Context) -> Result<Vec<Due>, Error> {
+    let uid = schedule.uid().unwrap_or_default();
+    let active = schedule.status.iter().flat_map(|status| &status.active);
+    let mut gone = Vec::new();
+    for due in active.filter_map(|text| text.parse::<Due>().ok()).filter(|due| family.get(due).is_none()) {
+        let name = child::name(&schedule.name_any(), &uid, &due);
+        let live = context.act.executions(schedule).get_opt(&name).await;
+        let live = live.map_err(|error| Error::Read(Box::new(error)))?;
+        if !live.is_some_and(|live| is_owned_by(&live, schedule)) {
+            gone.push(due);
+        }
+    }
+    Ok(gone)
+}
+
+/// Tells about decisions that stand.
+fn announce(schedule: &GraphSchedule, step: &Step, context: &Context) {
+    let (name, uid) = (schedule.name_any(), schedule.uid().unwrap_or_default());
+    for entry in &step.entries {
+        let decision = book::decision(entry, &name, &uid);
+        let due = match decision.through {
+            None => entry.due.to_string(),
+            Some(_) => format!("{} to {} ({} due times)", entry.due, instant(entry.last()), entry.count),
+        };
+        let note = match &decision.execution {
+            Some(execution) => format!("{due} became {execution}: {}", entry.reason),
+            None => format!("{due}: {}", entry.reason),
+        };
+        if entry.outcome.is_run() {
+            let late = (entry.decided_at - entry.due.slot).to_std().unwrap_or_default();
+            context.metrics.fired.inc();
+            if entry.due.origin == Origin::Calendar {
+                context.metrics.schedule_lateness.observe(late.as_secs_f64());
+            }
+        }
+        let warns = entry.outcome == Outcome::Missed;
+        // The execution that it became, or would have.
+        let execution = ObjectReference {
+            api_version: Some(GraphExecution::api_version(&()).into_owned()),
+            kind: Some(GraphExecution::kind(&()).into_owned()),
+            namespace: schedule.namespace(),
+            name: Some(child::name(&name, &uid, &entry.due)),
+            ..ObjectReference::default()
+        };
+        context.events.later(schedule, Some(execution), warns, entry.outcome.as_str(), note);
+    }
+}
+
+/// Sets spec.suspend, on the condition that nobody has changed the schedule meanwhile.
+async fn suspend(schedule: &GraphSchedule, note: &str, context: &Context) -> Result<(), Error> {
+    let api: Api<GraphSchedule> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
+    let patch = json!({"metadata": {"resourceVersion": schedule.resource_version()}, "spec": {"suspend": {"note": note}}});
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    context.metrics.writes.get_or_create(&LABEL).inc();
+    match api.patch(&schedule.name_any(), &parameters, &Patch::Merge(&patch)).await {
+        Ok(_) => {
+            context.events.later(schedule, None, true, reason::PAUSED_ON_FAILURE, note.to_owned());
+            Ok(())
+        }
+        // The change brings the next look.
+        Err(kube::Error::Api(error)) if error.is_conflict() || error.is_not_found() => Ok(()),
+        Err(error) => Err(Error::Suspend(Box::new(error))),
+    }
 }
 
 fn has_platform(context: &Context, schedule: &GraphSchedule) -> bool {
@@ -277,34 +297,16 @@ fn has_platform(context: &Context, schedule: &GraphSchedule) -> bool {
         .is_some_and(|platform| platform.metadata.deletion_timestamp.is_none())
 }
 
-fn created(schedule: &GraphSchedule) -> DateTime<Utc> {
-    schedule.metadata.creation_timestamp.as_ref().map_or_else(Utc::now, time::to_chrono)
-}
-
-/// When the calendar was edited after the last look, if it was: the newest write that was not one of the status.
-fn edited(schedule: &GraphSchedule) -> Option<DateTime<Utc>> {
-    let seen = schedule.status.as_ref()?.calendar_hash.as_ref()?;
-    if *seen == hash(&schedule.spec) {
-        return None;
-    }
-    let writes = schedule
-        .managed_fields()
-        .iter()
-        .filter(|entry| entry.subresource.as_deref() != Some("status"));
-    writes.filter_map(|entry| entry.time.as_ref().map(time::to_chrono)).max()
-}
-
 enum Written {
-    Done(Option<Time>),
+    Done(Box<GraphSchedule>),
     Conflict,
     Gone,
 }
 
 /// Writes the status only over the object that was looked at.
 async fn write_status(schedule: &GraphSchedule, next: GraphScheduleStatus, context: &Context) -> Result<Written, Error> {
-    let through = next.decided_through.clone();
     if schedule.status.as_ref() == Some(&next) {
-        return Ok(Written::Done(through));
+        return Ok(Written::Done(Box::new(schedule.clone())));
     }
     let api: Api<GraphSchedule> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
     let mut object = schedule.clone();
@@ -315,7 +317,10 @@ async fn write_status(schedule: &GraphSchedule, next: GraphScheduleStatus, conte
         ..PostParams::default()
     };
     match api.replace_status(&schedule.name_any(), &parameters, &object).await {
-        Ok(_) => Ok(Written::Done(through)),
+        Ok(written) => {
+            context.newest.note(&written);
+            Ok(Written::Done(Box::new(written)))
+        }
         Err(kube::Error::Api(error)) if error.is_conflict() => Ok(Written::Conflict),
         Err(kube::Error::Api(error)) if error.is_not_found() => Ok(Written::Gone),
         Err(error) => Err(Error::Status(Box::new(error))),
@@ -328,10 +333,10 @@ async fn read(schedule: &GraphSchedule, context: &Context) -> Result<Option<Grap
     Ok(live.filter(|live| live.uid() == schedule.uid() && live.metadata.deletion_timestamp.is_none()))
 }
 
-async fn clean_up(schedule: &GraphSchedule, context: &Context, through: Option<&Time>) -> Result<(), Error> {
-    let children = context.children.state_filter(|child| is_owned_by(child, schedule));
-    let api: Api<GraphExecution> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
-    for child in history::surplus(&children, &schedule.spec.history_limit, through) {
+/// Deletes the executions beyond the history limits.
+async fn clean_up(schedule: &GraphSchedule, family: &Family, book: &Book, context: &Context) -> Result<(), Error> {
+    let api = context.act.executions(schedule);
+    for child in history::surplus(family, &schedule.spec.history_limit, book) {
         let parameters = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: child.meta().uid.clone(),

@@ -5,26 +5,17 @@ use std::sync::Arc;
 use crds::GraphExecution;
 use crds::conditions::{self, SUCCEEDED};
 use crds::schedule::HistoryLimit;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schedule::decide::Book;
 
-/// The executions beyond the limits, oldest first. Only those of decided due times: the name of a younger one is still
-/// needed as the sign that its time has fired.
-pub fn surplus(children: &[Arc<GraphExecution>], limit: &HistoryLimit, decided_through: Option<&Time>) -> Vec<Arc<GraphExecution>> {
-    let finished = |child: &&Arc<GraphExecution>| {
-        child.metadata.deletion_timestamp.is_none()
-            && child
-                .status
-                .as_ref()
-                .and_then(|status| status.phase)
-                .is_some_and(|phase| phase.is_terminal())
-            && child
-                .spec
-                .scheduled_for
-                .as_ref()
-                .zip(decided_through)
-                .is_some_and(|(slot, through)| slot <= through)
-    };
-    let (mut succeeded, mut failed): (Vec<_>, Vec<_>) = children.iter().filter(finished).cloned().partition(|child| {
+use crate::schedule::family::{Family, end, is_decided};
+
+/// The executions beyond the limits, oldest first. Only those that have their decision and are counted: the name of
+/// another one is still needed as the sign that its time has fired.
+pub fn surplus(family: &Family, limit: &HistoryLimit, book: &Book) -> Vec<Arc<GraphExecution>> {
+    let may_go = family.all().filter(|(due, child)| {
+        child.metadata.deletion_timestamp.is_none() && end(child).is_some() && is_decided(book, due) && !book.active.contains(due)
+    });
+    let (mut succeeded, mut failed): (Vec<_>, Vec<_>) = may_go.map(|(_, child)| child.clone()).partition(|child| {
         child
             .status
             .as_ref()
@@ -42,46 +33,67 @@ pub fn surplus(children: &[Arc<GraphExecution>], limit: &HistoryLimit, decided_t
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crds::GraphSchedule;
     use kube::ResourceExt;
+    use schedule::decide::Due;
     use serde_json::json;
 
     fn child(name: &str, minute: u32, phase: &str, succeeded: &str) -> Arc<GraphExecution> {
+        let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": "u", "controller": true}]);
         let execution = json!({
-            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name},
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name, "ownerReferences": owner},
             "spec": {"platformRef": {"name": "p"}, "graph": {}, "scheduledFor": format!("2026-01-01T00:{minute:02}:00Z")},
             "status": {"phase": phase, "conditions": [{"type": "Succeeded", "status": succeeded, "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
         });
         Arc::new(serde_json::from_value(execution).unwrap())
     }
 
-    fn through(minute: u32) -> Time {
-        serde_json::from_value(json!(format!("2026-01-01T00:{minute:02}:00Z"))).unwrap()
+    fn due(minute: u32) -> Due {
+        format!("2026-01-01T00:{minute:02}:00Z").parse().unwrap()
+    }
+
+    fn through(minute: u32) -> Book {
+        Book {
+            decided_through: Some(due(minute).slot),
+            ..Book::default()
+        }
+    }
+
+    fn family(children: impl IntoIterator<Item = Arc<GraphExecution>>) -> Family {
+        let schedule: GraphSchedule = serde_json::from_value(json!({
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "s", "uid": "u"},
+            "spec": {"platformRef": {"name": "p"}, "graph": {}, "schedules": []},
+        }))
+        .unwrap();
+        Family::of(&schedule, children)
     }
 
     #[test]
     fn the_oldest_of_each_verdict_go_first() {
-        let children = [
+        let family = family([
             child("ok-1", 1, "COMPLETED", "True"),
             child("bad-2", 2, "COMPLETED", "False"),
             child("ok-3", 3, "COMPLETED", "True"),
             child("bad-4", 4, "FAILED", "False"),
             child("runs-5", 5, "RUNNING", "Unknown"),
             child("ok-6", 6, "COMPLETED", "True"),
-        ];
+        ]);
         let limit = HistoryLimit { succeeded: 1, failed: 1 };
-        let names: Vec<String> = surplus(&children, &limit, Some(&through(9)))
-            .iter()
-            .map(|child| child.name_any())
-            .collect();
+        let names: Vec<String> = surplus(&family, &limit, &through(9)).iter().map(|child| child.name_any()).collect();
         assert_eq!(names, ["ok-1", "bad-2", "ok-3"]);
     }
 
     #[test]
-    fn an_execution_whose_time_is_not_decided_stays() {
-        let children = [child("ok-1", 1, "COMPLETED", "True")];
+    fn an_execution_whose_time_is_not_decided_or_that_is_not_counted_stays() {
+        let family = family([child("ok-1", 1, "COMPLETED", "True")]);
         let none = HistoryLimit { succeeded: 0, failed: 0 };
-        assert!(surplus(&children, &none, Some(&through(0))).is_empty());
-        assert!(surplus(&children, &none, None).is_empty());
-        assert_eq!(surplus(&children, &none, Some(&through(1))).len(), 1);
+        assert!(surplus(&family, &none, &through(0)).is_empty());
+        assert!(surplus(&family, &none, &Book::default()).is_empty());
+        let uncounted = Book {
+            active: vec![due(1)],
+            ..through(1)
+        };
+        assert!(surplus(&family, &none, &uncounted).is_empty());
+        assert_eq!(surplus(&family, &none, &through(1)).len(), 1);
     }
 }

@@ -1,9 +1,17 @@
 //! The schedule controller: due times become executions, each exactly once.
+//!
+//! [`look`](look::look) decides, purely, over the [`book`], which is the status; [`controller`] carries it out with
+//! [`act`] and stores it conditionally.
 
-pub mod calendar;
+pub mod act;
+pub mod book;
 pub mod child;
 pub mod controller;
-pub mod decide;
+pub mod decided;
+pub mod family;
 mod history;
+pub mod look;
+mod newest;
+mod spec;
 mod status;
 pub mod timers;

@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use chrono_tz::Tz;
 use crds::schedule::DayMatch;
-use crds::{
-    GraphSchedule, GraphScheduleSpec, GraphSource, InputsRef, LABEL_GRAPH, LABEL_ORIGIN, LABEL_PLATFORM, LABEL_USER, ORIGIN_REST, PlatformRef,
-};
+use crds::{GraphSchedule, GraphScheduleSpec, GraphSource, InputsRef, LABEL_GRAPH, LABEL_ORIGIN, LABEL_PLATFORM, LABEL_USER, ORIGIN_REST};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use model::{GraphId, UserId};
@@ -55,23 +53,19 @@ impl KubernetesSchedules {
     }
 
     fn object(&self, schedule: &NewSchedule, cron: &ContractCron) -> GraphSchedule {
+        let graph = GraphSource {
+            id: Some(schedule.graph_id.to_string()),
+            version: Some(schedule.graph_version),
+            ..GraphSource::default()
+        };
         let spec = GraphScheduleSpec {
-            platform_ref: PlatformRef { name: self.platform.clone() },
-            graph: GraphSource {
-                id: Some(schedule.graph_id.to_string()),
-                version: Some(schedule.graph_version),
-                ..GraphSource::default()
-            },
             owner: Some(schedule.user_id.to_string()),
-            inputs: None,
             inputs_ref: Some(InputsRef {
                 schedule_id: schedule.id.to_string(),
             }),
-            schedules: cron.to_standard_lines(),
             time_zone: schedule.timezone.clone(),
             day_match: DayMatch::Both,
-            suspend: None,
-            history_limit: Default::default(),
+            ..GraphScheduleSpec::new(&self.platform, graph, cron.to_standard_lines())
         };
         let mut object = GraphSchedule::new(&object_name(schedule.id), spec);
         object.meta_mut().labels = Some(BTreeMap::from(

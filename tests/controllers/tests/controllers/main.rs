@@ -5,6 +5,7 @@ mod chart;
 mod executions;
 mod leadership;
 mod platforms;
+mod policies;
 mod rights;
 mod runs;
 mod schedules;

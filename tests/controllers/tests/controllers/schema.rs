@@ -175,6 +175,10 @@ async fn executions() {
     names(&world, "GraphExecution", &base, 63).await;
 }
 
+fn backfill(name: &str, from: u32, to: u32) -> Value {
+    json!({"name": name, "from": format!("2026-01-0{from}T00:00:00Z"), "to": format!("2026-01-0{to}T00:00:00Z")})
+}
+
 #[tokio::test]
 async fn schedules() {
     let world = World::new().await;
@@ -196,6 +200,33 @@ async fn schedules() {
         ("timeZone", json!("x".repeat(65)), "Too long"),
         ("dayMatch", json!("Both"), ""),
         ("dayMatch", json!("Neither"), "Unsupported value"),
+        ("seconds", json!(true), ""),
+        ("startAt", json!("soon"), "date-time"),
+        ("maxRuns", json!(0), "greater than or equal to 1"),
+        ("exclusions", json!([{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}]), ""),
+        (
+            "exclusions",
+            json!([{"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}]),
+            "must end later than it begins",
+        ),
+        ("jitter", json!("5m"), ""),
+        ("jitter", json!("25h"), "jitter must be at most 24h"),
+        ("jitter", json!("5 minutes"), "should match"),
+        ("overlapPolicy", json!("CancelOther"), ""),
+        ("overlapPolicy", json!("Forbid"), "Unsupported value"),
+        ("bufferLimit", json!(5), "bufferLimit belongs to overlapPolicy BufferAll"),
+        ("catchUp", json!({"policy": "All", "limit": 1000, "window": "24h"}), ""),
+        ("catchUp", json!({"limit": 5}), "catchUp.limit belongs to policy All"),
+        ("catchUp", json!({"window": "90000h"}), "catchUp.window must be at most 87600h"),
+        ("catchUp", json!({"policy": "All", "limit": 1001}), "less than or equal to 1000"),
+        ("pauseOnFailure", json!(0), "greater than or equal to 1"),
+        ("backfills", json!([backfill("b", 1, 2)]), ""),
+        ("backfills", json!([backfill("b", 2, 1)]), "must not end before it begins"),
+        ("backfills", json!([backfill("B", 1, 2)]), "should match"),
+        ("backfills", json!([backfill("b", 1, 2), backfill("b", 3, 4)]), "Duplicate value"),
+        ("deadline", json!("0s"), "deadline must be from 1s to 8760h"),
+        ("ttlSecondsAfterFinished", json!(-1), "greater than or equal to 0"),
+        ("credentials", json!({"github": {"secretRef": {"name": "token"}}}), ""),
         ("suspend", json!({}), ""),
         ("suspend", json!({"note": "holidays"}), ""),
         ("suspend", json!(true), "must be of type object"),
@@ -207,6 +238,13 @@ async fn schedules() {
         ("inputsRef", json!({"scheduleId": ID}), ""),
     ];
     judge(&world, "GraphSchedule", &base, &table).await;
+    let window = with(
+        &with(&base, "startAt", json!("2026-01-02T00:00:00Z")),
+        "endAt",
+        json!("2026-01-01T00:00:00Z"),
+    );
+    let refusal = try_create(&world, &manifest("GraphSchedule", "window", window)).await.unwrap_err();
+    assert!(refusal.contains("endAt must be later than startAt"), "{refusal}");
     let both = with(&with(&base, "inputs", json!({})), "inputsRef", json!({"scheduleId": ID}));
     let refusal = try_create(&world, &manifest("GraphSchedule", "plain", both)).await.unwrap_err();
     assert!(refusal.contains("give inputs or inputsRef, not both"), "{refusal}");
@@ -321,6 +359,10 @@ async fn defaults_are_the_schemas() {
     let spec = &schedule.data["spec"];
     assert_eq!((&spec["timeZone"], &spec["dayMatch"]), (&json!("UTC"), &json!("Either")));
     assert_eq!(spec["historyLimit"], json!({"succeeded": 3, "failed": 3}));
+    assert_eq!(
+        (&spec["overlapPolicy"], &spec["catchUp"]),
+        (&json!("Allow"), &json!({"policy": "Latest"}))
+    );
 }
 
 #[tokio::test]

@@ -166,6 +166,9 @@ impl Book {
 
     /// Takes note of a run that begins.
     pub(super) fn begin(&mut self, due: &Due) {
+        if self.active.contains(due) {
+            return;
+        }
         self.active.push(due.clone());
         self.counters.fired = self.counters.fired.saturating_add(1);
         if due.origin == Origin::Calendar {

@@ -1,0 +1,111 @@
+//! Carries out what a step wants done at the API server. Doing it twice is as good as once.
+
+use chrono::{DateTime, Utc};
+use crds::{GraphExecution, GraphSchedule};
+use futures::future;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use schedule::decide::{Due, Effect};
+use serde_json::json;
+
+use crate::runtime::events::MANAGER;
+use crate::runtime::metrics::{Controller, OperatorMetrics};
+use crate::schedule::child;
+use crate::schedule::family::{Family, is_owned_by};
+
+const LABEL: Controller = Controller { controller: "schedule" };
+
+/// What could not be done, and is tried again with the whole look.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the execution of {slot} cannot be created: {source}")]
+    Create { slot: DateTime<Utc>, source: Box<kube::Error> },
+    #[error("the execution {name} cannot be cancelled: {source}")]
+    Cancel { name: String, source: Box<kube::Error> },
+}
+
+/// The way to the executions.
+pub struct Act {
+    client: Client,
+    metrics: OperatorMetrics,
+}
+
+impl Act {
+    pub fn new(client: Client, metrics: OperatorMetrics) -> Self {
+        Self { client, metrics }
+    }
+
+    /// The executions in the namespace of a schedule.
+    pub fn executions(&self, schedule: &GraphSchedule) -> Api<GraphExecution> {
+        Api::namespaced(self.client.clone(), &schedule.namespace().unwrap_or_default())
+    }
+
+    /// Creates the execution of something due. The answer is why that is impossible, if it is: one that exists already is this one when it
+    /// is the schedule's.
+    async fn create(&self, schedule: &GraphSchedule, due: &Due) -> Result<Option<String>, Error> {
+        let refused = |source| Error::Create {
+            slot: due.slot,
+            source: Box::new(source),
+        };
+        let Some(child) = child::child(schedule, due) else {
+            return Ok(Some("the schedule has no UID".to_owned()));
+        };
+        let name = child.name_any();
+        let api = self.executions(schedule);
+        let parameters = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        self.metrics.writes.get_or_create(&LABEL).inc();
+        match api.create(&parameters, &child).await {
+            Ok(_) => Ok(None),
+            Err(kube::Error::Api(error)) if error.is_already_exists() => {
+                let there = api.get_opt(&name).await.map_err(refused)?;
+                let ours = there.is_some_and(|there| is_owned_by(&there, schedule));
+                Ok((!ours).then(|| format!("an execution named {name} that belongs to somebody else stands in the way: delete or rename it")))
+            }
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    async fn cancel(&self, schedule: &GraphSchedule, family: &Family, due: &Due) -> Result<(), Error> {
+        let (uid, name) = match family.get(due) {
+            Some(child) if child.spec.cancel || child.metadata.deletion_timestamp.is_some() => return Ok(()),
+            Some(child) => (child.uid(), child.name_any()),
+            None => (None, child::name(&schedule.name_any(), &schedule.uid().unwrap_or_default(), due)),
+        };
+        let patch = match uid {
+            Some(uid) => json!({"metadata": {"uid": uid}, "spec": {"cancel": true}}),
+            None => json!({"spec": {"cancel": true}}),
+        };
+        let parameters = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        self.metrics.writes.get_or_create(&LABEL).inc();
+        match self.executions(schedule).patch(&name, &parameters, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            // It is gone, or somebody else's.
+            Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(error) => Err(Error::Cancel {
+                name,
+                source: Box::new(error),
+            }),
+        }
+    }
+}
+
+/// Carries out effects: first what is to end, then what is to begin. The answer names what cannot begin, and why.
+pub async fn act(schedule: &GraphSchedule, family: &Family, effects: &[Effect], act: &Act) -> Result<Vec<(Due, String)>, Error> {
+    let cancels = effects.iter().filter_map(|effect| match effect {
+        Effect::Cancel(due) => Some(act.cancel(schedule, family, due)),
+        Effect::Create(_) => None,
+    });
+    future::try_join_all(cancels).await?;
+    let creates = effects.iter().filter_map(|effect| match effect {
+        Effect::Create(due) => Some(async move { Ok((due.clone(), act.create(schedule, due).await?)) }),
+        Effect::Cancel(_) => None,
+    });
+    let done = future::try_join_all(creates).await?;
+    Ok(done.into_iter().filter_map(|(due, why)| Some((due, why?))).collect())
+}

@@ -1,0 +1,240 @@
+//! What becomes of due times, seen from outside: policies, run now, backfills, and slots that must not fire twice.
+
+use std::time::Duration;
+
+use controllers_tests::World;
+use controllers_tests::eventually::{eventually, within};
+use crds::conditions::{self, reason};
+use crds::execution::Phase;
+use crds::schedule::{GraphScheduleStatus, Outcome};
+use crds::{ANNOTATION_RUN_NOW, GraphExecution, GraphSchedule, LABEL_SCHEDULE};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+
+async fn world_with_platform() -> World {
+    let world = World::new().await;
+    let platform = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": "p"}, "spec": {"paused": true}});
+    world.apply(&platform).await.unwrap();
+    world
+}
+
+fn schedule(name: &str, spec: Value) -> Value {
+    let mut all = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "seconds": true, "schedules": ["* * * * * *"],
+        "historyLimit": {"succeeded": 1000, "failed": 1000}});
+    all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": name}, "spec": all})
+}
+
+async fn status(world: &World, name: &str) -> GraphScheduleStatus {
+    world.api::<GraphSchedule>().get(name).await.unwrap().status.unwrap_or_default()
+}
+
+async fn children(world: &World, name: &str) -> Vec<GraphExecution> {
+    let list = ListParams::default().labels(&format!("{LABEL_SCHEDULE}={name}"));
+    world.api::<GraphExecution>().list(&list).await.unwrap().items
+}
+
+/// Waits for a status.
+async fn until(world: &World, name: &str, what: &str, is: impl Fn(&GraphScheduleStatus) -> bool) -> GraphScheduleStatus {
+    within(Duration::from_secs(30), &format!("{name}: {what}"), || async {
+        let status = status(world, name).await;
+        if is(&status) { Ok(status) } else { Err(status) }
+    })
+    .await
+}
+
+/// Ends an execution as its run would.
+async fn end(world: &World, name: &str, succeeded: bool) {
+    let verdict = |kind: &str, yes: bool| {
+        let status = if yes { "True" } else { "False" };
+        json!({"type": kind, "status": status, "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let phase = if succeeded { "COMPLETED" } else { "FAILED" };
+    let status = json!({"phase": phase, "conditions": [verdict("Succeeded", succeeded), verdict("Failed", !succeeded)]});
+    world.merge_status::<GraphExecution>(name, status).await;
+}
+
+fn outcomes(status: &GraphScheduleStatus, outcome: Outcome) -> usize {
+    status.recent_decisions.iter().filter(|decision| decision.outcome == outcome).count()
+}
+
+#[tokio::test]
+async fn overlapping_due_times_are_treated_as_the_policy_says() {
+    let world = world_with_platform().await;
+    for (name, spec) in [
+        ("skip", json!({"overlapPolicy": "Skip"})),
+        ("one", json!({"overlapPolicy": "BufferOne"})),
+        ("all", json!({"overlapPolicy": "BufferAll", "bufferLimit": 2})),
+        ("other", json!({"overlapPolicy": "CancelOther"})),
+        ("replace", json!({"overlapPolicy": "Replace"})),
+    ] {
+        world.apply(&schedule(name, spec)).await.unwrap();
+    }
+    let operator = world.operator("a").await;
+    let skip = until(&world, "skip", "skips", |status| outcomes(status, Outcome::Skipped) >= 2).await;
+    assert_eq!((skip.active.len(), children(&world, "skip").await.len()), (1, 1));
+    assert!(
+        skip.recent_decisions[0]
+            .reason
+            .as_ref()
+            .unwrap()
+            .contains("is not over (overlapPolicy Skip)")
+    );
+
+    let one = until(&world, "one", "skips what does not fit", |status| outcomes(status, Outcome::Skipped) >= 1).await;
+    assert_eq!((one.buffer.len(), children(&world, "one").await.len()), (1, 1));
+    end(&world, &children(&world, "one").await[0].name_any(), true).await;
+    let went_on = until(&world, "one", "fires what waited", |status| status.active.first() == one.buffer.first()).await;
+    assert_eq!(went_on.counters.unwrap().succeeded, 1);
+    assert_eq!(children(&world, "one").await.len(), 2);
+
+    let all = until(&world, "all", "has two waiting", |status| {
+        status.buffer.len() == 2 && outcomes(status, Outcome::Skipped) > 0
+    })
+    .await;
+    assert_eq!(all.active.len(), 1);
+
+    // Cancelled before they were submitted, they are over at once.
+    let cancelled = |children: Vec<GraphExecution>| children.iter().filter(|child| child.spec.cancel).count();
+    within(Duration::from_secs(30), "both cancel", || async {
+        let both = (cancelled(children(&world, "other").await), cancelled(children(&world, "replace").await));
+        if both.0 >= 2 && both.1 >= 2 { Ok(()) } else { Err(both) }
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_ends_after_its_runs_and_pauses_after_failures() {
+    let world = world_with_platform().await;
+    world.apply(&schedule("twice", json!({"maxRuns": 2}))).await.unwrap();
+    world
+        .apply(&schedule("fails", json!({"pauseOnFailure": 2, "overlapPolicy": "Skip"})))
+        .await
+        .unwrap();
+    let operator = world.operator("a").await;
+    let over = until(&world, "twice", "is finished", |status| {
+        conditions::get(&status.conditions, conditions::READY).is_some_and(|ready| ready.reason == reason::FINISHED)
+    })
+    .await;
+    assert_eq!((over.counters.unwrap().runs, over.next_fire_times.len()), (2, 0));
+    for failure in 1..=2 {
+        let running = until(&world, "fails", "fires", |status| {
+            status.active.len() == 1 && status.counters.as_ref().is_some_and(|counters| counters.runs == failure)
+        })
+        .await;
+        let name = running.recent_decisions.iter().find_map(|decision| decision.execution.clone()).unwrap();
+        end(&world, &name, false).await;
+    }
+    let note = eventually("it is suspended", || async {
+        let object = world.api::<GraphSchedule>().get("fails").await.unwrap();
+        object.spec.suspend.and_then(|suspend| suspend.note).ok_or("not yet")
+    })
+    .await;
+    assert!(note.contains("2 failed runs in a row"), "{note}");
+    until(&world, "fails", "says so", |status| {
+        conditions::get(&status.conditions, conditions::READY).is_some_and(|ready| ready.reason == reason::SUSPENDED)
+    })
+    .await;
+    world.merge::<GraphSchedule>("fails", json!({"spec": {"suspend": null}})).await;
+    until(&world, "fails", "goes on", |status| {
+        status.counters.as_ref().is_some_and(|counters| counters.runs == 3)
+    })
+    .await;
+    assert_eq!(children(&world, "twice").await.len(), 2);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn run_now_and_backfills_run_once_each_also_for_times_that_ran() {
+    let world = world_with_platform().await;
+    let spec = json!({"schedules": ["@daily"], "seconds": false, "suspend": {"note": "by hand only"}});
+    world.apply(&schedule("hand", spec)).await.unwrap();
+    let operator = world.operator("a").await;
+    for request in ["first", "second-request"] {
+        let annotate = json!({"metadata": {"annotations": {ANNOTATION_RUN_NOW: request}}});
+        world.merge::<GraphSchedule>("hand", annotate).await;
+        until(&world, "hand", "ran the request", |status| {
+            status.run_now.as_ref().is_some_and(|known| known.request == request && known.decided)
+        })
+        .await;
+    }
+    assert_eq!(children(&world, "hand").await.len(), 2);
+
+    let days = |from: &str, to: &str| json!({"name": format!("days-{from}"), "from": format!("2026-01-{from}T00:00:00Z"), "to": format!("2026-01-{to}T00:00:00Z"), "overlapPolicy": "Allow"});
+    let backfills = json!([days("01", "03"), days("02", "02")]);
+    world
+        .merge::<GraphSchedule>("hand", json!({"spec": {"backfills": backfills, "suspend": null}}))
+        .await;
+    let done = until(&world, "hand", "backfilled", |status| {
+        status.backfills.len() == 2 && status.backfills.iter().all(|progress| progress.done)
+    })
+    .await;
+    assert_eq!(done.backfills.iter().map(|progress| progress.fired).collect::<Vec<_>>(), [3, 1]);
+    let all = children(&world, "hand").await;
+    assert_eq!(all.len(), 6);
+    assert_eq!(
+        all.iter()
+            .filter(|child| child.spec.request.as_deref() == Some("backfill/days-02"))
+            .count(),
+        1
+    );
+
+    operator.stop().await;
+    let second = world.operator("b").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(children(&world, "hand").await.len(), 6, "a new operator does not repeat them");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn an_execution_without_its_decision_never_runs() {
+    let world = world_with_platform().await;
+    let object = world
+        .apply(&schedule("s", json!({"schedules": ["@yearly"], "seconds": false})))
+        .await
+        .unwrap();
+    let decision = json!({"slot": "2026-01-01T00:00:00Z", "outcome": "Skipped", "reason": "somebody was faster"});
+    let known = json!({"counters": {}, "decidedThrough": "2026-01-01T00:00:00Z", "recentDecisions": [decision]});
+    world.merge_status::<GraphSchedule>("s", known).await;
+    let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": object.metadata.uid, "controller": true}]);
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "scheduledFor": "2026-01-01T00:00:00Z"});
+    let late = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "spec": spec,
+        "metadata": {"name": "late", "labels": {LABEL_SCHEDULE: "s"}, "ownerReferences": owner}});
+    world.create::<GraphExecution>(late).await;
+    let operator = world.operator("a").await;
+    let closed = eventually("it is closed", || async {
+        let late = world.api::<GraphExecution>().get_opt("late").await.unwrap();
+        late.and_then(|late| late.status)
+            .filter(|status| status.phase == Some(Phase::Terminated))
+            .ok_or("open")
+    })
+    .await;
+    let accepted = conditions::get(&closed.conditions, conditions::ACCEPTED).unwrap();
+    assert_eq!(accepted.reason, reason::SUPERSEDED);
+    assert!(accepted.message.contains("somebody was faster"), "{}", accepted.message);
+    assert_eq!(closed.execution_id, None);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_made_anew_begins_anew_and_an_edit_does_not_fire_the_past() {
+    let world = world_with_platform().await;
+    let operator = world.operator("a").await;
+    world.apply(&schedule("s", json!({}))).await.unwrap();
+    until(&world, "s", "fires", |status| !status.active.is_empty()).await;
+    world.api::<GraphSchedule>().delete("s", &DeleteParams::default()).await.unwrap();
+    let first = world.apply(&schedule("s", json!({"schedules": ["0 0 0 1 1 *"]}))).await.unwrap();
+    let armed = until(&world, "s", "is armed", |status| !status.next_fire_times.is_empty()).await;
+    assert_eq!((armed.active.len(), armed.counters.unwrap().fired), (0, 0));
+    world
+        .merge::<GraphSchedule>("s", json!({"spec": {"schedules": ["0 0 * * * *"], "catchUp": {"policy": "All"}}}))
+        .await;
+    let edited = until(&world, "s", "is edited", |status| status.observed_generation > Some(1)).await;
+    assert_eq!(edited.recent_decisions, []);
+    let ours = children(&world, "s").await;
+    let uid = first.metadata.uid.unwrap();
+    assert!(ours.iter().all(|child| child.owner_references()[0].uid != uid));
+    operator.stop().await;
+}
