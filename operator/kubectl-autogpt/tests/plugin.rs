@@ -190,6 +190,11 @@ async fn schedules_are_explained_paused_and_resumed() {
     let empty = user.says("status").await.well();
     assert!(empty.contains("nothing of AutoGPT in namespace"), "{empty}");
     let operator = world.operator("a").await;
+    // Without its platform a schedule decides nothing.
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": "p"}, "spec": {}}))
+        .await
+        .unwrap();
     let spec = json!({
         "platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["30 2 * * *"], "timeZone": "Europe/Berlin",
     });
@@ -212,6 +217,35 @@ async fn schedules_are_explained_paused_and_resumed() {
     assert!(said.contains("next: ") && said.contains("nothing was decided yet"), "{said}");
     let said = user.says("why nightly 2020-01-01T00:00:00Z").await.well();
     assert!(said.contains("not due by the calendar"), "{said}");
+
+    let said = user.says("trigger nightly").await.well();
+    let execution = said
+        .trim()
+        .strip_prefix("graphexecution/")
+        .and_then(|rest| rest.strip_suffix(" created"))
+        .expect(&said)
+        .to_owned();
+    let child: GraphExecution = world.api().get(&execution).await.unwrap();
+    assert_eq!(child.metadata.labels.unwrap()["autogpt.dev/schedule"], "nightly");
+    let said = user
+        .says("backfill nightly --from 2026-01-01T00:00:00Z --to 2026-01-03T00:00:00Z --overlap allow --name january --wait")
+        .await
+        .well();
+    assert!(
+        said.contains("backfill january: 2 due times") && said.contains("is done: 2 fired, 0 skipped"),
+        "{said}"
+    );
+    let said = user.says("why nightly").await.well();
+    assert!(
+        said.contains("backfill january: done, 2 fired") && said.contains(&execution) && said.contains("run-now/kubectl-"),
+        "{said}"
+    );
+    user.says("backfill nightly --from 2126-01-01T00:00:00Z --to 2126-01-03T00:00:00Z")
+        .await
+        .complains("no due time");
+    user.says("backfill nightly --from 2026-01-03T00:00:00Z --to 2026-01-01T00:00:00Z")
+        .await
+        .complains("swap --from and --to");
 
     user.says("pause nightly --note holidays").await.well();
     let paused: GraphSchedule = world.api().get("nightly").await.unwrap();

@@ -12,6 +12,6 @@ pub mod family;
 mod history;
 pub mod look;
 mod newest;
-mod spec;
+pub mod spec;
 mod status;
 pub mod timers;

@@ -1,5 +1,6 @@
 //! The commands: what they are called, and who answers.
 
+mod backfill;
 mod cancel;
 mod follow;
 mod logs;
@@ -7,6 +8,8 @@ mod next;
 mod run;
 mod status;
 mod suspend;
+mod trigger;
+mod watch;
 mod why;
 
 use std::ffi::OsString;
@@ -46,6 +49,15 @@ pub enum Command {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
         count: u16,
     },
+    /// Run the graph of a schedule now, whatever its calendar says
+    Trigger {
+        schedule: String,
+        /// Show nodes and outputs of the execution until it is over
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Run the due times of a past range (again)
+    Backfill(Backfill),
     /// Suspend a schedule: nothing fires until it is resumed
     Pause {
         schedule: String,
@@ -120,6 +132,37 @@ pub fn kubectl_words(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
+#[derive(Debug, Args)]
+pub struct Backfill {
+    pub schedule: String,
+    /// The first instant of the range: 2026-03-29T00:00:00Z
+    #[arg(long)]
+    pub from: DateTime<Utc>,
+    /// The last one
+    #[arg(long)]
+    pub to: DateTime<Utc>,
+    /// Its name; each due time is run once for a name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What happens to a due time while a run of the schedule is not over
+    #[arg(long, value_enum, default_value_t = Overlap::Wait)]
+    pub overlap: Overlap,
+    /// Return when every due time has its decision
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What happens to a due time of a backfill while a run of the schedule is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Overlap {
+    /// It waits: one after the other
+    Wait,
+    /// It is skipped
+    Skip,
+    /// It fires, up to 20 runs at a time
+    Allow,
+}
+
 /// How a command ended that did not fail itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
@@ -134,6 +177,8 @@ pub async fn run(command: Command, cluster: &Cluster, out: &mut impl Write) -> R
         Command::Status => status::run(cluster, out).await,
         Command::Why { schedule, time } => why::run(cluster, &schedule, time, out).await,
         Command::Next { schedule, count } => next::run(cluster, &schedule, count.into(), out).await,
+        Command::Trigger { schedule, follow } => trigger::run(cluster, &schedule, follow, out).await,
+        Command::Backfill(arguments) => backfill::run(cluster, arguments, out).await,
         Command::Pause { schedule, note } => suspend::pause(cluster, &schedule, note, out).await,
         Command::Resume { schedule } => suspend::resume(cluster, &schedule, out).await,
         Command::Run(arguments) => run::run(cluster, arguments, out).await,

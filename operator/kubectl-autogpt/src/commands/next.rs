@@ -4,8 +4,8 @@ use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use crds::GraphSchedule;
-use crds::schedule::DayMatch;
-use schedule::{Calendar, CalendarSpec};
+use operator::schedule::spec;
+use schedule::Calendar;
 
 use super::Done;
 use crate::cluster::Cluster;
@@ -48,20 +48,9 @@ fn text(name: &str, schedule: &GraphSchedule, count: usize, now: DateTime<Utc>) 
     Ok(text)
 }
 
-/// The calendar of a schedule's specification.
+/// The calendar of a schedule, as the operator reads it.
 pub fn calendar(schedule: &GraphSchedule) -> Result<Calendar, Complaint> {
-    let spec = &schedule.spec;
-    let calendar = CalendarSpec {
-        lines: spec.schedules.clone(),
-        time_zone: spec.time_zone.clone(),
-        day_match: match spec.day_match {
-            DayMatch::Either => schedule::DayMatch::Either,
-            DayMatch::Both => schedule::DayMatch::Both,
-        },
-        jitter_seed: schedule.metadata.uid.clone().unwrap_or_default(),
-        ..CalendarSpec::default()
-    };
-    Calendar::parse(&calendar).map_err(|error| {
+    Calendar::parse(&spec::calendar(schedule)).map_err(|error| {
         Complaint::new(
             format!("its calendar cannot be read: {error}"),
             "correct spec.schedules and spec.timeZone",

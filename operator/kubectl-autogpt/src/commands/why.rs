@@ -35,6 +35,18 @@ fn overview(schedule: &GraphSchedule, now: DateTime<Utc>) -> String {
     if let Some(next) = status.next_fire_times.first().map(instant).filter(|_| schedule.spec.suspend.is_none()) {
         text.push_str(&format!("next: {} ({})\n", next.format("%FT%TZ"), relative(next, now)));
     }
+    for progress in &status.backfills {
+        let state = if progress.done { "done" } else { "under way" };
+        text.push_str(&format!(
+            "backfill {}: {state}, {} fired, {} skipped\n",
+            progress.name, progress.fired, progress.skipped
+        ));
+    }
+    for (label, keys) in [("not over", &status.active), ("waiting", &status.buffer)] {
+        if !keys.is_empty() {
+            text.push_str(&format!("{label}: {}\n", short(&keys.join(", "), 100)));
+        }
+    }
     if status.recent_decisions.is_empty() {
         text.push_str("nothing was decided yet\n");
         return text;
@@ -45,11 +57,11 @@ fn overview(schedule: &GraphSchedule, now: DateTime<Utc>) -> String {
         .map(|decision| {
             let lateness = decision.lateness_ms.map(|late| format!("{late} ms")).unwrap_or_default();
             vec![
-                instant(&decision.slot).format("%FT%TZ").to_string(),
+                due(decision),
                 outcome(decision),
                 lateness,
                 decision.execution.clone().unwrap_or_default(),
-                short(decision.reason.as_deref().unwrap_or_default(), 80),
+                short(&why(decision), 80),
             ]
         })
         .collect();
@@ -61,9 +73,9 @@ fn overview(schedule: &GraphSchedule, now: DateTime<Utc>) -> String {
 fn about(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>) -> Result<String, Complaint> {
     let status = schedule.status.clone().unwrap_or_default();
     let shown = slot.format("%FT%TZ");
-    if let Some(decision) = status.recent_decisions.iter().find(|decision| instant(&decision.slot) == slot) {
+    if let Some(decision) = status.recent_decisions.iter().find(|decision| is_about(decision, slot)) {
         let mut text = format!("{shown}: {}", outcome(decision));
-        for (label, part) in [("as", &decision.execution), ("because", &decision.reason)] {
+        for (label, part) in [("for", &decision.request), ("as", &decision.execution), ("because", &decision.reason)] {
             if let Some(part) = part {
                 text.push_str(&format!(" {label} {part}"));
             }
@@ -89,6 +101,28 @@ fn about(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>) -> R
     } else {
         format!("{shown}: due and not decided yet; is the operator running? `kubectl autogpt status`\n")
     })
+}
+
+/// A due time, or a range of them.
+fn due(decision: &Decision) -> String {
+    let first = instant(&decision.slot).format("%FT%TZ");
+    match decision.count {
+        Some(count) if count > 1 => format!("{first} +{}", count - 1),
+        _ => first.to_string(),
+    }
+}
+
+/// On whose behalf, and the reason.
+fn why(decision: &Decision) -> String {
+    let parts = [decision.request.as_deref(), decision.reason.as_deref()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+/// Whether the decision is about this due time of the calendar.
+fn is_about(decision: &Decision, slot: DateTime<Utc>) -> bool {
+    let first = instant(&decision.slot);
+    let last = decision.through.as_ref().map_or(first, instant);
+    (first..=last).contains(&slot)
 }
 
 fn outcome(decision: &Decision) -> String {

@@ -1,0 +1,29 @@
+//! Waiting for what the operator writes.
+
+use std::time::Duration;
+
+use crds::{GraphSchedule, GraphScheduleStatus};
+use futures::TryStreamExt;
+use kube::runtime::watcher::watch_object;
+
+use crate::cluster::Cluster;
+use crate::complaint::Complaint;
+
+/// Watches a schedule until its status yields something.
+pub async fn until<T>(cluster: &Cluster, name: &str, mut look: impl FnMut(&GraphScheduleStatus) -> Option<T>) -> Result<T, Complaint> {
+    let mut states = Box::pin(watch_object(cluster.api::<GraphSchedule>(), name));
+    loop {
+        match states.try_next().await {
+            Ok(Some(Some(schedule))) => {
+                if let Some(found) = look(&schedule.status.unwrap_or_default()) {
+                    return Ok(found);
+                }
+            }
+            // The watch starts over by itself; what cannot be mended ends with this read.
+            Ok(Some(None)) | Ok(None) | Err(_) => {
+                cluster.get::<GraphSchedule>(name).await?;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
