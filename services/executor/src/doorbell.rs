@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 /// A ring is followed by a claim that takes all it can; what comes right after it is heard together.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(2);
 /// An older database manager has no bell: it need not be asked often.
 const RARELY: Duration = Duration::from_secs(30);
 

@@ -85,9 +85,10 @@ impl Intake {
                 () = shutdown.cancelled() => {}
                 Claimed { asked, slots, runs } = under_way(&mut claim) => {
                     claim = None;
-                    rested = Instant::now() + REST;
                     match runs {
                         Ok(runs) => {
+                            // One that took nothing shared nothing: the next is not kept waiting.
+                            rested = Instant::now() + if runs.is_empty() { Duration::ZERO } else { REST };
                             if backoff.attempts() > 0 {
                                 tracing::info!("runs are claimed again");
                             }
