@@ -8,6 +8,7 @@
 //! machine                    the engine in lock step with the reference, with a ledger that loses what was not durable
 //! invariants                 what may never happen (the guide's list), as functions over facts
 //! properties                 many cases; a failing one is shrunk and printed
+//! schedules                  the decisions of schedules over years of looks, absences and crashes
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a case that cannot go on ends by panicking
@@ -18,4 +19,5 @@ pub mod invariants;
 pub mod machine;
 pub mod properties;
 pub mod reference;
+pub mod schedules;
 pub mod shapes;
