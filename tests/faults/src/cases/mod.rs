@@ -3,6 +3,7 @@
 mod engine;
 mod executors;
 mod poison;
+mod schedules;
 mod servers;
 mod tenants;
 mod traffic;
@@ -49,6 +50,11 @@ pub const ALL: &[Case] = &[
         "engine_properties",
         "Random graphs, orders and crashes against a reference interpreter",
         engine::properties
+    ),
+    case!(
+        "schedule_simulation",
+        "Schedules over years: absences, crashes in looks, everything people do",
+        schedules::simulation
     ),
     case!("executor_kill", "SIGKILL of executors, again while others recover", executors::kill),
     case!(
