@@ -58,10 +58,6 @@ pub struct GraphScheduleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub calendar_hash: Option<String>,
-    /// Older decisions that the platform's ledger does not have yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
-    pub unrecorded: Vec<Decision>,
     /// Ready, SpecValid and, once a run was refused because of it, GraphUsable.
     #[serde(default)]
     #[schemars(schema_with = "condition_list")]
