@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use devservices::process::free_ports;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 
@@ -129,8 +129,7 @@ const AUDIT: &str =
 fn start() -> Cluster {
     let binaries = binaries();
     let directory = tempfile::Builder::new().prefix("controllers-").tempdir().unwrap().keep();
-    let port = |_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let [client, peer, secure] = [0; 3].map(port);
+    let [client, peer, secure] = free_ports().unwrap();
     fs::write(
         directory.join("tokens.csv"),
         format!("{TOKEN},administrator,administrator,\"system:masters\"\n{CONTROLLERS_TOKEN},{CONTROLLERS},{CONTROLLERS},\"system:masters\"\n"),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use blocks::{PriceList, Registry};
+use devservices::process::free_ports;
 use model::execution::GraphExecutionWithNodes;
 use rpc::services::SchedulerClient;
 use runtime::{Settings, Shutdown};
@@ -33,7 +34,7 @@ impl Services {
         let store = Store::connect(&database, 2).unwrap();
         store.migrate().await.unwrap();
         store.close().await;
-        let [scheduler, manager] = [free_port().await, free_port().await];
+        let [scheduler, manager] = free_ports().unwrap();
         let settings = Settings::from_pairs([
             ("DATABASE_URL", database),
             ("REDIS_URL", devservices::testing::redis_url()),
@@ -42,12 +43,12 @@ impl Services {
             ("INTERNAL_RPC_TOKEN", TOKEN.to_owned()),
             ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             ("PYRO_HOST", "127.0.0.1".to_owned()),
-            ("EXECUTION_SCHEDULER_PORT", scheduler.port().to_string()),
-            ("DATABASE_API_PORT", manager.port().to_string()),
+            ("EXECUTION_SCHEDULER_PORT", scheduler.to_string()),
+            ("DATABASE_API_PORT", manager.to_string()),
         ]);
         Self {
             settings: settings.unwrap(),
-            scheduler,
+            scheduler: SocketAddr::from(([127, 0, 0, 1], scheduler)),
             shutdown: Shutdown::new(),
         }
     }
@@ -102,8 +103,4 @@ impl Drop for Services {
 /// The real blocks, and the one that shows what a block is given.
 fn catalog() -> Arc<Registry> {
     Registry::with(vec![reveal()], PriceList::default())
-}
-
-async fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }

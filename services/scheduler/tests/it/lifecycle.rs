@@ -45,14 +45,14 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
     let direct = Url::parse(&world.url).unwrap();
     let target = format!("{}:{}", direct.host_str().unwrap(), direct.port().unwrap_or(5432));
     // A port that nobody listens on yet.
-    let door = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let [door] = devservices::process::free_ports().unwrap();
     let mut detour = direct.clone();
     detour.set_host(Some("127.0.0.1")).unwrap();
-    detour.set_port(Some(door.port())).unwrap();
+    detour.set_port(Some(door)).unwrap();
     let service = serve(settings(detour.as_str(), &world.settings.rabbitmq.url(), &world.settings.redis.url())).await;
     assert_eq!(service.get("/readyz").await.0, 503);
 
-    let way = tokio::spawn(forward(TcpListener::bind(door).await.unwrap(), target.clone()));
+    let way = tokio::spawn(forward(TcpListener::bind(("127.0.0.1", door)).await.unwrap(), target.clone()));
     service.until_ready().await;
     world.until("SELECT count(*) FROM schedule_decisions", 1).await;
 
@@ -63,7 +63,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
     assert_eq!(service.get("/livez").await.0, 200);
 
     world.sql("UPDATE schedules SET next_run_at = '2026-01-02T04:00:00Z'").await;
-    let _way = tokio::spawn(forward(TcpListener::bind(door).await.unwrap(), target));
+    let _way = tokio::spawn(forward(TcpListener::bind(("127.0.0.1", door)).await.unwrap(), target));
     service.until_ready().await;
     service.client.submit_graph_execution(stored(graph, "k")).await.unwrap();
     // A schedule that is added makes the loop look, and see the other one as well.
