@@ -4,6 +4,7 @@
 #![allow(clippy::panic)] // a test without its services cannot go on
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use url::Url;
@@ -51,6 +52,10 @@ pub fn redis_url() -> String {
     variable(REDIS)
 }
 
+/// A list that the management API makes while queues come and go elsewhere may fail inside the server: it is asked for again.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// A call to RabbitMQ's management API; returns the body.
 ///
 /// # Panics
@@ -60,14 +65,22 @@ pub async fn management(method: reqwest::Method, path: &str, body: String) -> St
     let url = good("read TEST_RABBITMQ_API_URL", Url::parse(&base));
     let client = good("build a client", reqwest::Client::builder().no_proxy().build());
     let target = format!("{}{path}", url.origin().ascii_serialization());
-    let request = client
-        .request(method, target)
-        .basic_auth(url.username(), url.password())
-        .header("content-type", "application/json")
-        .body(body);
-    let response = good("reach RabbitMQ's management API", request.send().await);
-    let response = good("use RabbitMQ's management API", response.error_for_status());
-    good("read the answer of RabbitMQ's management API", response.text().await)
+    let mut attempts_left = if method.is_idempotent() { ATTEMPTS } else { 1 };
+    loop {
+        attempts_left -= 1;
+        let request = client
+            .request(method.clone(), &target)
+            .basic_auth(url.username(), url.password())
+            .header("content-type", "application/json")
+            .body(body.clone());
+        let response = good("reach RabbitMQ's management API", request.send().await);
+        if response.status().is_server_error() && attempts_left > 0 {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let response = good("use RabbitMQ's management API", response.error_for_status());
+        return good("read the answer of RabbitMQ's management API", response.text().await);
+    }
 }
 
 fn variable(name: &str) -> String {
