@@ -1,8 +1,10 @@
 //! What can go wrong with the database, and what to do about it.
 
+use std::sync::Arc;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     #[error("DATABASE_URL is not a PostgreSQL URL: {0}. It looks like postgresql://user:password@host:5432/database")]
     Url(String),
@@ -47,7 +49,7 @@ pub enum Error {
     NotFound(String),
 
     #[error("database error: {0}")]
-    Database(sqlx::Error),
+    Database(Arc<sqlx::Error>),
 }
 
 impl Error {
@@ -95,7 +97,7 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::PoolClosed => unavailable("this process is shutting down".to_owned()),
             sqlx::Error::Io(io) => unavailable(io.to_string()),
             sqlx::Error::Tls(tls) => unavailable(tls.to_string()),
-            other => Self::Database(other),
+            other => Self::Database(Arc::new(other)),
         }
     }
 }
@@ -132,7 +134,7 @@ fn from_database(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
         _ if matches!(code.as_str(), "42P01" | "42703") => Error::Migration(format!(
             "{message}: the database schema is older than this program, run `db migrate` (in Kubernetes, the platform's migration Job)"
         )),
-        _ => Error::Database(sqlx::Error::Database(error)),
+        _ => Error::Database(Arc::new(sqlx::Error::Database(error))),
     }
 }
 

@@ -36,6 +36,7 @@ pub mod rules;
 mod schedules;
 mod slots;
 mod storable;
+mod submission_rows;
 mod submissions;
 mod summary;
 mod sweep;
@@ -63,6 +64,7 @@ pub use reviews::{Decided, ReviewDecision, ReviewQuestion, ReviewTerms};
 pub use schedules::{Decision, NewSchedule, Schedule, SlotDecision};
 pub use slots::{DecidedSlots, DueRun, DueSlot};
 pub use storable::make_storable;
+pub use submission_rows::PackedRun;
 pub use submissions::{Accepted, NewRun, StartingNode};
 pub use sweep::Swept;
 

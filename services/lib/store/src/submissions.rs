@@ -1,17 +1,18 @@
 //! Accepting a run: the row, its starting nodes, its wake-up and its key in one statement (design §6.1).
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use model::{
     CredentialsMetaInput, ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, JournalEntry, Map, NodeExecId, NodeId, NodeInputMasks,
     Timestamp, UserId,
 };
-use serde_json::Value;
-use sqlx::types::Json;
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 use uuid::Uuid;
 
 use crate::execution_rows::{META, json, meta};
-use crate::{Error, Result, Store, journal, storable};
+use crate::submission_rows::{self, PackedRun};
+use crate::{Error, Result, Store, journal};
 
 /// A validated run that is to be accepted.
 #[derive(Debug, Clone)]
@@ -59,36 +60,114 @@ pub struct Accepted {
 impl Store {
     /// The run of an idempotency key, if it has been used.
     pub async fn find_by_idempotency_key(&self, key: &str) -> Result<Option<GraphExecutionMeta>> {
-        let query = format!("SELECT {META} FROM graph_executions WHERE idempotency_key = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(key)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        row.as_ref().map(meta).transpose()
+        Ok(self.find_by_idempotency_keys(&[key]).await?.remove(key))
     }
 
     /// QUEUED, with its starting nodes QUEUED and a row in the outbox. Durable when this returns.
     pub async fn accept_run(&self, run: NewRun) -> Result<Accepted> {
-        let key = run.idempotency_key.clone();
-        // A statement that finds the key taken inserts nothing; the winner is visible to the next statement. The loop ends the
-        // case that the winner was deleted in between.
+        self.accept_packed(&PackedRun::new(run)?).await
+    }
+
+    /// As [`Store::accept_run`], in a transaction of its own.
+    pub async fn accept_packed(&self, run: &PackedRun) -> Result<Accepted> {
+        self.accept_runs(&[run])
+            .await
+            .pop()
+            .unwrap_or_else(|| Err(Error::no_execution(run.run.id)))
+    }
+
+    /// As [`Store::accept_run`], for runs that arrive together: one transaction, one answer a run, in their order. What one of them is refused
+    /// for the others do not notice.
+    pub async fn accept_runs(&self, runs: &[&PackedRun]) -> Vec<Result<Accepted>> {
+        let mut answers: Vec<Option<Result<Accepted>>> = runs.iter().map(|_| None).collect();
+        // Keys in the same order in every transaction: two that insert the same ones wait for each other in turn, and not in a circle.
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        order.sort_by_key(|index| runs.get(*index).and_then(|run| run.run.idempotency_key.as_deref()));
+        // A statement that finds a key taken inserts nothing for it; the winner is visible to the next statement. The loop ends the case that
+        // the winner was deleted in between.
         for _ in 0..3 {
-            if let Some(execution) = self.insert_run(&run).await? {
-                return Ok(Accepted { execution, created: true });
-            }
-            if let Some(key) = &key
-                && let Some(execution) = self.find_by_idempotency_key(key).await?
-            {
-                return Ok(Accepted { execution, created: false });
+            if !order.is_empty() {
+                self.insert_or_split(runs, &order, &mut answers).await;
+                order.retain(|index| matches!(answers.get(*index), Some(None)));
+                self.answer_with_winners(runs, &order, &mut answers).await;
+                order.retain(|index| matches!(answers.get(*index), Some(None)));
             }
         }
-        Err(Error::no_execution(run.id))
+        let answers = answers.into_iter().zip(runs);
+        answers
+            .map(|(answer, run)| answer.unwrap_or_else(|| Err(Error::no_execution(run.run.id))))
+            .collect()
+    }
+
+    /// Inserts the runs of `order` together; when the data of one is refused, by halves. Answers every run but those whose key is taken.
+    async fn insert_or_split(&self, runs: &[&PackedRun], order: &[usize], answers: &mut [Option<Result<Accepted>>]) {
+        let mut parts = vec![order];
+        while let Some(part) = parts.pop() {
+            let of_part: Vec<&PackedRun> = part.iter().filter_map(|index| runs.get(*index).copied()).collect();
+            match self.insert_runs(&of_part).await {
+                Ok(mut inserted) => {
+                    for (index, run) in part.iter().zip(of_part) {
+                        let accepted = inserted.remove(&run.run.id).map(|execution| Ok(Accepted { execution, created: true }));
+                        set(answers, *index, accepted);
+                    }
+                }
+                Err(error) if error.is_about_the_data() && part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(error) => part.iter().for_each(|index| set(answers, *index, Some(Err(error.clone())))),
+            }
+        }
+    }
+
+    /// Answers the runs of `order` whose keys are those of other runs with these.
+    async fn answer_with_winners(&self, runs: &[&PackedRun], order: &[usize], answers: &mut [Option<Result<Accepted>>]) {
+        let key = |index: usize| runs.get(index).and_then(|run| run.run.idempotency_key.as_deref());
+        let keys: Vec<&str> = order.iter().filter_map(|index| key(*index)).collect();
+        if keys.is_empty() {
+            return;
+        }
+        match self.find_by_idempotency_keys(&keys).await {
+            Ok(winners) => {
+                for index in order {
+                    let winner = key(*index).and_then(|key| winners.get(key).cloned());
+                    set(answers, *index, winner.map(|execution| Ok(Accepted { execution, created: false })));
+                }
+            }
+            Err(error) => order.iter().for_each(|index| set(answers, *index, Some(Err(error.clone())))),
+        }
+    }
+
+    async fn find_by_idempotency_keys(&self, keys: &[&str]) -> Result<HashMap<String, GraphExecutionMeta>> {
+        let query = format!("SELECT idempotency_key, {META} FROM graph_executions WHERE idempotency_key = ANY($1)");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(keys)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        rows.iter().map(|row| Ok((row.try_get("idempotency_key")?, meta(row)?))).collect()
+    }
+
+    async fn insert_runs(&self, runs: &[&PackedRun]) -> Result<HashMap<GraphExecId, GraphExecutionMeta>> {
+        if !runs.iter().any(|run| run.has_journal()) {
+            let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
+            return submission_rows::insert(&mut *connection, runs).await;
+        }
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let inserted = submission_rows::insert(&mut *tx, runs).await?;
+        for PackedRun { run, .. } in runs {
+            if inserted.contains_key(&run.id) && !run.taken_over.is_empty() {
+                journal::begin_with(&mut tx, run.id, run.user_id, run.taken_over.clone()).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(inserted)
     }
 
     /// As [`Store::accept_run`], for a run that a node of another run starts: under the lock of that run, so that a cancellation of the tree
     /// sees every run of it, and only while the run that asks is held under `epoch` and not being cancelled.
     pub async fn accept_child(&self, run: NewRun, parent: GraphExecId, epoch: i64) -> Result<Accepted> {
+        let run = PackedRun::new(run)?;
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let held = sqlx::query("SELECT 1 FROM graph_executions WHERE id = $1 AND lease_epoch = $2 AND lease_owner IS NOT NULL AND NOT cancel_requested FOR NO KEY UPDATE")
             .bind(parent)
@@ -100,30 +179,16 @@ impl Store {
                 "execution {parent}, which asks for another run, is over or in other hands"
             )));
         }
-        let created = insert_run(&mut tx, &run).await?;
+        let created = submission_rows::insert(&mut *tx, &[&run]).await?.remove(&run.run.id);
         tx.commit().await?;
-        match (created, &run.idempotency_key) {
+        match (created, &run.run.idempotency_key) {
             (Some(execution), _) => Ok(Accepted { execution, created: true }),
             (None, Some(key)) => {
-                let execution = self.find_by_idempotency_key(key).await?.ok_or_else(|| Error::no_execution(run.id))?;
+                let execution = self.find_by_idempotency_key(key).await?.ok_or_else(|| Error::no_execution(run.run.id))?;
                 Ok(Accepted { execution, created: false })
             }
-            (None, None) => Err(Error::no_execution(run.id)),
+            (None, None) => Err(Error::no_execution(run.run.id)),
         }
-    }
-
-    async fn insert_run(&self, run: &NewRun) -> Result<Option<GraphExecutionMeta>> {
-        if run.taken_over.is_empty() {
-            let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
-            return insert_run(&mut connection, run).await;
-        }
-        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let inserted = insert_run(&mut tx, run).await?;
-        if inserted.is_some() {
-            journal::begin_with(&mut tx, run.id, run.user_id, run.taken_over.clone()).await?;
-            tx.commit().await?;
-        }
-        Ok(inserted)
     }
 
     /// Whose run it is, and what it knows about its surroundings.
@@ -152,93 +217,8 @@ impl Store {
     }
 }
 
-async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<Option<GraphExecutionMeta>> {
-    let pins = StartingPins::of(&run.starting_nodes);
-    let query = format!(
-        "WITH run AS (
-                 INSERT INTO graph_executions (id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks,
-                     compiled_masks, preset_id, context, parent_graph_exec_id, idempotency_key, traceparent, deadline_at)
-                 VALUES ($1, $2, $3, $4, CASE WHEN $20 THEN 'QUEUED' ELSE 'INCOMPLETE' END, $5, $6, $7, $8, $9, $10, $11, $12, $21,
-                     least($22, (SELECT deadline_at FROM graph_executions WHERE id = $11)))
-                 ON CONFLICT (idempotency_key) DO NOTHING
-                 RETURNING {META}, deadline_at
-             ), started AS (
-                 INSERT INTO node_executions (id, graph_exec_id, node_id, status, added_seq, added_at, queued_at)
-                 SELECT n.id, run.id, n.node_id, 'QUEUED', n.place - $15, run.created_at, run.created_at
-                 FROM run CROSS JOIN unnest($13::uuid[], $14::uuid[]) WITH ORDINALITY AS n(id, node_id, place)
-             ), received AS (
-                 INSERT INTO node_inputs (node_exec_id, seq, name, value, created_at)
-                 SELECT i.node_exec_id, i.place - $19, i.name, i.value, run.created_at
-                 FROM run CROSS JOIN unnest($16::uuid[], $17::text[], $18::jsonb[]) WITH ORDINALITY AS i(node_exec_id, name, value, place)
-             ), alarm AS (
-                 INSERT INTO run_alarms (graph_exec_id, due_at) SELECT run.id, run.deadline_at FROM run WHERE run.deadline_at IS NOT NULL
-             ), told AS (
-                 INSERT INTO outbox (graph_exec_id) SELECT run.id FROM run WHERE $20
-             )
-             SELECT {META} FROM run"
-    );
-    let row = sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(run.id)
-        .bind(run.user_id)
-        .bind(run.graph_id)
-        .bind(run.graph_version)
-        .bind(Json(storable(&run.inputs)))
-        .bind(Json(&run.credential_inputs))
-        .bind(Json(storable_masks(&run.nodes_input_masks)))
-        .bind(Json(storable_masks(&run.compiled_masks)))
-        .bind(run.preset_id)
-        .bind(Json(&run.context))
-        .bind(run.parent)
-        .bind(&run.idempotency_key)
-        .bind(run.starting_nodes.iter().map(|node| node.node_exec_id).collect::<Vec<_>>())
-        .bind(run.starting_nodes.iter().map(|node| node.node_id).collect::<Vec<_>>())
-        .bind(i64::try_from(run.starting_nodes.len()).unwrap_or(i64::MAX))
-        .bind(pins.node_exec_ids)
-        .bind(pins.names)
-        .bind(pins.values)
-        .bind(pins.count)
-        .bind(run.queued)
-        .bind(&run.traceparent)
-        .bind(run.deadline_at.map(Timestamp::into_inner))
-        .fetch_optional(connection)
-        .await?;
-    row.as_ref().map(meta).transpose()
-}
-
-/// The input rows of the starting nodes as columns.
-struct StartingPins {
-    node_exec_ids: Vec<NodeExecId>,
-    names: Vec<String>,
-    values: Vec<Json<Value>>,
-    count: i64,
-}
-
-impl StartingPins {
-    fn of(nodes: &[StartingNode]) -> Self {
-        let mut pins = Self {
-            node_exec_ids: Vec::new(),
-            names: Vec::new(),
-            values: Vec::new(),
-            count: 0,
-        };
-        for node in nodes {
-            for (name, value) in storable(&node.input) {
-                pins.node_exec_ids.push(node.node_exec_id);
-                pins.names.push(name);
-                pins.values.push(Json(value));
-                pins.count += 1;
-            }
-        }
-        pins
+fn set<T>(answers: &mut [Option<T>], index: usize, answer: Option<T>) {
+    if let Some(slot) = answers.get_mut(index) {
+        *slot = answer;
     }
-}
-
-fn storable(map: &Map) -> Map {
-    let mut map = map.clone();
-    storable::strip_map(&mut map);
-    map
-}
-
-fn storable_masks(masks: &NodeInputMasks) -> NodeInputMasks {
-    masks.iter().map(|(node_id, mask)| (*node_id, storable(mask))).collect()
 }

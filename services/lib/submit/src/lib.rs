@@ -5,6 +5,7 @@ mod command;
 mod error;
 mod graphs;
 mod hash;
+mod intake;
 mod masks;
 mod redrive;
 mod retry;
@@ -17,7 +18,9 @@ use engine::block::BlockCatalog;
 use engine::plan::Plan;
 use model::{GraphId, GraphModel};
 use moka::future::Cache;
-use store::{OutboxNotifier, Store};
+use store::Store;
+
+use crate::intake::Intake;
 
 pub use command::{Origin, SubmitCommand};
 pub use error::SubmitError;
@@ -28,12 +31,12 @@ pub use retry::RetryCommand;
 /// Nodes of compiled graphs that are kept ready, over all graphs.
 const CACHED_NODES: u64 = 50_000;
 
-/// Accepts graphs and runs. Clones share caches and the connection that wakes the relay.
+/// Accepts graphs and runs. Clones share caches and transactions.
 #[derive(Clone)]
 pub struct Submitter {
     store: Store,
     catalog: Arc<dyn BlockCatalog>,
-    notifier: OutboxNotifier,
+    intake: Intake,
     /// Versions of graphs never change, so nothing here is ever out of date.
     ready: Cache<(GraphId, i32), Arc<ReadyGraph>>,
     /// How long a run that names no deadline may take.
@@ -47,11 +50,11 @@ struct ReadyGraph {
 }
 
 impl Submitter {
-    /// Needs a tokio runtime: a task waits for accepted runs and wakes the relay.
+    /// Needs a tokio runtime: tasks wait for runs, write them and wake the relay.
     pub fn new(store: Store, catalog: Arc<dyn BlockCatalog>) -> Self {
         let weight = |_: &(GraphId, i32), ready: &Arc<ReadyGraph>| u32::try_from(ready.graph.nodes.len()).unwrap_or(u32::MAX).saturating_add(1);
         Self {
-            notifier: store.outbox_notifier(),
+            intake: Intake::start(store.clone()),
             store,
             catalog,
             ready: Cache::builder().max_capacity(CACHED_NODES).weigher(weight).build(),

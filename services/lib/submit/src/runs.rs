@@ -7,7 +7,7 @@ use engine::plan::Plan;
 use engine::{start, validate};
 use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, GraphModel, Timestamp, UserId};
 use runtime::Trace;
-use store::{Accepted, Access, NewRun, StartingNode};
+use store::{Accepted, Access, NewRun, PackedRun, StartingNode};
 use uuid::Uuid;
 
 use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter, masks};
@@ -43,18 +43,29 @@ impl Submitter {
 
     pub(crate) async fn accept_prepared(&self, run: NewRun, command: &SubmitCommand) -> Result<Accepted, SubmitError> {
         let accepted = match command.origin {
-            Origin::Agent { parent, epoch } => self.store.accept_child(run, parent, epoch).await,
-            Origin::User | Origin::Schedule | Origin::Resource | Origin::Redrive => self.store.accept_run(run).await,
+            Origin::Agent { parent, epoch } => self.accept_child(run, parent, epoch).await,
+            Origin::User | Origin::Schedule | Origin::Resource | Origin::Redrive => self.accept_parentless(run).await,
         };
         let accepted = accepted.map_err(|error| match error.constraint() {
             Some("graph_executions_user_id_fkey") => SubmitError::Invalid(format!("{} is no user of this platform", command.user_id)),
             _ => SubmitError::Store(error),
         })?;
         if accepted.created {
-            self.notifier.wake();
             tracing::debug!(graph_exec_id = %accepted.execution.id, origin = ?command.origin, "run accepted");
         }
         own(accepted, command.user_id)
+    }
+
+    async fn accept_child(&self, run: NewRun, parent: GraphExecId, epoch: i64) -> Result<Accepted, store::Error> {
+        let accepted = self.store.accept_child(run, parent, epoch).await?;
+        if accepted.created {
+            self.store.outbox_notifier().wake();
+        }
+        Ok(accepted)
+    }
+
+    async fn accept_parentless(&self, run: NewRun) -> Result<Accepted, store::Error> {
+        self.intake.accept(PackedRun::new(run)?).await
     }
 
     /// Whether the command would be accepted now, as a schedule wants to know before it is created.

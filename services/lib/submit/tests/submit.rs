@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a failed step is a failed test
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use blocks::Registry;
 use engine::run::NodeResult;
 use model::{ExecutionStatus, Graph, GraphModel, Map, UserId};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use store::{IoBlocks, Store};
 use submit::{Origin, RetryCommand, SubmitCommand, SubmitError, Submitter};
 use uuid::Uuid;
@@ -17,16 +19,19 @@ const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
 const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
 
 struct World {
+    url: String,
     submitter: Submitter,
     user: UserId,
 }
 
 impl World {
     async fn new() -> Self {
-        let store = Store::connect(&devservices::testing::database().await, 8).unwrap();
+        let url = devservices::testing::database().await;
+        let store = Store::connect(&url, 8).unwrap();
         store.migrate().await.unwrap();
         let user = user(&store).await;
         Self {
+            url,
             submitter: Submitter::new(store, Registry::standard()),
             user,
         }
@@ -408,4 +413,72 @@ async fn a_retry_begins_with_what_completed_and_leaves_the_finished_run_alone() 
     let fourth = world.submitter.retry(retry(third, "again")).await.unwrap();
     assert!(fourth.created);
     assert_eq!(play(&world, true).await.len(), 4);
+}
+
+#[tokio::test]
+async fn many_at_once_are_all_accepted_and_the_same_key_is_one_run() {
+    let world = World::new().await;
+    let graph = world.graph().await;
+    let submissions = (0..200).map(|number| {
+        let command = SubmitCommand {
+            idempotency_key: (number % 4 == 0).then(|| format!("key {}", number % 8)),
+            // Some are so large that they go alone.
+            inputs: map(json!({"x": "x".repeat(if number % 50 == 1 { 100_000 } else { 1 })})),
+            ..world.command(&graph)
+        };
+        world.submitter.accept(command)
+    });
+    let accepted = futures::future::join_all(submissions).await;
+    let accepted: Vec<store::Accepted> = accepted.into_iter().map(|accepted| accepted.unwrap()).collect();
+    assert_eq!(accepted.iter().filter(|accepted| accepted.created).count(), 150 + 2);
+    let ids: HashSet<_> = accepted.iter().map(|accepted| accepted.execution.id).collect();
+    assert_eq!(ids.len(), 152);
+    assert_eq!(world.store().outbox_length().await.unwrap(), 152);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_takes_nothing_of_the_others_with_him() {
+    let world = World::new().await;
+    let graph = world.graph().await;
+    // Every insert checks that the user is there, and waits while somebody may be deleting him.
+    let mut blocker = PgConnection::connect(&world.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT FROM users FOR UPDATE").execute(&mut blocker).await.unwrap();
+    let submit = |key: &str| {
+        let (submitter, command) = (world.submitter.clone(), world.command(&graph));
+        let idempotency_key = Some(key.to_owned());
+        tokio::spawn(async move { submitter.accept(SubmitCommand { idempotency_key, ..command }).await })
+    };
+    let under_way = submit("under way");
+    waiting_inserts(&mut blocker, 1).await;
+    let second = submit("second");
+    waiting_inserts(&mut blocker, 2).await;
+    let (patient, impatient) = (submit("patient"), submit("impatient"));
+    for caller in [under_way, impatient] {
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut blocker).await.unwrap();
+    assert!(second.await.unwrap().unwrap().created && patient.await.unwrap().unwrap().created);
+    let known = async |key: &str| world.store().find_by_idempotency_key(key).await.unwrap().is_some();
+    for _ in 0..1000 {
+        if known("under way").await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.store().outbox_length().await.unwrap(), 3, "what is on its way arrives");
+    assert!(!known("impatient").await, "what is not stays away");
+}
+
+/// Waits until so many statements wait for a lock.
+async fn waiting_inserts(connection: &mut PgConnection, count: i64) {
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..1000 {
+        let waiting: i64 = sqlx::query_scalar(query).fetch_one(&mut *connection).await.unwrap();
+        if waiting >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("fewer than {count} statements wait");
 }
