@@ -27,6 +27,32 @@ pub struct Outcome {
     pub notes: Notes,
 }
 
+impl Outcome {
+    /// How a search went that needs no platform: what is wrong with its first failing case, if there is one.
+    pub fn of_search(case: &'static str, faults: u64, runs: u64, report: &impl Display, failure: Option<String>) -> Self {
+        Self {
+            case,
+            faults,
+            runs,
+            lost: 0,
+            doubled: 0,
+            stuck: 0,
+            worst_recovery_s: 0.0,
+            ok: failure.is_none(),
+            notes: Notes {
+                remarks: vec![report.to_string()],
+                complaints: failure.into_iter().collect(),
+                ..Notes::default()
+            },
+        }
+    }
+}
+
+/// Seconds as they are reported.
+pub fn seconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
+}
+
 /// The small print of an outcome.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Notes {
@@ -47,7 +73,7 @@ impl Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<18} {:>8} {:>7} {:>6} {:>8} {:>6} {:>13.1} s {:>8} {:>7}  {}",
+            "{:<19} {:>7} {:>7} {:>6} {:>8} {:>6} {:>13.1} s {:>8} {:>7}  {}",
             self.case,
             self.faults,
             self.runs,

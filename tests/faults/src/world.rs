@@ -13,7 +13,7 @@ use workload::{Client, Fleet, Fleets, Role, graphs};
 use crate::Result;
 use crate::invariants::{self, Expected, Verdict};
 use crate::load::{self, Accepted, Ticket};
-use crate::report::{Notes, Outcome};
+use crate::report::{self, Notes, Outcome};
 use crate::scope::Scope;
 use crate::watch::Watch;
 
@@ -147,7 +147,7 @@ impl World {
             lost: lost_count,
             doubled: doubled_count,
             stuck,
-            worst_recovery_s: (standstill.worst.as_secs_f64() * 10.0).round() / 10.0,
+            worst_recovery_s: report::seconds(standstill.worst),
             ok,
             notes: Notes {
                 reruns,
@@ -164,7 +164,7 @@ impl World {
 }
 
 /// The first few of many.
-fn sample(what: &str, all: Vec<String>) -> Vec<String> {
+pub fn sample(what: &str, all: Vec<String>) -> Vec<String> {
     const SHOWN: usize = 5;
     let count = all.len();
     let mut shown: Vec<String> = all.into_iter().take(SHOWN).map(|text| format!("{what}: {text}")).collect();

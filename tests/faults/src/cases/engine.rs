@@ -1,7 +1,7 @@
 //! The engine alone: random graphs in random interleavings, against a small interpreter written from the contract (tests/model).
 
 use crate::Result;
-use crate::report::{Notes, Outcome};
+use crate::report::Outcome;
 use crate::scope::Scope;
 
 const CASES: f64 = 100_000.0;
@@ -13,19 +13,6 @@ const SEED: u64 = 1;
 pub async fn properties(scope: &Scope) -> Result<Outcome> {
     let cases = ((CASES * scope.scale) as u64).max(FEWEST);
     let report = tokio::task::spawn_blocking(move || model_tests::properties::run(cases, SEED)).await?;
-    Ok(Outcome {
-        case: "engine_properties",
-        faults: report.crashes,
-        runs: report.cases,
-        lost: 0,
-        doubled: 0,
-        stuck: 0,
-        worst_recovery_s: 0.0,
-        ok: report.failure.is_none(),
-        notes: Notes {
-            remarks: vec![report.to_string()],
-            complaints: report.failure.into_iter().collect(),
-            ..Notes::default()
-        },
-    })
+    let failure = report.failure.clone();
+    Ok(Outcome::of_search("engine_properties", report.crashes, report.cases, &report, failure))
 }
