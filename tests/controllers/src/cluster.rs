@@ -71,14 +71,36 @@ impl Cluster {
 
     /// A kubeconfig of somebody with this token; the administrator when there is none.
     pub fn kubeconfig(&self, token: Option<&str>, namespace: &str) -> String {
-        let pem: String = self.authorities.iter().map(|der| pem(der)).collect();
+        self.kubeconfig_by_way_of(&self.url, token, namespace)
+    }
+
+    /// The same for somebody who reaches the server at another URL, as behind a [`crate::Proxy`].
+    pub fn kubeconfig_by_way_of(&self, url: &str, token: Option<&str>, namespace: &str) -> String {
         serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority-data": STANDARD.encode(pem)}}],
+            "clusters": [{"name": "test", "cluster": {"server": url, "certificate-authority-data": STANDARD.encode(self.authorities())}}],
             "users": [{"name": "test", "user": {"token": token.unwrap_or(TOKEN)}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
         })
         .to_string()
+    }
+
+    /// The certificates of the server's authorities, PEM.
+    pub fn authorities(&self) -> String {
+        self.authorities.iter().map(|der| pem(der)).collect()
+    }
+
+    /// SIGKILL for kube-apiserver, which comes back after this time with what etcd has; returns when it is ready again.
+    pub async fn kill_server(&self, away: Duration) {
+        let held = self.directory.join("away");
+        fs::write(&held, "").unwrap();
+        let pid = fs::read_to_string(self.directory.join("apiserver.pid")).unwrap();
+        let killed = Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
+        assert!(killed.success(), "kube-apiserver ({}) was not there to be killed", pid.trim());
+        tokio::time::sleep(away).await;
+        fs::remove_file(held).unwrap();
+        let (directory, url) = (self.directory.clone(), self.url.clone());
+        tokio::task::spawn_blocking(move || wait(&directory, &url)).await.unwrap();
     }
 
     /// A client that may do everything.
@@ -143,14 +165,18 @@ openssl ecparam -name prime256v1 -genkey -noout -out sa.key && openssl ec -in sa
   --listen-peer-urls http://127.0.0.1:{peer} --initial-advertise-peer-urls http://127.0.0.1:{peer} \
   --initial-cluster default=http://127.0.0.1:{peer} --unsafe-no-fsync --log-level error </dev/null >etcd.log 2>&1 &
 etcd=$!
+serve() {{ while :; do
+if [ -e away ]; then sleep 0.1; continue; fi
 {binaries}/kube-apiserver --etcd-servers=http://127.0.0.1:{client} --bind-address=127.0.0.1 --secure-port={secure} \
   --advertise-address=127.0.0.1 --endpoint-reconciler-type=none --service-cluster-ip-range=10.96.0.0/16 --cert-dir=certs \
   --token-auth-file=tokens.csv --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=sa.pub \
   --service-account-signing-key-file=sa.key --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount \
-  --audit-policy-file=audit.yaml --audit-log-path=audit.log --profiling=false </dev/null >apiserver.log 2>&1 &
-server=$!
+  --audit-policy-file=audit.yaml --audit-log-path=audit.log --profiling=false </dev/null >>apiserver.log 2>&1 &
+echo $! >apiserver.pid; wait $!
+done; }}
+serve </dev/null 2>/dev/null & loop=$!
 cat >/dev/null
-kill -9 $server $etcd; wait; rm -rf {directory}
+kill -9 $loop; kill -9 $(cat apiserver.pid) $etcd; rm -rf {directory}
 "#,
         directory = directory.display(),
         binaries = binaries.display(),
@@ -167,7 +193,7 @@ kill -9 $server $etcd; wait; rm -rf {directory}
     // Left open until the process ends.
     std::mem::forget(shell.stdin.take());
     let url = format!("https://127.0.0.1:{secure}");
-    let authorities = wait(&directory, secure);
+    let authorities = wait(&directory, &url);
     Cluster {
         url,
         authorities,
@@ -178,13 +204,13 @@ kill -9 $server $etcd; wait; rm -rf {directory}
 }
 
 /// Waits until the server answers; its certificates.
-fn wait(directory: &Path, port: u16) -> Vec<Vec<u8>> {
+fn wait(directory: &Path, url: &str) -> Vec<Vec<u8>> {
     let began = Instant::now();
     loop {
         let ready = Command::new("curl")
             .args(["--silent", "--fail", "--insecure", "--max-time", "2", "--header"])
             .arg(format!("Authorization: Bearer {TOKEN}"))
-            .arg(format!("https://127.0.0.1:{port}/readyz"))
+            .arg(format!("{url}/readyz"))
             .output()
             .is_ok_and(|output| output.status.success());
         if ready {

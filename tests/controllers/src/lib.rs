@@ -6,11 +6,13 @@ pub mod cluster;
 pub mod eventually;
 pub mod kubelet;
 pub mod process;
+pub mod proxy;
 pub mod reveal;
 pub mod services;
 pub mod world;
 
 pub use cluster::Cluster;
 pub use eventually::eventually;
+pub use proxy::Proxy;
 pub use services::Services;
 pub use world::{Operator, World};

@@ -22,6 +22,7 @@ pub struct OperatorProcess {
     directory: TempDir,
     guardian: Guardian,
     process: Option<Process>,
+    launches: usize,
     /// Where its /readyz and /metrics are.
     pub address: String,
 }
@@ -29,11 +30,18 @@ pub struct OperatorProcess {
 impl OperatorProcess {
     /// Prepares an operator of the world's namespace; nothing runs yet.
     pub async fn prepare(world: &World, identity: &str, variables: &[(&str, &str)]) -> Self {
+        Self::prepare_by_way_of(world, &world.cluster.url, identity, variables).await
+    }
+
+    /// The same for an operator that reaches the API server at another URL, as behind a [`crate::Proxy`].
+    pub async fn prepare_by_way_of(world: &World, url: &str, identity: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::Builder::new().prefix("operator-").tempdir().unwrap();
         let kubeconfig = directory.path().join("kubeconfig");
         std::fs::write(
             &kubeconfig,
-            world.cluster.kubeconfig(Some(&world.operator_token().await), &world.namespace),
+            world
+                .cluster
+                .kubeconfig_by_way_of(url, Some(&world.operator_token().await), &world.namespace),
         )
         .unwrap();
         let [port] = free_ports::<1>().unwrap();
@@ -41,7 +49,6 @@ impl OperatorProcess {
             ("KUBECONFIG", kubeconfig.to_str().unwrap()),
             ("WATCH_NAMESPACES", &world.namespace),
             ("POD_NAMESPACE", &world.namespace),
-            ("POD_NAME", identity),
             ("OPERATOR_PORT", &port.to_string()),
             ("APPLY_CRDS", "false"),
             ("PLATFORM_IMAGE_REPOSITORY", "registry.test/autogpt"),
@@ -55,6 +62,7 @@ impl OperatorProcess {
             directory,
             guardian: Guardian::start().unwrap(),
             process: None,
+            launches: 0,
             address: format!("http://127.0.0.1:{port}"),
         }
     }
@@ -62,8 +70,11 @@ impl OperatorProcess {
     /// Starts the process and goes on at once.
     pub fn launch(&mut self) {
         let mut command = Command::new(&self.binary);
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let log = self.directory.path().join("log");
+        command
+            .env("POD_NAME", &self.identity)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        self.launches += 1;
+        let log = self.directory.path().join(format!("log.{}", self.launches));
         self.process = Some(Process::spawn("operator", command, &log, &mut self.guardian).unwrap());
     }
 
@@ -99,6 +110,17 @@ impl OperatorProcess {
     /// Its number in the process table, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
+    }
+
+    /// The process that is started next is another one to the Lease, as a new pod is.
+    pub fn rename(&mut self, identity: &str) {
+        identity.clone_into(&mut self.identity);
+    }
+
+    /// Leaves the directory with the logs of all its processes behind, for whoever looks for a cause.
+    pub fn keep_logs(&mut self) -> PathBuf {
+        self.directory.disable_cleanup(true);
+        self.directory.path().to_owned()
     }
 
     /// Who it is to the Lease.
