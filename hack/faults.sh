@@ -7,10 +7,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 "$HACK/packages.sh" services
+case ,${CASE:-graph_schedules}, in *,graph_schedules,*) "$HACK/tools.sh" etcd-apiserver client ;; esac
+export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 
 say "building the release binaries (a few minutes the first time)"
 export CARGO_PROFILE_RELEASE_STRIP=none # as `make bench` builds them: one set of dependencies serves both
-cargo build --quiet --release -p workload -p faults
+cargo build --quiet --release -p workload -p faults -p operator
 COMMIT=$(git rev-parse --short HEAD 2>/dev/null || true)
 BIN_DIR=$(PROFILE=release "$HACK/bin-dir.sh")
 export COMMIT BIN_DIR

@@ -2,6 +2,7 @@
 //!
 //! A case starts a platform of its own ([`world`]), lets users submit runs ([`load`]) while it kills, stops, doubles or floods
 //! ([`cases`]), waits until nothing moves any more ([`watch`]) and asks the database what was lost, doubled or stuck ([`invariants`]).
+//! Schedules on Kubernetes have an API server and operators besides, and an account of their slots ([`slots`]).
 
 pub mod cases;
 mod invariants;
@@ -9,6 +10,7 @@ mod load;
 mod probe;
 pub mod report;
 pub mod scope;
+mod slots;
 mod twice;
 mod watch;
 mod world;

@@ -2,6 +2,7 @@
 
 mod engine;
 mod executors;
+mod graph_schedules;
 mod poison;
 mod schedules;
 mod servers;
@@ -52,9 +53,19 @@ pub const ALL: &[Case] = &[
         engine::properties
     ),
     case!(
+        "schedule_calendar",
+        "Due times around every change of the clocks against a slow oracle",
+        schedules::calendar
+    ),
+    case!(
         "schedule_simulation",
         "Schedules over years: absences, crashes in looks, everything people do",
         schedules::simulation
+    ),
+    case!(
+        "graph_schedules",
+        "SIGKILL after a write, SIGSTOP past the Lease, stale caches: one run a slot",
+        graph_schedules::slots
     ),
     case!("executor_kill", "SIGKILL of executors, again while others recover", executors::kill),
     case!(

@@ -1,4 +1,7 @@
-//! Schedules over years, by the product's calendar and decisions alone (tests/model).
+//! Schedules without a platform: the calendar against an oracle that looks at every minute, and schedules over years, by the product's
+//! calendar and decisions alone (tests/model).
+
+use schedule::oracle::{self, Extent};
 
 use crate::Result;
 use crate::report::Outcome;
@@ -15,4 +18,17 @@ pub async fn simulation(scope: &Scope) -> Result<Outcome> {
     let report = tokio::task::spawn_blocking(move || model_tests::schedules::run(years, SEED)).await?;
     let failure = report.failure.clone();
     Ok(Outcome::of_search("schedule_simulation", report.crashes, report.runs, &report, failure))
+}
+
+/// A run is a due time that the oracle found, a fault is a change of the clocks somewhere.
+pub async fn calendar(scope: &Scope) -> Result<Outcome> {
+    let extent = if scope.scale < 1.0 { Extent::SHORT } else { Extent::FULL };
+    let report = tokio::task::spawn_blocking(move || oracle::check(&extent)).await?;
+    let remark = format!(
+        "{} zones, {} transitions, {} windows, {} due times, {} questions",
+        report.zones, report.transitions, report.windows, report.slots, report.probes
+    );
+    let failure = (!report.wrong.is_empty()).then(|| report.wrong.join("; "));
+    let (transitions, slots) = (report.transitions.try_into()?, report.slots.try_into()?);
+    Ok(Outcome::of_search("schedule_calendar", transitions, slots, &remark, failure))
 }

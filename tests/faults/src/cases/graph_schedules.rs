@@ -1,0 +1,115 @@
+//! GraphSchedules with slots every two seconds, while operators, services and the API server are killed, paused and disturbed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crds::{GraphExecution, GraphSchedule};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::Result;
+use crate::invariants::Expected;
+use crate::report::{self, Outcome};
+use crate::scope::{Scope, Size};
+use crate::slots::account;
+use crate::slots::scene::{Scene, fault};
+use crate::world::sample;
+
+const CASE: &str = "graph_schedules";
+const SEED: u64 = 5;
+/// A fault begins so often, unless the one before takes longer.
+const EVERY: Duration = Duration::from_millis(4_500);
+/// Slots before the first fault.
+const CALM: Duration = Duration::from_secs(3);
+
+/// The schedules. Under Skip a slot may have no run, when the schedule says so; under the others each has one.
+fn policies() -> [(&'static str, Value); 6] {
+    [
+        ("allow-1", json!({})),
+        ("allow-2", json!({"timeZone": "Europe/Berlin"})),
+        ("allow-3", json!({"timeZone": "Australia/Lord_Howe"})),
+        ("allow-4", json!({"catchUp": {"policy": "All", "limit": 1000, "window": "24h"}})),
+        // One run after the other must get through although nobody leads half of the time.
+        (
+            "buffer",
+            json!({"overlapPolicy": "BufferAll", "bufferLimit": 100, "schedules": ["*/10 * * * * *"]}),
+        ),
+        ("skip", json!({"overlapPolicy": "Skip"})),
+    ]
+}
+
+/// A run is a slot.
+pub async fn slots(scope: &Scope) -> Result<Outcome> {
+    // The helpers of the controllers' tests panic when they cannot go on.
+    tokio::spawn(battle(*scope)).await?
+}
+
+async fn battle(scope: Scope) -> Result<Outcome> {
+    let size = scope.size(Size { faults: 200, runs: 2000 }, EVERY);
+    let mut scene = Scene::start(&scope, SEED).await?;
+    for (name, policy) in policies() {
+        scene.schedule(name, policy).await?;
+    }
+    tokio::time::sleep(CALM).await;
+    let (begun, mut struck) = (Instant::now(), BTreeMap::new());
+    for number in 0..size.faults {
+        let pause = EVERY * u32::try_from(number)?;
+        tokio::time::sleep_until(begun + pause).await;
+        let fault = fault(number);
+        scene.strike(fault).await?;
+        *struck.entry(fault).or_insert(0_u32) += 1;
+    }
+    let until = scene.recover().await?;
+    scene.suspend().await;
+    let schedules = scene.cluster.api::<GraphSchedule>().list(&Default::default()).await?.items;
+    let children = scene.cluster.api::<GraphExecution>().list(&Default::default()).await?.items;
+    let mut account = account::draw_up(&schedules, &children, &scene.world.platform, until).await?;
+    if !scene.platform_is_ready().await? {
+        account.wrong.push("the platform is not ready any more".to_owned());
+    }
+    if usize::try_from(account.slots)? < size.runs.min(2000) {
+        account
+            .wrong
+            .push(format!("only {} slots were due, {} were wanted", account.slots, size.runs));
+    }
+    let broken = !(account.lost.is_empty() && account.doubled.is_empty() && account.wrong.is_empty());
+    scene.dismiss(broken || std::env::var_os("KEEP_LOGS").is_some()).await;
+    scene.world.remarks.push(format!(
+        "{} slots / {} faults / {} lost / {} doubled / worst lateness {:.1} s; {} ran, {} skipped by policy, {} made and superseded",
+        account.slots,
+        scene.world.faults,
+        account.lost.len(),
+        account.doubled.len(),
+        account.worst.as_secs_f64(),
+        account.ran,
+        account.skipped,
+        account.superseded
+    ));
+    scene.world.remarks.push(format!("{struck:?}"));
+    scene.world.remarks.push(format!("killed after: {}", last_writes(&scene.last_writes)));
+    let mut outcome = scene.world.judge(CASE, Expected::completed(std::mem::take(&mut account.runs))).await?;
+    outcome.runs = account.slots;
+    outcome.lost += account.lost.len() as u64;
+    outcome.doubled += account.doubled.len() as u64;
+    outcome.worst_recovery_s = report::seconds(account.worst);
+    outcome.notes.complaints.extend(sample("lost", account.lost));
+    outcome.notes.complaints.extend(sample("doubled", account.doubled));
+    outcome.notes.complaints.extend(sample("wrong", account.wrong));
+    outcome.ok = outcome.notes.complaints.is_empty();
+    Ok(outcome)
+}
+
+/// What kinds of writes were the last of an operator, and how often: `POST graphexecutions × 12`.
+fn last_writes(writes: &[String]) -> String {
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    for write in writes {
+        let (method, rest) = write.split_once(' ').unwrap_or((write, ""));
+        let path = rest.split(['?', ':']).next().unwrap_or_default();
+        let mut parts = path.split('/').skip_while(|part| *part != "namespaces").skip(2);
+        let kind = parts.next().unwrap_or(path);
+        let status = if parts.nth(1) == Some("status") { "/status" } else { "" };
+        *kinds.entry(format!("{method} {kind}{status}")).or_default() += 1;
+    }
+    let shown: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind} × {count}")).collect();
+    shown.join(", ")
+}
