@@ -5,7 +5,9 @@ mod agents;
 mod dead;
 mod doorbell;
 mod errors;
+mod farewell;
 mod instruments;
+mod listen;
 mod manager;
 mod migrate;
 mod relay;
@@ -19,11 +21,13 @@ use std::time::Duration;
 use blocks::Registry;
 use bus::amqp::Publisher;
 use bus::amqp::topology::Topology;
+use bus::events::EventBus;
 use model::GraphExecId;
 use runtime::settings::CreditSettings;
 use runtime::{Health, Metrics, Settings, Shutdown};
 use store::{CreditRules, Store};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use vault::Credentials;
 
 use crate::doorbell::Doorbell;
@@ -67,6 +71,7 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let instruments = Instruments::new(&metrics);
     let doorbell = Doorbell::new(&shutdown);
     let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
+    let blocks = manager::io_blocks(&registry);
     let manager = Manager::new(
         settings.clone(),
         store.clone(),
@@ -77,10 +82,15 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     );
 
     let publisher = Publisher::new(&settings, "database manager", &[Topology::Executions]);
-    let relay = Relay::new(store.clone(), publisher, instruments.clone(), doorbell);
+    let nudged = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+    let [relay_nudge, farewell_nudge] = nudged.clone();
+    let relay = Relay::new(store.clone(), publisher, instruments.clone(), relay_nudge);
+    let events = EventBus::start(&settings);
     let tasks = [
         tokio::spawn(schema::watch(settings.clone(), store.clone(), health.check("database"), shutdown.clone())),
+        tokio::spawn(listen::run(store.clone(), nudged, doorbell, shutdown.clone())),
         tokio::spawn(relay.run(shutdown.clone())),
+        tokio::spawn(farewell::run(store.clone(), events, blocks, farewell_nudge, shutdown.clone())),
         tokio::spawn(sweeper::run(store.clone(), lease, instruments.clone(), shutdown.clone())),
         tokio::spawn(sweeper::alarms(store.clone(), instruments, shutdown.clone())),
     ];

@@ -82,7 +82,7 @@ impl Manager {
 }
 
 /// The blocks that carry a run's inputs and outputs.
-fn io_blocks(registry: &Registry) -> IoBlocks {
+pub fn io_blocks(registry: &Registry) -> IoBlocks {
     let of_kind = |kinds: &[BlockKind]| {
         let descriptors = registry.iter().map(blocks::Block::descriptor);
         descriptors.filter(|block| kinds.contains(&block.kind)).map(|block| block.id).collect()

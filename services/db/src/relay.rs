@@ -9,7 +9,6 @@ use runtime::retry::{Backoff, retry_forever};
 use store::{OutboxBatch, Store};
 use tokio::sync::Notify;
 
-use crate::doorbell::Doorbell;
 use crate::instruments::Instruments;
 
 /// Nudges may be lost: the relay also looks by itself.
@@ -21,22 +20,21 @@ pub struct Relay {
     store: Store,
     publisher: Publisher,
     instruments: Instruments,
-    doorbell: Doorbell,
+    nudge: Arc<Notify>,
 }
 
 impl Relay {
-    pub fn new(store: Store, publisher: Publisher, instruments: Instruments, doorbell: Doorbell) -> Self {
+    /// `nudge`: there may be rows in the outbox.
+    pub fn new(store: Store, publisher: Publisher, instruments: Instruments, nudge: Arc<Notify>) -> Self {
         Self {
             store,
             publisher,
             instruments,
-            doorbell,
+            nudge,
         }
     }
 
     pub async fn run(self, shutdown: Shutdown) {
-        let nudge = Arc::new(Notify::new());
-        let ear = tokio::spawn(listen(self.store.clone(), nudge.clone(), self.doorbell.clone()));
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
             // No row is locked while RabbitMQ is away.
@@ -62,12 +60,11 @@ impl Relay {
                 }
             };
             tokio::select! {
-                () = nudge.notified() => {}
+                () = self.nudge.notified() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {}
             }
         }
-        ear.abort();
     }
 
     /// What is left after a look is what other relays hold, or what the broker did not confirm.
@@ -110,19 +107,4 @@ enum RelayError {
     Store(#[from] store::Error),
     #[error(transparent)]
     Bus(#[from] Error),
-}
-
-/// Turns notifications of the database into nudges, reconnecting for ever.
-async fn listen(store: Store, nudge: Arc<Notify>, doorbell: Doorbell) {
-    loop {
-        if let Ok(mut listener) = store.listen_outbox().await {
-            // What came before the listening began was not heard.
-            nudge.notify_one();
-            while listener.heard().await.is_ok() {
-                doorbell.ring();
-                nudge.notify_one();
-            }
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }

@@ -28,7 +28,7 @@ pub async fn run(store: Store, lease: Duration, instruments: Instruments, shutdo
             Ok((swept, decided)) => {
                 report(swept, &instruments);
                 report_overdue(&decided);
-                if swept.requeued + swept.woken + swept.resumed > 0 || decided.approved + decided.rejected > 0 {
+                if swept.requeued + swept.woken + swept.resumed + swept.cancelled + swept.dead > 0 || decided.approved + decided.rejected > 0 {
                     notifier.wake();
                 }
                 BETWEEN_SWEEPS

@@ -530,7 +530,6 @@ impl RunTask {
             }
             Ok(AppendOutcome::Rejected { reason }) => {
                 tracing::error!(%graph_exec_id, reason, "the database failed this run");
-                self.tell_failed(reason);
                 return Err(Outcome::Lost);
             }
             Err(NotWritten::Closed) => return Err(Outcome::Lost),
@@ -553,15 +552,6 @@ impl RunTask {
             (self.deps.tell)(Placed { event, seq, prev: self.told });
             self.told = seq;
         }
-    }
-
-    /// The database ended the run; those who watch it hear so.
-    fn tell_failed(&mut self, reason: String) {
-        let mut execution = self.run.graph_execution();
-        execution.meta.status = model::ExecutionStatus::Failed;
-        execution.meta.stats.get_or_insert_default().error = Some(reason);
-        let seq = self.backlog.durable();
-        self.tell(vec![(seq, ExecutionEvent::GraphExecutionUpdate(execution))]);
     }
 
     fn working(&self) -> bool {

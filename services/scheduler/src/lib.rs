@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blocks::{Block, Registry};
-use bus::events::EventBus;
 use engine::block::{BlockDescriptor, BlockKind};
 use model::BlockId;
 use rpc::services::scheduler_router;
@@ -70,8 +69,6 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
             store: store.clone(),
             submitter: submitter.clone(),
             schedules: schedules.clone(),
-            blocks: blocks.clone(),
-            events: EventBus::start(&settings),
             hints: CancelHints::start(&settings, &shutdown),
             service_user: settings.platform_service_user_id,
             metrics: metrics.clone(),

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bus::events::EventBus;
 use model::progress::{GraphSource, SubmitRequest, Submitted};
-use model::{ExecutionEvent, ExecutionStatus, GraphExecId, UserId};
+use model::{ExecutionStatus, GraphExecId, UserId};
 use rpc::RpcError;
-use store::{Accepted, IoBlocks, Schedule, Store};
+use store::{Accepted, Schedule, Store};
 use submit::{Origin, RetryCommand, SubmitCommand, SubmitError, Submitter};
 use uuid::Uuid;
 
@@ -23,8 +22,6 @@ pub struct Runs {
     pub store: Store,
     pub submitter: Submitter,
     pub schedules: Arc<dyn ScheduleStore>,
-    pub blocks: IoBlocks,
-    pub events: EventBus,
     pub hints: CancelHints,
     /// Owner of runs that name none.
     pub service_user: UserId,
@@ -155,27 +152,15 @@ impl Runs {
 
     /// Asks a run and all runs below it to end. What nobody works on is over at once.
     pub async fn stop(&self, graph_exec_id: GraphExecId) -> Result<ExecutionStatus, RpcError> {
-        let before = self.store.get_status(graph_exec_id).await.map_err(of_store)?;
         let unknown = || RpcError::not_found(format!("Graph execution #{graph_exec_id} not found."));
-        let before = before.ok_or_else(unknown)?;
+        self.store.get_status(graph_exec_id).await.map_err(of_store)?.ok_or_else(unknown)?;
         let requests = self.store.request_cancel(None, graph_exec_id).await.map_err(of_store)?;
         for request in requests.iter().filter(|request| request.held && !request.status.is_terminal()) {
             self.hints.send(request.graph_exec_id);
         }
-        let ended = |status: ExecutionStatus| status == ExecutionStatus::Terminated && !before.is_terminal();
-        for request in requests.iter().filter(|request| !request.held && ended(request.status)) {
-            self.announce_end(request.graph_exec_id).await;
-        }
+        // The database manager tells about runs that ended right now.
+        self.store.outbox_notifier().wake();
         requests.first().map(|request| request.status).ok_or_else(unknown)
-    }
-
-    /// Nobody else tells that a run ended which never began.
-    async fn announce_end(&self, graph_exec_id: GraphExecId) {
-        match self.store.get_execution(None, graph_exec_id, &self.blocks).await {
-            Ok(Some(execution)) => self.events.publish(&ExecutionEvent::GraphExecutionUpdate(execution), None, None),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%graph_exec_id, %error, "the end of a run was not announced"),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod contract;
 mod dead;
 mod doorbell;
 mod executor_calls;
+mod farewell;
 mod proxy;
 mod relay;
 mod reviews;

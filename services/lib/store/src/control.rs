@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::execution_rows::{lock_runs, words};
 use crate::rules::Cancel;
-use crate::{Error, Result, Store, reviews};
+use crate::{Error, Result, Store, reviews, untold_ends};
 
 /// What became of a request to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ async fn lock_tree(connection: &mut PgConnection, user_id: Option<UserId>, root:
 }
 
 /// Ends runs whose rows the caller has locked: nodes that were queued or under way get the same status, the lease goes, parents are
-/// woken. Runs that are over already stay as they are.
+/// woken, watchers are told soon. Runs that are over already stay as they are.
 pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], to: ExecutionStatus, error: Option<&str>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
@@ -141,6 +141,7 @@ pub(crate) async fn finish(connection: &mut PgConnection, ids: &[GraphExecId], t
     .bind(to.as_str())
     .execute(&mut *connection)
     .await?;
+    untold_ends::note(connection, &ended).await?;
     after_end(connection, &ended).await
 }
 

@@ -41,6 +41,7 @@ mod submissions;
 mod summary;
 mod sweep;
 mod turns;
+mod untold_ends;
 mod users;
 mod waiting;
 
@@ -67,6 +68,7 @@ pub use storable::make_storable;
 pub use submission_rows::PackedRun;
 pub use submissions::{Accepted, NewRun, StartingNode};
 pub use sweep::Swept;
+pub use untold_ends::{UntoldEnd, UntoldEnds};
 
 /// How long an executor's lease lasts without renewal, in database time, unless a store is told otherwise (design §6.3).
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(15);

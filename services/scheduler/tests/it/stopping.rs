@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use bus::amqp::{Consumed, Source, Verdict, run_consumer};
-use bus::events::{Channels, Received, Subscriber};
 use model::{CancelMessage, ExecutionStatus};
 use rpc::RpcErrorKind;
 use rpc::services::Scheduler;
 use runtime::Shutdown;
-use store::ClaimLimits;
+use store::{ClaimLimits, IoBlocks};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -16,32 +15,26 @@ use crate::world::{World, stored};
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_run_that_nobody_works_on_ends_at_once_and_the_end_is_announced() {
+async fn a_run_that_nobody_works_on_ends_at_once_and_its_end_will_be_told() {
     let world = World::new().await;
     let service = world.serve().await;
     let graph = world.user_with_graph().await;
     let run = service.client.submit_graph_execution(stored(graph, "k")).await.unwrap();
-    let end = Shutdown::new();
-    let subscriber = Subscriber::start(&world.settings, &end);
-    let mut events = subscriber
-        .subscribe(Channels::new(&world.settings).run(graph.user_id, graph.id, run.graph_exec_id))
-        .await;
     assert_eq!(
         service.client.stop_graph_execution(run.graph_exec_id).await.unwrap(),
         ExecutionStatus::Terminated
     );
-    let Received::Message(event) = timeout(SOON, events.next()).await.unwrap() else {
-        panic!("a gap instead of the event");
-    };
-    let event: serde_json::Value = serde_json::from_slice(&event).unwrap();
-    assert_eq!(event["payload"]["event_type"], "graph_execution_update");
-    assert_eq!(event["payload"]["status"], "TERMINATED");
+    let untold = world.store.take_untold_ends(&IoBlocks::default()).await.unwrap().unwrap();
+    assert_eq!(untold.ends.len(), 1);
+    assert_eq!(untold.ends[0].execution.meta.id, run.graph_exec_id);
+    assert_eq!(untold.ends[0].execution.meta.status, ExecutionStatus::Terminated);
+    untold.told().await.unwrap();
     // Asking again changes nothing.
     assert_eq!(
         service.client.stop_graph_execution(run.graph_exec_id).await.unwrap(),
         ExecutionStatus::Terminated
     );
-    end.trigger();
+    assert!(world.store.take_untold_ends(&IoBlocks::default()).await.unwrap().is_none());
 }
 
 #[tokio::test]
