@@ -9,9 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use model::Timestamp;
+use model::schedule::SlotOutcome;
 use runtime::Shutdown;
 use runtime::retry::retry_forever;
-use store::{DecidedSlots, Decision, DueRun, DueSlot, Schedule, SlotDecision, Store};
+use store::{DecidedSlots, DueRun, DueSlot, Schedule, SettledSlot, Store};
 use submit::{Origin, SubmitCommand, SubmitError, Submitter};
 use tokio::sync::{Notify, watch};
 
@@ -113,7 +114,7 @@ impl Firing {
 
     async fn submit_all(&self, claimed: Vec<DueRun>) {
         let submitted = futures::stream::iter(claimed).map(|due| self.fire(due)).buffer_unordered(AT_ONCE);
-        let outcomes: Vec<SlotDecision> = submitted.filter_map(std::future::ready).collect().await;
+        let outcomes: Vec<SettledSlot> = submitted.filter_map(std::future::ready).collect().await;
         if !outcomes.is_empty()
             && let Err(error) = self.store.settle_due_runs(&outcomes).await
         {
@@ -124,18 +125,18 @@ impl Firing {
     }
 
     /// None when the slot is to be tried again.
-    async fn fire(&self, due: DueRun) -> Option<SlotDecision> {
-        let (schedule_uid, slot) = (due.schedule_id, due.slot);
-        let outcome = |decision, reason: String, graph_exec_id| SlotDecision {
-            schedule_uid,
+    async fn fire(&self, due: DueRun) -> Option<SettledSlot> {
+        let (schedule_id, slot) = (due.schedule_id, due.slot);
+        let settled = |outcome, reason: String, graph_exec_id| SettledSlot {
+            schedule_id,
             slot,
-            decision,
+            outcome,
             reason,
             graph_exec_id,
         };
         let Some(schedule) = due.schedule else {
-            return Some(outcome(
-                Decision::Skipped,
+            return Some(settled(
+                SlotOutcome::Skipped,
                 "the schedule was deleted before its run started".to_owned(),
                 None,
             ));
@@ -144,12 +145,12 @@ impl Firing {
             Ok(run) => {
                 self.metrics.fired.inc();
                 tracing::debug!(schedule_id = %schedule.id, %slot, graph_exec_id = %run.id, "schedule fired");
-                Some(outcome(Decision::Fired, String::new(), Some(run.id)))
+                Some(settled(SlotOutcome::Fired, String::new(), Some(run.id)))
             }
             Err(error) => {
                 self.metrics.failed.inc();
-                let settled = self.react(&schedule, slot, &error).await;
-                settled.then(|| outcome(Decision::Missed, error.to_string(), None))
+                let done = self.react(&schedule, slot, &error).await;
+                done.then(|| settled(SlotOutcome::Missed, error.to_string(), None))
             }
         }
     }

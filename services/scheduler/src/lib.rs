@@ -63,6 +63,7 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
     let registry = Metrics::new();
     let metrics = SchedulerMetrics::new(&registry);
     let service = SchedulerService {
+        store: store.clone(),
         submitter: submitter.clone(),
         schedules: schedules.clone(),
         runs: Runs {

@@ -8,11 +8,11 @@ use chrono::Utc;
 use indexmap::IndexMap;
 use model::credentials::PutCredential;
 use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
-use model::schedule::GraphExecutionJobInfo;
-use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
+use model::schedule::{GraphExecutionJobInfo, ScheduleDecision};
+use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, Timestamp, UserId};
 use rpc::RpcError;
 use rpc::services::Scheduler;
-use store::{NewSchedule, Schedule};
+use store::{NewSchedule, Schedule, Store};
 use submit::{Origin, SubmitCommand, Submitter};
 use uuid::Uuid;
 use vault::Credentials;
@@ -23,7 +23,11 @@ use crate::progress::Progress;
 use crate::runs::Runs;
 use crate::schedules::{ScheduleStore, job_info, parse_zone};
 
+/// Decisions in one call.
+const MOST_DECISIONS: usize = 1000;
+
 pub struct SchedulerService {
+    pub store: Store,
     pub submitter: Submitter,
     pub schedules: Arc<dyn ScheduleStore>,
     pub runs: Runs,
@@ -118,6 +122,31 @@ impl Scheduler for SchedulerService {
 
     async fn get_progress_of(&self, graph_exec_ids: Vec<GraphExecId>) -> Result<Vec<RunProgress>, RpcError> {
         self.progress.of(&graph_exec_ids).await.map_err(of_store)
+    }
+
+    async fn record_decisions(&self, decisions: Vec<ScheduleDecision>) -> Result<u64, RpcError> {
+        let count = decisions.len();
+        if count > MOST_DECISIONS {
+            return Err(RpcError::value(format!(
+                "{count} decisions are too many for one call: send at most {MOST_DECISIONS}"
+            )));
+        }
+        self.store.record_decisions(&decisions).await.map_err(of_store)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    async fn list_decisions(
+        &self,
+        schedule_uid: Uuid,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<ScheduleDecision>, RpcError> {
+        let limit = usize::try_from(limit).unwrap_or(MOST_DECISIONS).min(MOST_DECISIONS);
+        let listed = self
+            .store
+            .list_decisions(schedule_uid, since, until, i64::try_from(limit).unwrap_or_default());
+        listed.await.map_err(of_store)
     }
 }
 

@@ -45,8 +45,8 @@ async fn delete_old_runs(connection: &mut PgConnection, keep: Duration, limit: i
 
 async fn delete_old_decisions(connection: &mut PgConnection, keep: Duration, limit: i64) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM schedule_decisions WHERE (schedule_uid, slot) IN (
-             SELECT schedule_uid, slot FROM schedule_decisions WHERE decided_at < now() - make_interval(secs => $1) ORDER BY decided_at LIMIT $2)",
+        "DELETE FROM schedule_decisions WHERE (schedule_uid, slot, request) IN (
+             SELECT schedule_uid, slot, request FROM schedule_decisions WHERE decided_at < now() - make_interval(secs => $1) ORDER BY decided_at LIMIT $2)",
     )
     .bind(keep.as_secs_f64())
     .bind(limit)

@@ -1,7 +1,7 @@
-//! Schedules that came through REST, and the ledger of what was decided about every slot.
+//! Schedules that came through REST.
 
 use indexmap::IndexMap;
-use model::{CredentialsMetaInput, GraphExecId, GraphId, Map, Timestamp, UserId};
+use model::{CredentialsMetaInput, GraphId, Map, Timestamp, UserId};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row};
@@ -40,37 +40,6 @@ pub struct Schedule {
     pub credentials: IndexMap<String, CredentialsMetaInput>,
     pub next_run_at: Option<Timestamp>,
     pub created_at: Timestamp,
-}
-
-/// What was decided about a slot (design §4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    Fired,
-    Skipped,
-    Missed,
-    Buffered,
-    Backfilled,
-}
-
-impl Decision {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fired => "Fired",
-            Self::Skipped => "Skipped",
-            Self::Missed => "Missed",
-            Self::Buffered => "Buffered",
-            Self::Backfilled => "Backfilled",
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-pub struct SlotDecision {
-    pub schedule_uid: Uuid,
-    pub slot: Timestamp,
-    pub decision: Decision,
-    pub reason: String,
-    pub graph_exec_id: Option<GraphExecId>,
 }
 
 pub(crate) const SCHEDULE: &str = "id, user_id, graph_id, graph_version, name, cron, timezone, inputs, credentials, next_run_at, created_at";
@@ -137,25 +106,6 @@ impl Store {
             .await?;
         Ok(done.rows_affected())
     }
-
-    /// True when this is the first decision about the slot; the first one stands.
-    pub async fn record_decision(&self, decision: &SlotDecision) -> Result<bool> {
-        record(&self.pool, decision).await
-    }
-}
-
-async fn record(executor: impl sqlx::PgExecutor<'_>, decision: &SlotDecision) -> Result<bool> {
-    let done = sqlx::query(
-        "INSERT INTO schedule_decisions (schedule_uid, slot, decision, reason, graph_exec_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-    )
-    .bind(decision.schedule_uid)
-    .bind(decision.slot.into_inner())
-    .bind(decision.decision.as_str())
-    .bind(&decision.reason)
-    .bind(decision.graph_exec_id)
-    .execute(executor)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 pub(crate) fn read(row: &PgRow) -> Result<Schedule> {

@@ -7,13 +7,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use model::Timestamp;
+use model::schedule::SlotOutcome;
+use model::{GraphExecId, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::execution_rows::instant;
-use crate::schedules::{SCHEDULE, Schedule, SlotDecision, read};
+use crate::schedules::{SCHEDULE, Schedule, read};
 use crate::{Result, Store};
 
 /// A slot that has come, with what says when the next one is.
@@ -40,6 +41,16 @@ pub struct DueRun {
     pub slot: Timestamp,
     /// None when it was deleted since.
     pub schedule: Option<Schedule>,
+}
+
+/// What has become of a slot that was to run: a run, or why there is none.
+#[derive(Debug, Clone)]
+pub struct SettledSlot {
+    pub schedule_id: Uuid,
+    pub slot: Timestamp,
+    pub outcome: SlotOutcome,
+    pub reason: String,
+    pub graph_exec_id: Option<GraphExecId>,
 }
 
 impl Store {
@@ -121,9 +132,9 @@ impl Store {
             .await
     }
 
-    /// Writes what has become of slots that were to run: a run, or why there is none. What somebody else has settled stays as it is.
-    pub async fn settle_due_runs(&self, outcomes: &[SlotDecision]) -> Result<()> {
-        let column = |of: fn(&SlotDecision) -> &str| -> Vec<String> { outcomes.iter().map(|outcome| of(outcome).to_owned()).collect() };
+    /// Writes what has become of slots that were to run. What somebody else has settled stays as it is.
+    pub async fn settle_due_runs(&self, outcomes: &[SettledSlot]) -> Result<()> {
+        let column = |of: fn(&SettledSlot) -> &str| -> Vec<String> { outcomes.iter().map(|outcome| of(outcome).to_owned()).collect() };
         sqlx::query(
             "WITH outcome AS (
                  SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[])
@@ -133,11 +144,11 @@ impl Store {
                  WHERE pending.schedule_id = outcome.schedule_id AND pending.slot = outcome.slot
                  RETURNING outcome.*)
              UPDATE schedule_decisions SET decision = settled.decision, reason = settled.reason, graph_exec_id = settled.graph_exec_id
-             FROM settled WHERE schedule_uid = settled.schedule_id AND schedule_decisions.slot = settled.slot",
+             FROM settled WHERE schedule_uid = settled.schedule_id AND schedule_decisions.slot = settled.slot AND request = ''",
         )
-        .bind(outcomes.iter().map(|outcome| outcome.schedule_uid).collect::<Vec<_>>())
+        .bind(outcomes.iter().map(|outcome| outcome.schedule_id).collect::<Vec<_>>())
         .bind(outcomes.iter().map(|outcome| outcome.slot.into_inner()).collect::<Vec<_>>())
-        .bind(column(|outcome| outcome.decision.as_str()))
+        .bind(column(|outcome| outcome.outcome.as_str()))
         .bind(column(|outcome| &outcome.reason))
         .bind(outcomes.iter().map(|outcome| outcome.graph_exec_id).collect::<Vec<_>>())
         .execute(&self.pool)

@@ -31,6 +31,13 @@ pub(crate) fn strip(text: &mut String) {
     }
 }
 
+/// What can be stored of a text.
+pub(crate) fn text(text: &str) -> String {
+    let mut text = text.to_owned();
+    strip(&mut text);
+    text
+}
+
 fn unstorable(character: char) -> bool {
     matches!(character, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}')
 }

@@ -10,8 +10,8 @@ use http::{HeaderMap, Method, StatusCode};
 use indexmap::IndexMap;
 use model::credentials::PutCredential;
 use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
-use model::schedule::GraphExecutionJobInfo;
-use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
+use model::schedule::{GraphExecutionJobInfo, ScheduleDecision};
+use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, Timestamp, UserId};
 use rpc::RpcError;
 use rpc::services::Scheduler;
 use runtime::{Settings, Shutdown};
@@ -327,6 +327,14 @@ impl Scheduler for FakeScheduler {
     }
 
     async fn get_progress_of(&self, _: Vec<GraphExecId>) -> Result<Vec<RunProgress>, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn record_decisions(&self, _: Vec<ScheduleDecision>) -> Result<u64, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn list_decisions(&self, _: Uuid, _: Option<Timestamp>, _: Option<Timestamp>, _: u32) -> Result<Vec<ScheduleDecision>, RpcError> {
         Err(RpcError::value("not used here"))
     }
 

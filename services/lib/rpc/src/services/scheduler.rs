@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 use model::credentials::PutCredential;
 use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
-use model::schedule::GraphExecutionJobInfo;
-use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, UserId};
+use model::schedule::{GraphExecutionJobInfo, ScheduleDecision};
+use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, Timestamp, UserId};
+use uuid::Uuid;
 
 crate::service! {
     /// User schedules, submission of runs, and the progress of submitted runs.
@@ -41,5 +42,17 @@ crate::service! {
 
         /// The present state of runs that were submitted with a key: what they do between two changes of their status. At most 1000.
         async fn get_progress_of(graph_exec_ids: Vec<GraphExecId>) -> Vec<RunProgress>, idempotent;
+
+        /// Writes decisions about GraphSchedule objects into the ledger, all or none, at most 1000; once however often they come. The answer is
+        /// their number.
+        async fn record_decisions(decisions: Vec<ScheduleDecision>) -> u64, idempotent;
+
+        /// The decisions about due times from `since` to `until`, newest due time first, with one about a range that reaches into this span.
+        async fn list_decisions(
+            schedule_uid: Uuid,
+            since: Option<Timestamp>,
+            until: Option<Timestamp>,
+            limit: u32 = 100,
+        ) -> Vec<ScheduleDecision>, idempotent;
     }
 }

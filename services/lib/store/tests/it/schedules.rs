@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use model::Timestamp;
+use model::schedule::{ScheduleDecision, SlotOutcome};
 use serde_json::json;
-use store::{Decision, DueRun, NewSchedule, SlotDecision};
+use store::{DueRun, NewSchedule, SettledSlot};
 use uuid::Uuid;
 
 use crate::world::{TestGraph, World, map};
@@ -28,11 +29,11 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn fired(uid: Uuid, slot: Timestamp) -> SlotDecision {
-    SlotDecision {
-        schedule_uid: uid,
+fn fired(schedule_id: Uuid, slot: Timestamp) -> SettledSlot {
+    SettledSlot {
+        schedule_id,
         slot,
-        decision: Decision::Fired,
+        outcome: SlotOutcome::Fired,
         reason: String::new(),
         graph_exec_id: None,
     }
@@ -145,12 +146,12 @@ async fn what_became_of_a_slot_is_settled_once() {
     let slot = at("2026-01-02T03:04:00Z");
     let due = world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
     decide(&world, 10, None).await;
-    let run = SlotDecision {
+    let run = SettledSlot {
         graph_exec_id: Some(Uuid::new_v4()),
         ..fired(due.id, slot)
     };
-    let refused = SlotDecision {
-        decision: Decision::Missed,
+    let refused = SettledSlot {
+        outcome: SlotOutcome::Missed,
         reason: "too late".to_owned(),
         ..fired(due.id, slot)
     };
@@ -213,17 +214,97 @@ async fn looking_for_what_is_due_goes_by_the_index() {
     assert!(rows < 20, "{rows} rows were read");
 }
 
+fn decision(schedule_uid: Uuid, slot: &str, outcome: SlotOutcome, decided_at: &str) -> ScheduleDecision {
+    ScheduleDecision {
+        schedule_uid,
+        slot: at(slot),
+        request: String::new(),
+        through: None,
+        count: 1,
+        outcome,
+        reason: "because".to_owned(),
+        execution: None,
+        graph_exec_id: None,
+        decided_at: at(decided_at),
+    }
+}
+
 #[tokio::test]
-async fn the_first_decision_about_a_slot_stands() {
+async fn the_last_word_about_something_due_stands_however_often_and_in_which_order_words_come() {
     let world = World::new().await;
-    let (uid, slot) = (Uuid::new_v4(), Timestamp::now());
-    assert!(world.store.record_decision(&fired(uid, slot)).await.unwrap());
-    let other = SlotDecision {
-        decision: Decision::Skipped,
-        ..fired(uid, slot)
+    let (uid, slot) = (Uuid::new_v4(), "2026-01-02T03:00:00Z");
+    let waits = decision(uid, slot, SlotOutcome::Buffered, "2026-01-02T03:00:01Z");
+    let fires = ScheduleDecision {
+        execution: Some("s-1\u{0}".to_owned()),
+        ..decision(uid, slot, SlotOutcome::Fired, "2026-01-02T03:00:02Z")
     };
-    assert!(!world.store.record_decision(&other).await.unwrap());
-    assert!(world.store.record_decision(&fired(Uuid::new_v4(), slot)).await.unwrap());
+    let asked = ScheduleDecision {
+        request: "run-now/a".to_owned(),
+        ..fires.clone()
+    };
+    world.store.record_decisions(&[]).await.unwrap();
+    world
+        .store
+        .record_decisions(&[waits.clone(), fires.clone(), asked.clone()])
+        .await
+        .unwrap();
+    world.store.record_decisions(&[fires.clone(), waits]).await.unwrap();
+    let of_execution = |decision: ScheduleDecision| ScheduleDecision {
+        execution: Some("s-1".to_owned()),
+        ..decision
+    };
+    let listed = world.store.list_decisions(uid, None, None, 10).await.unwrap();
+    assert_eq!(listed, [of_execution(fires), of_execution(asked)]);
+    assert_eq!(world.store.list_decisions(Uuid::new_v4(), None, None, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn decisions_are_found_by_their_due_time_and_by_the_range_that_has_it() {
+    let world = World::new().await;
+    let uid = Uuid::new_v4();
+    let range = ScheduleDecision {
+        through: Some(at("2026-01-02T05:00:00Z")),
+        count: 120,
+        ..decision(uid, "2026-01-02T03:00:00Z", SlotOutcome::Missed, "2026-01-02T06:00:00Z")
+    };
+    let before = decision(uid, "2026-01-02T02:00:00Z", SlotOutcome::Fired, "2026-01-02T02:00:00Z");
+    let after = decision(uid, "2026-01-02T06:00:00Z", SlotOutcome::Fired, "2026-01-02T06:00:00Z");
+    world
+        .store
+        .record_decisions(&[range.clone(), before.clone(), after.clone()])
+        .await
+        .unwrap();
+    let listed = async |since: &str, until: &str, limit| {
+        let listed = world.store.list_decisions(uid, Some(at(since)), Some(at(until)), limit).await;
+        listed.unwrap()
+    };
+    let (four, seven) = ("2026-01-02T04:00:00Z", "2026-01-02T07:00:00Z");
+    assert_eq!(listed(four, four, 9).await, std::slice::from_ref(&range));
+    assert_eq!(listed("2026-01-02T05:30:00Z", "2026-01-02T05:30:00Z", 9).await, []);
+    assert_eq!(listed(four, seven, 9).await, [after.clone(), range.clone()]);
+    assert_eq!(listed(four, seven, 1).await, std::slice::from_ref(&after));
+    assert_eq!(world.store.list_decisions(uid, None, Some(at(four)), 9).await.unwrap(), [range, before]);
+}
+
+#[tokio::test]
+async fn old_decisions_are_forgotten_in_batches() {
+    let world = World::new().await;
+    let uid = Uuid::new_v4();
+    let old: Vec<_> = (0..5)
+        .map(|minute| decision(uid, &format!("2020-01-01T00:0{minute}:00Z"), SlotOutcome::Fired, "2020-01-01T00:09:00Z"))
+        .collect();
+    // The same due time, decided today.
+    let kept = ScheduleDecision {
+        request: "backfill/b".to_owned(),
+        decided_at: Timestamp::now(),
+        ..old[0].clone()
+    };
+    world.store.record_decisions(&old).await.unwrap();
+    world.store.record_decisions(std::slice::from_ref(&kept)).await.unwrap();
+    for deleted in [3, 2, 0] {
+        assert_eq!(world.store.forget(MINUTE, 3).await.unwrap(), Some(deleted));
+    }
+    assert_eq!(world.store.list_decisions(uid, None, None, 9).await.unwrap(), [kept]);
 }
 
 #[tokio::test]
