@@ -1,4 +1,4 @@
-//! The data directory: the servers' data, the signing key and the process id.
+//! The data directory: the servers' data, the keys and the process id.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
@@ -12,6 +12,11 @@ const KEY_FILE: &str = "jwt.key";
 /// Read by `make down`.
 const PID_FILE: &str = "app.pid";
 const KEY_BYTES: usize = 48;
+/// Characters.
+const SHORTEST_KEY: usize = 32;
+const ENCRYPTION_KEY_FILE: &str = "encryption.key";
+/// What the cipher takes.
+const ENCRYPTION_KEY_BYTES: usize = 32;
 
 pub struct DataDir(PathBuf);
 
@@ -39,18 +44,28 @@ impl DataDir {
 
     /// The secret that signs users' tokens: generated at the first start, the same ever after.
     pub fn signing_key(&self) -> Result<String, BoxError> {
-        let path = self.0.join(KEY_FILE);
+        self.key(KEY_FILE, KEY_BYTES, "JWT_VERIFY_KEY")
+    }
+
+    /// The key that seals users' credentials, likewise. Whoever loses it loses them.
+    pub fn encryption_key(&self) -> Result<String, BoxError> {
+        self.key(ENCRYPTION_KEY_FILE, ENCRYPTION_KEY_BYTES, "ENCRYPTION_KEY")
+    }
+
+    /// What the file holds, which is generated when it is not there; `setting` is the other way to give it.
+    fn key(&self, file: &str, bytes: usize, setting: &str) -> Result<String, BoxError> {
+        let path = self.0.join(file);
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(mut file) => file
-                .write_all(fresh_key().as_bytes())
+                .write_all(fresh_key(bytes).as_bytes())
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(format!("cannot create {}: {error}; set JWT_VERIFY_KEY instead", path.display()).into()),
+            Err(error) => return Err(format!("cannot create {}: {error}; set {setting} instead", path.display()).into()),
         }
         let key = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let key = key.trim();
-        if key.len() < 32 {
-            return Err(format!("{} is too short for a signing key: delete it and a new one is generated", path.display()).into());
+        if key.len() < SHORTEST_KEY {
+            return Err(format!("{} is too short for a key: delete it and a new one is generated", path.display()).into());
         }
         Ok(key.to_owned())
     }
@@ -63,8 +78,8 @@ impl Drop for DataDir {
 }
 
 /// Random bytes as text, so that the key can also stand in an environment variable.
-fn fresh_key() -> String {
-    (0..KEY_BYTES).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
+fn fresh_key(bytes: usize) -> String {
+    (0..bytes).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
 }
 
 #[cfg(test)]
@@ -72,14 +87,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_generated_once_and_only_its_owner_reads_it() {
+    fn each_key_is_generated_once_and_only_its_owner_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let data = DataDir::open(&directory.path().join("new")).unwrap();
-        let key = data.signing_key().unwrap();
-        assert_eq!(key.len(), 2 * KEY_BYTES);
-        assert_eq!(data.signing_key().unwrap(), key);
-        let mode = std::fs::metadata(data.path().join(KEY_FILE)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let keys = || (data.signing_key().unwrap(), data.encryption_key().unwrap());
+        let (signing, encryption) = keys();
+        assert_eq!((signing.len(), encryption.len()), (2 * KEY_BYTES, 2 * ENCRYPTION_KEY_BYTES));
+        assert_eq!(keys(), (signing, encryption));
+        for file in [KEY_FILE, ENCRYPTION_KEY_FILE] {
+            let mode = std::fs::metadata(data.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::services::Listeners;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where servers that are started here keep their data, and where the key that signs tokens is.
+    /// Where servers that are started here keep their data, and where the keys are that sign tokens and seal credentials.
     #[arg(long, env = "AUTOGPT_APP_DATA", default_value = ".app")]
     data_dir: PathBuf,
     /// Print the effective configuration, secrets redacted, and end.
@@ -48,6 +48,9 @@ async fn run(settings: Settings, data_dir: PathBuf, shutdown: Shutdown) -> Resul
     let mut overlay = servers.addresses();
     if settings.auth.jwt_verify_key.is_empty() {
         overlay.push(("JWT_VERIFY_KEY", data.signing_key()?));
+    }
+    if settings.auth.encryption_key.expose().trim().is_empty() {
+        overlay.push(("ENCRYPTION_KEY", data.encryption_key()?));
     }
     overlay.push(("MIGRATE_ON_START", "true".to_owned()));
     let settings = Settings::load_with(overlay)?;
