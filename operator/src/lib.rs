@@ -12,17 +12,26 @@ use std::time::Duration;
 
 use ::runtime::retry::Backoff;
 use ::runtime::{Health, Settings, Shutdown, serve};
-use futures::StreamExt;
+use crds::{GraphExecution, GraphSchedule, LABEL_SCHEDULE};
 use futures::future::join_all;
-use kube::Client;
+use futures::{Stream, StreamExt};
+use kube::api::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::config::{Config, ConfigError};
+use crate::execution::scheduler::Ways;
+use crate::runtime::cache::watch;
 use crate::runtime::crds::CrdError;
 use crate::runtime::events::Events;
 use crate::runtime::leadership::Leadership;
 use crate::runtime::lease::Contender;
 use crate::runtime::metrics::OperatorMetrics;
+use crate::schedule::children::Children;
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -107,35 +116,57 @@ async fn definitions_are_up_to_date(client: &Client, shutdown: &Shutdown) -> Res
     }
 }
 
+/// What the controllers of one namespace share.
+#[derive(Clone)]
+pub struct Shared {
+    pub client: Client,
+    pub namespace: String,
+    pub config: Arc<Config>,
+    pub ways: Ways,
+    pub events: Events,
+    pub metrics: OperatorMetrics,
+    pub leadership: Leadership,
+    pub stop: Shutdown,
+}
+
 /// What the leader does, in every namespace that is watched; and a standby, except that it only looks.
 async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadership: Leadership, stop: Shutdown) {
     let events = Events::new(client.clone(), &config.identity);
     let config = Arc::new(config);
+    let ways = Ways::new(client.clone(), config.clone());
     let namespaces = config.watch_namespaces.iter().map(|namespace| {
-        let (client, namespace, events, metrics, stop) = (client.clone(), namespace.clone(), events.clone(), metrics.clone(), stop.clone());
-        let (config, leadership) = (config.clone(), leadership.clone());
+        let shared = Shared {
+            client: client.clone(),
+            namespace: namespace.clone(),
+            config: config.clone(),
+            ways: ways.clone(),
+            events: events.clone(),
+            metrics: metrics.clone(),
+            leadership: leadership.clone(),
+            stop: stop.clone(),
+        };
         async move {
             let (decided, decisions) = schedule::decided::Decided::new();
+            let (executions, events_of_executions) = watch(
+                Api::namespaced(shared.client.clone(), &shared.namespace),
+                watcher::Config::default(),
+                execution::controller::slim,
+            );
+            let children = Children::new(executions.clone());
+            let (changes, child_changes) = mpsc::channel(QUEUE);
+            let applied = tell_schedules(events_of_executions, children.clone(), changes).applied_objects();
             futures::join!(
                 platform::controller::run(
-                    client.clone(),
-                    namespace.clone(),
-                    config.images.clone(),
-                    events.clone(),
-                    metrics.clone(),
-                    leadership.clone(),
-                    stop.clone()
+                    shared.client.clone(),
+                    shared.namespace.clone(),
+                    shared.config.images.clone(),
+                    shared.events.clone(),
+                    shared.metrics.clone(),
+                    shared.leadership.clone(),
+                    shared.stop.clone()
                 ),
-                schedule::controller::run(
-                    client.clone(),
-                    namespace.clone(),
-                    decided.clone(),
-                    events.clone(),
-                    metrics.clone(),
-                    leadership.clone(),
-                    stop.clone()
-                ),
-                execution::controller::run(client, namespace, config, (decided, decisions), (events, metrics), leadership, stop),
+                schedule::controller::run(shared.clone(), (children, child_changes), decided.clone()),
+                execution::controller::run(shared, (executions.store(), applied), (decided, decisions)),
             );
         }
     });
@@ -148,6 +179,36 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
     // Also when all of this is dropped.
     let _down = Down(&metrics);
     futures::join!(join_all(namespaces), flag);
+}
+
+/// Executions that changed and whose schedule has not heard of it yet.
+const QUEUE: usize = 1024;
+
+/// Keeps the index of the executions that schedules have, and tells schedules that one of theirs changed.
+fn tell_schedules(
+    events: impl Stream<Item = Result<Event<GraphExecution>, watcher::Error>> + Send + 'static,
+    children: Children,
+    changes: mpsc::Sender<ObjectRef<GraphSchedule>>,
+) -> impl Stream<Item = Result<Event<GraphExecution>, watcher::Error>> + Send + 'static {
+    events.then(move |event| {
+        let schedule = event.as_ref().ok().and_then(|event| {
+            children.note(event);
+            match event {
+                Event::Apply(child) | Event::InitApply(child) | Event::Delete(child) => {
+                    Some(ObjectRef::new(child.labels().get(LABEL_SCHEDULE)?).within(&child.namespace()?))
+                }
+                Event::Init | Event::InitDone => None,
+            }
+        });
+        let changes = changes.clone();
+        async move {
+            if let Some(schedule) = schedule {
+                // The reader is gone only when everything ends.
+                let _ = changes.send(schedule).await;
+            }
+            event
+        }
+    })
 }
 
 /// Says that this process does not lead, whatever ended its work.

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::runtime::Shutdown;
 use chrono::Utc;
 use crds::conditions::reason;
 use crds::execution::GraphExecutionStatus;
 use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, GraphSchedule, VERSION};
-use futures::{StreamExt, future, stream};
+use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 use model::ExecutionStatus;
@@ -20,14 +19,14 @@ use rpc::services::{Scheduler, SchedulerClient};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::config::Config;
+use crate::Shared;
 use crate::execution::board::Board;
 use crate::execution::follow::Followers;
 use crate::execution::gate::{self, NotNow};
 use crate::execution::going::Going;
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
-use crate::runtime::cache::{Cache, Complaint, cache};
+use crate::runtime::cache::{Cache, Complaint, cache, without_writers};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
@@ -45,6 +44,8 @@ const STOPPING: Duration = Duration::from_secs(2);
 const CLEANERS: usize = 4;
 /// No call about stopping may take longer.
 const CALL: Duration = Duration::from_secs(10);
+/// An execution that waits for its platform is looked at again this late: a change of the platform comes first.
+const LOOK_AGAIN: Duration = Duration::from_secs(1800);
 /// An execution whose schedule has not decided yet is looked at again after this time; sooner when this process decides.
 const UNDECIDED: Duration = Duration::from_secs(2);
 
@@ -80,16 +81,24 @@ struct Context {
 
 /// Keeps the executions of one namespace until the shutdown.
 pub async fn run(
-    client: Client,
-    namespace: String,
-    config: Arc<Config>,
+    shared: Shared,
+    (executions, applied): (
+        Store<GraphExecution>,
+        impl Stream<Item = Result<GraphExecution, watcher::Error>> + Send + 'static,
+    ),
     (decided, decisions): (Decided, mpsc::Receiver<ObjectRef<GraphExecution>>),
-    (events, metrics): (Events, OperatorMetrics),
-    leadership: Leadership,
-    shutdown: Shutdown,
 ) {
-    let controller = Controller::new(Api::<GraphExecution>::namespaced(client.clone(), &namespace), watcher::Config::default());
-    let executions = controller.store();
+    let Shared {
+        client,
+        namespace,
+        config,
+        ways,
+        events,
+        metrics,
+        leadership,
+        stop: shutdown,
+    } = shared;
+    let controller = Controller::for_stream(applied, executions.clone());
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
     let waiting = executions.clone();
     let of_platform = platform_changes
@@ -124,7 +133,6 @@ pub async fn run(
             .clone()
             .watch(client.clone(), namespace.clone(), executions.clone(), shutdown.clone()),
     );
-    let ways = Ways::new(client.clone(), config);
     let followers = Followers::new(board.clone(), ways.clone(), executions, platforms.clone(), changed, shutdown.clone());
     let context = Arc::new(Context {
         client,
@@ -269,7 +277,11 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
     }
     let platform = match gate::platform(execution, platform_of(execution, context)) {
         Ok(platform) => platform,
-        Err(not_now) => return wait(execution, &not_now, context).await,
+        Err(not_now) => {
+            report_waiting(execution, &not_now, context).await?;
+            // A change of the platform brings the next look.
+            return Ok(Action::requeue(LOOK_AGAIN.mul_f64(rand::random_range(0.5..=1.0))));
+        }
     };
     let scheduler = match context.ways.to(&platform).await {
         Ok(scheduler) => scheduler,
@@ -315,13 +327,24 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
 
 /// Says why, and tries again later; sooner when the platform changes.
 async fn wait(execution: &GraphExecution, not_now: &NotNow, context: &Context) -> Result<Action, Error> {
-    write_status(
-        execution,
-        status::pending(execution, not_now.reason, &not_now.message, &time::now()),
-        context,
-    )
-    .await?;
+    report_waiting(execution, not_now, context).await?;
     Err(Error::NotNow(not_now.message.clone()))
+}
+
+/// Says why it is not submitted yet.
+async fn report_waiting(execution: &GraphExecution, not_now: &NotNow, context: &Context) -> Result<(), Error> {
+    let next = status::pending(execution, not_now.reason, &not_now.message, &time::now());
+    write_status(execution, next, context).await
+}
+
+/// What the cache keeps of an execution: not who wrote which field, and of one that is over not what came out.
+pub fn slim(execution: &mut GraphExecution) {
+    without_writers(execution);
+    if is_over(execution)
+        && let Some(status) = &mut execution.status
+    {
+        status.outputs = None;
+    }
 }
 
 /// A run that is over: nothing holds the object any more, and its time may be up.

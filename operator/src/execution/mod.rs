@@ -9,6 +9,6 @@ mod going;
 pub mod graph;
 pub mod outputs;
 mod retry;
-mod scheduler;
+pub mod scheduler;
 pub mod status;
 mod submit;

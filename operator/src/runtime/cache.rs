@@ -4,10 +4,10 @@ use std::fmt::{Debug, Display};
 use std::ops::Deref;
 
 use futures::{Stream, StreamExt};
+use kube::Resource;
 use kube::api::Api;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, controller, watcher};
-use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -19,6 +19,20 @@ pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    /// Of a store that somebody else fills.
+    #[cfg(test)]
+    pub fn of(store: Store<K>) -> Self {
+        Self {
+            store,
+            filled: watch::channel(true).1,
+        }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
     /// Waits until it has been filled once.
     ///
     /// Not by `Store::wait_until_ready`: that wakes only the last of several who wait at the same time.
@@ -40,24 +54,35 @@ pub fn cache<K>(api: Api<K>, config: watcher::Config) -> (Cache<K>, impl Stream<
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
+    let (cache, events) = watch(api, config, without_writers);
+    (cache, events.touched_objects())
+}
+
+/// Starts watching; what `slim` leaves of an object is kept and handed on. The stream yields what the watch says, and must be polled for the
+/// cache to follow.
+pub fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    slim: fn(&mut K),
+) -> (Cache<K>, impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
     let (store, writer) = reflector::store();
-    let stream = watcher(api, config)
-        .default_backoff()
-        // The history of who wrote which field is half of an object and read by nobody here.
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects();
-    let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    let stream = stream.inspect(move |change| complaint.hear(change.as_ref().err()));
     let (fill, filled) = watch::channel(false);
-    let waiting = store.clone();
-    // The one who may wait. It ends with the stream.
-    tokio::spawn(async move {
-        if waiting.wait_until_ready().await.is_ok() {
+    let mut complaint = Complaint::about(K::kind(&()).into_owned());
+    let events = watcher(api, config).default_backoff().modify(slim).reflect(writer).inspect(move |event| {
+        complaint.hear(event.as_ref().err());
+        if matches!(event, Ok(watcher::Event::InitDone)) {
             fill.send_replace(true);
         }
     });
-    (Cache { store, filled }, stream)
+    (Cache { store, filled }, events)
+}
+
+/// The history of who wrote which field is half of an object and read by nobody here.
+pub fn without_writers<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
 }
 
 /// Says once that a kind cannot be watched, and once that it can again.

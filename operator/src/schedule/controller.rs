@@ -6,31 +6,32 @@ use std::time::Duration;
 use chrono::Utc;
 use crds::conditions::reason;
 use crds::schedule::GraphScheduleStatus;
-use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule, LABEL_SCHEDULE};
+use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule};
 use futures::{StreamExt, future, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use schedule::decide::{Book, Due, Origin, Outcome, Step, instant};
 use serde_json::json;
+use tokio::sync::mpsc;
 
-use ::runtime::Shutdown;
-
-use crate::runtime::cache::{Cache, Complaint, cache};
+use crate::Shared;
+use crate::runtime::cache::{Cache, Complaint, cache, watch};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
 use crate::schedule::act::{self, Act};
+use crate::schedule::children::Children;
 use crate::schedule::decided::{self, Decided};
 use crate::schedule::family::{Family, is_owned_by};
 use crate::schedule::look::{Surroundings, look};
 use crate::schedule::newest::Newest;
 use crate::schedule::timers::Timers;
-use crate::schedule::{book, child, history};
+use crate::schedule::{book, child, history, spec};
 
 const LABEL: metrics::Controller = metrics::Controller { controller: "schedule" };
 /// A status that somebody else changed meanwhile is read again so often before the look is given up.
@@ -58,7 +59,7 @@ pub enum Error {
 struct Context {
     client: Client,
     platforms: Cache<AutoGPTPlatform>,
-    children: Cache<GraphExecution>,
+    children: Children,
     timers: Timers,
     act: Act,
     newest: Newest,
@@ -70,22 +71,21 @@ struct Context {
 }
 
 /// Keeps the schedules of one namespace until the shutdown.
-pub async fn run(
-    client: Client,
-    namespace: String,
-    decided: Decided,
-    events: Events,
-    metrics: OperatorMetrics,
-    leadership: Leadership,
-    shutdown: Shutdown,
-) {
-    let controller = Controller::new(Api::<GraphSchedule>::namespaced(client.clone(), &namespace), watcher::Config::default());
-    let schedules = controller.store();
+pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Receiver<ObjectRef<GraphSchedule>>), decided: Decided) {
+    let Shared {
+        client,
+        namespace,
+        events,
+        metrics,
+        leadership,
+        stop: shutdown,
+        ways: _,
+        config: _,
+    } = shared;
+    let (schedules, events_of_schedules) = watch(Api::namespaced(client.clone(), &namespace), watcher::Config::default(), spec::slim);
+    let schedules = schedules.store();
+    let controller = Controller::for_stream(events_of_schedules.applied_objects(), schedules.clone());
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
-    let (children, child_changes) = cache::<GraphExecution>(
-        Api::namespaced(client.clone(), &namespace),
-        watcher::Config::default().labels(LABEL_SCHEDULE),
-    );
     let of_platform = platform_changes
         .filter_map(|change| future::ready(change.ok()))
         .flat_map(move |platform| {
@@ -98,10 +98,8 @@ pub async fn run(
                 .collect();
             stream::iter(concerned)
         });
-    let of_child = child_changes.filter_map(|change| {
-        let child = change.ok();
-        let schedule = child.and_then(|child| Some(ObjectRef::new(child.labels().get(LABEL_SCHEDULE)?).within(&child.namespace()?)));
-        future::ready(schedule)
+    let of_child = stream::unfold(child_changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphSchedule>>| {
+        changes.recv().await.map(|schedule| (schedule, changes))
     });
     let timers = Timers::default();
     let context = Arc::new(Context {
@@ -155,12 +153,12 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
     let mut conflicts = 0;
     for _ in 0..STEPS {
         let now = Utc::now();
-        let family = Family::of(&seen, context.children.state_filter(|child| is_owned_by(child, &seen)));
+        let family = Family::of(&seen, context.children.of(&seen));
         let gone = gone(&seen, &family, &context).await?;
         let around = Surroundings {
             family: &family,
             gone: &gone,
-            platform: has_platform(&context, &seen),
+            platform: platform(&context, &seen).is_some_and(|platform| platform.metadata.deletion_timestamp.is_none()),
         };
         let mut look = look(&seen, &around, now);
         let made = decided::created(&look.step.effects, |due| execution(&seen, due));
@@ -289,12 +287,9 @@ async fn suspend(schedule: &GraphSchedule, note: &str, context: &Context) -> Res
     }
 }
 
-fn has_platform(context: &Context, schedule: &GraphSchedule) -> bool {
+fn platform(context: &Context, schedule: &GraphSchedule) -> Option<Arc<AutoGPTPlatform>> {
     let key = ObjectRef::new(&schedule.spec.platform_ref.name).within(&schedule.namespace().unwrap_or_default());
-    context
-        .platforms
-        .get(&key)
-        .is_some_and(|platform| platform.metadata.deletion_timestamp.is_none())
+    context.platforms.get(&key)
 }
 
 enum Written {
@@ -311,13 +306,16 @@ async fn write_status(schedule: &GraphSchedule, next: GraphScheduleStatus, conte
     let api: Api<GraphSchedule> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
     let mut object = schedule.clone();
     object.status = Some(next);
+    // The server's own history stays.
+    object.metadata.managed_fields = None;
     context.metrics.writes.get_or_create(&LABEL).inc();
     let parameters = PostParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PostParams::default()
     };
     match api.replace_status(&schedule.name_any(), &parameters, &object).await {
-        Ok(written) => {
+        Ok(mut written) => {
+            spec::slim(&mut written);
             context.newest.note(&written);
             Ok(Written::Done(Box::new(written)))
         }

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod book;
 pub mod child;
+pub mod children;
 pub mod controller;
 pub mod decided;
 pub mod family;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use crds::schedule::{Backfill, BackfillOverlap, CatchUpPolicy, DayMatch, GraphScheduleSpec, OverlapPolicy};
 use crds::{ANNOTATION_RUN_NOW, GraphSchedule};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use schedule::decide::{self, CatchUp, Overlap, Policy};
 use schedule::{CalendarSpec, Exclusion};
@@ -133,6 +134,18 @@ pub fn written(schedule: &GraphSchedule) -> Option<DateTime<Utc>> {
     writes.filter_map(|entry| entry.time.as_ref().map(time::to_chrono)).max()
 }
 
+/// Leaves of the history of who wrote which field only when the object was [written]. The API server keeps its own history of an object
+/// that is put without one.
+pub fn slim(schedule: &mut GraphSchedule) {
+    let time = written(schedule).map(time::from_chrono);
+    schedule.metadata.managed_fields = time.map(|time| {
+        vec![ManagedFieldsEntry {
+            time: Some(time),
+            ..ManagedFieldsEntry::default()
+        }]
+    });
+}
+
 /// When the calendar was edited after the last look, if it was.
 pub fn edited(schedule: &GraphSchedule) -> Option<DateTime<Utc>> {
     let seen = schedule.status.as_ref()?.calendar_hash.as_ref()?;
@@ -201,6 +214,23 @@ mod tests {
         ] {
             assert_ne!(hash(other.clone()), plain, "{other}");
         }
+    }
+
+    #[test]
+    fn an_edit_is_still_known_of_a_slim_object() {
+        let entry = |manager: &str, subresource: Option<&str>, minute: u32| json!({"manager": manager, "subresource": subresource, "time": format!("2026-01-01T00:{minute:02}:00Z"), "fieldsV1": {"f:spec": {}}});
+        let mut schedule = schedule(json!({}));
+        schedule.metadata.managed_fields = serde_json::from_value(json!([
+            entry("kubectl", None, 1),
+            entry("helm", None, 2),
+            entry("autogpt-operator", Some("status"), 3),
+        ]))
+        .unwrap();
+        let before = written(&schedule);
+        assert_eq!(before.map(|time| time.to_rfc3339()).as_deref(), Some("2026-01-01T00:02:00+00:00"));
+        slim(&mut schedule);
+        assert_eq!((written(&schedule), schedule.managed_fields().len()), (before, 1));
+        assert!(schedule.managed_fields()[0].fields_v1.is_none());
     }
 
     #[test]
