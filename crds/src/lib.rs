@@ -26,6 +26,11 @@ pub const LABEL_SCHEDULE: &str = "autogpt.dev/schedule";
 pub const LABEL_SCHEDULE_UID: &str = "autogpt.dev/schedule-uid";
 /// On a schedule: a request to run now. Each new text is one run.
 pub const ANNOTATION_RUN_NOW: &str = "autogpt.dev/run-now";
+/// On a schedule: a due time, `2026-11-22T16:00:00Z`, that the operator is asked to look up in the ledger, with `#` and any text behind to
+/// ask anew. The answer is `status.explanation`.
+pub const ANNOTATION_EXPLAIN: &str = "autogpt.dev/explain";
+/// Field manager of those who only ask: what it writes is no edit of a schedule.
+pub const MANAGER_EXPLAIN: &str = "kubectl-autogpt-why";
 /// Where an object comes from, when not from a person: [`ORIGIN_REST`].
 pub const LABEL_ORIGIN: &str = "autogpt.dev/origin";
 /// Value of [`LABEL_ORIGIN`] on schedules that were made through the REST API.

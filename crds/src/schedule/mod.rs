@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::common::{CredentialReferences, DURATION, GraphSource, InputsRef, PlatformRef, UUID, inputs};
 
 pub use policies::{Backfill, BackfillOverlap, CatchUp, CatchUpPolicy, Exclusion, OverlapPolicy};
-pub use status::{BackfillProgress, Counters, Decision, GraphScheduleStatus, Outcome, RunNow};
+pub use status::{BackfillProgress, Counters, Decision, Explanation, GraphScheduleStatus, Outcome, RunNow};
 
 /// When to run a graph, and with what.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -30,10 +30,17 @@ pub struct GraphScheduleStatus {
     /// Every due time up to this one has its decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_through: Option<Time>,
-    /// The newest decisions, newest first, at most ten.
+    /// The newest ten decisions, newest first, and older ones as long as they are in `unrecorded`.
     #[serde(default)]
-    #[schemars(length(max = 10))]
+    #[schemars(length(max = 100))]
     pub recent_decisions: Vec<Decision>,
+    /// Decisions that are not known to be in the platform's ledger, as their due times (see `active`): they are sent until they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 128)))]
+    pub unrecorded: Vec<String>,
+    /// What the ledger says about a due time that somebody asked about by the annotation `autogpt.dev/explain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
     /// Executions that are not over, oldest first, as their due times: `2026-11-22T16:00:00Z`, with `/run-now/REQUEST` or `/backfill/NAME` behind when
     /// they are not the calendar's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -129,6 +136,23 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub lateness_ms: Option<i64>,
+}
+
+/// An answer from the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The text of the annotation that this answers.
+    #[schemars(length(max = 256))]
+    pub request: String,
+    /// The decisions about that due time, at most 20. None when the ledger has none, or does not have them any more.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub decisions: Vec<Decision>,
+    /// Why there is no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub problem: Option<String>,
 }
 
 /// What was decided about a due time.

@@ -86,8 +86,16 @@ impl Cluster {
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     {
+        self.merge_as(MANAGER, name, patch).await
+    }
+
+    /// The same under another name in the managed fields.
+    pub async fn merge_as<K>(&self, manager: &str, name: &str, patch: &Value) -> Result<K, Complaint>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
         let parameters = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
+            field_manager: Some(manager.to_owned()),
             ..PatchParams::default()
         };
         let merged = self.api::<K>().patch(name, &parameters, &Patch::Merge(patch)).await;

@@ -115,15 +115,20 @@ pub fn decision(entry: &Entry, schedule: &str, uid: &str) -> Decision {
     }
 }
 
+/// The key of what a shown decision is about: see [`Due`].
+pub fn key(decision: &Decision) -> String {
+    let slot = decide::instant(time::to_chrono(&decision.slot));
+    match &decision.request {
+        None => slot,
+        Some(request) => format!("{slot}/{request}"),
+    }
+}
+
 /// A decision as it was shown.
 pub fn entry(decision: &Decision) -> Entry {
     let slot = time::to_chrono(&decision.slot);
-    let key = match &decision.request {
-        None => decide::instant(slot),
-        Some(request) => format!("{}/{request}", decide::instant(slot)),
-    };
     Entry {
-        due: key.parse().unwrap_or(Due {
+        due: key(decision).parse().unwrap_or(Due {
             slot,
             origin: Origin::Calendar,
         }),

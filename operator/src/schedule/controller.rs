@@ -27,11 +27,13 @@ use crate::runtime::retries::Retries;
 use crate::schedule::act::{self, Act};
 use crate::schedule::children::Children;
 use crate::schedule::decided::{self, Decided};
+use crate::schedule::explain::{self, Explainer};
 use crate::schedule::family::{Family, is_owned_by};
 use crate::schedule::look::{Surroundings, look};
 use crate::schedule::newest::Newest;
+use crate::schedule::recorder::Recorder;
 use crate::schedule::timers::Timers;
-use crate::schedule::{book, child, history, spec};
+use crate::schedule::{book, child, history, ledger, spec};
 
 const LABEL: metrics::Controller = metrics::Controller { controller: "schedule" };
 /// A status that somebody else changed meanwhile is read again so often before the look is given up.
@@ -68,6 +70,8 @@ struct Context {
     metrics: OperatorMetrics,
     retries: Retries,
     leadership: Leadership,
+    recorder: Recorder,
+    explainer: Explainer,
 }
 
 /// Keeps the schedules of one namespace until the shutdown.
@@ -75,11 +79,11 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
     let Shared {
         client,
         namespace,
+        ways,
         events,
         metrics,
         leadership,
         stop: shutdown,
-        ways: _,
         config: _,
     } = shared;
     let (schedules, events_of_schedules) = watch(Api::namespaced(client.clone(), &namespace), watcher::Config::default(), spec::slim);
@@ -102,10 +106,14 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         changes.recv().await.map(|schedule| (schedule, changes))
     });
     let timers = Timers::default();
+    let recorder = Recorder::default();
+    let recording = recorder.clone().run(namespace, ways.clone(), platforms.clone(), shutdown.clone());
     let context = Arc::new(Context {
         act: Act::new(client.clone(), metrics.clone()),
         newest: Newest::default(),
         decided,
+        explainer: Explainer::new(client.clone(), ways),
+        recorder,
         client,
         platforms,
         children,
@@ -116,7 +124,7 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         leadership: leadership.clone(),
     });
     let mut complaint = Complaint::about("GraphSchedule".to_owned());
-    controller
+    let deciding = controller
         .reconcile_on(timers.stream())
         .reconcile_on(of_platform)
         .reconcile_on(of_child)
@@ -126,8 +134,8 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         .for_each(|outcome| {
             complaint.hear_outcome(&outcome);
             future::ready(())
-        })
-        .await;
+        });
+    future::join(deciding, recording).await;
 }
 
 fn on_error(schedule: Arc<GraphSchedule>, error: &Error, context: Arc<Context>) -> Action {
@@ -171,7 +179,17 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
             look.step.entries.retain(|other| other.due != due);
             look.step.entries.push(entry);
         }
-        let next = look.status(&seen);
+        let mut next = look.status(&seen);
+        if explain::is_stale(&seen) {
+            next.explanation = None;
+        }
+        // That decisions have arrived in the ledger is no change that is worth a write.
+        if !look.step.entries.is_empty() || seen.status.as_ref() != Some(&next) {
+            let lost = ledger::fold(&seen, &mut next, &look.step.entries, |print| context.recorder.is_recorded(print));
+            if lost > 0 {
+                tracing::warn!(schedule = %seen.name_any(), lost, "decisions could not be recorded for too long: their record is in this process only");
+            }
+        }
         let written = write_status(&seen, next, &context).await;
         if !matches!(written, Ok(Written::Done(_))) {
             context.decided.abandon(&made);
@@ -179,6 +197,7 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
         match written? {
             Written::Done(written) => {
                 context.decided.commit(made);
+                context.recorder.offer(&written);
                 announce(&written, &look.step, &context);
                 seen = *written;
                 if let Some(note) = &look.step.pause {
@@ -189,6 +208,7 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
                 }
                 context.timers.set(key, look.step.wake);
                 context.retries.reset(&schedule.name_any());
+                context.explainer.explain(&seen, platform(&context, &seen));
                 clean_up(&seen, &family, &look.book, &context).await?;
                 return Ok(Action::await_change());
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crds::schedule::{Backfill, BackfillOverlap, CatchUpPolicy, DayMatch, GraphScheduleSpec, OverlapPolicy};
-use crds::{ANNOTATION_RUN_NOW, GraphSchedule};
+use crds::{ANNOTATION_RUN_NOW, GraphSchedule, MANAGER_EXPLAIN};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use schedule::decide::{self, CatchUp, Overlap, Policy};
@@ -125,12 +125,12 @@ pub fn created(schedule: &GraphSchedule) -> DateTime<Utc> {
     schedule.metadata.creation_timestamp.as_ref().map_or_else(Utc::now, time::to_chrono)
 }
 
-/// When it was written last by anybody but the writers of its status.
+/// When it was written last by anybody but the writers of its status and those who only ask something.
 pub fn written(schedule: &GraphSchedule) -> Option<DateTime<Utc>> {
     let writes = schedule
         .managed_fields()
         .iter()
-        .filter(|entry| entry.subresource.as_deref() != Some("status"));
+        .filter(|entry| entry.subresource.as_deref() != Some("status") && entry.manager.as_deref() != Some(MANAGER_EXPLAIN));
     writes.filter_map(|entry| entry.time.as_ref().map(time::to_chrono)).max()
 }
 
@@ -224,6 +224,7 @@ mod tests {
             entry("kubectl", None, 1),
             entry("helm", None, 2),
             entry("autogpt-operator", Some("status"), 3),
+            entry(MANAGER_EXPLAIN, None, 4),
         ]))
         .unwrap();
         let before = written(&schedule);

@@ -1,27 +1,72 @@
 //! `why`: what a schedule decided, and why.
 
 use std::io::Write;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use crds::GraphSchedule;
 use crds::conditions::{self, READY};
 use crds::schedule::Decision;
-use serde_json::Value;
+use crds::{ANNOTATION_EXPLAIN, GraphSchedule};
+use schedule::Calendar;
+use serde_json::{Value, json};
 
-use super::{Done, next};
+use super::{Done, next, watch};
 use crate::cluster::Cluster;
 use crate::complaint::Complaint;
 use crate::table::{short, table};
 use crate::time::{instant, relative};
 
+/// The operator answers within moments, if it and the platform are there.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 pub async fn run(cluster: &Cluster, name: &str, time: Option<DateTime<Utc>>, out: &mut impl Write) -> Result<Done, Complaint> {
     let schedule: GraphSchedule = cluster.get(name).await?;
     let text = match time {
         None => overview(&schedule, Utc::now()),
-        Some(slot) => about(&schedule, slot, Utc::now())?,
+        Some(slot) => match recent(&schedule, slot).or_else(|| not_decided(&schedule, slot, Utc::now())) {
+            Some(text) => text,
+            None => match ask(cluster, name, slot).await? {
+                decisions if decisions.is_empty() => unknown(&schedule, slot)?,
+                decisions => decisions.iter().map(|decision| told(slot, decision)).collect(),
+            },
+        },
     };
     write!(out, "{text}")?;
     Ok(Done::Well)
+}
+
+/// Asks the platform's ledger through the operator: an annotation, answered in the status.
+async fn ask(cluster: &Cluster, name: &str, slot: DateTime<Utc>) -> Result<Vec<Decision>, Complaint> {
+    let request = format!("{}#{}", slot.format("%FT%TZ"), Utc::now().timestamp_millis());
+    let annotate = |value: Value| json!({"metadata": {"annotations": {ANNOTATION_EXPLAIN: value}}});
+    cluster
+        .merge_as::<GraphSchedule>(crds::MANAGER_EXPLAIN, name, &annotate(json!(request)))
+        .await?;
+    let answer = watch::until(cluster, name, |status| {
+        status.explanation.clone().filter(|explanation| explanation.request == request)
+    });
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    cluster
+        .merge_as::<GraphSchedule>(crds::MANAGER_EXPLAIN, name, &annotate(Value::Null))
+        .await?;
+    let shown = slot.format("%FT%TZ");
+    let Ok(answer) = answer else {
+        return Err(Complaint::new(
+            format!(
+                "{shown} is not among the newest decisions, and the operator did not look it up in the ledger within {} s",
+                PATIENCE.as_secs()
+            ),
+            "is the operator running? see `kubectl autogpt status`",
+        ));
+    };
+    let answer = answer?;
+    match answer.problem {
+        None => Ok(answer.decisions),
+        Some(problem) => Err(Complaint::new(
+            format!("{shown} is not among the newest decisions, and the ledger could not be asked: {problem}"),
+            "see `kubectl autogpt status` for what the platform waits for",
+        )),
+    }
 }
 
 /// The newest decisions, and what holds the schedule up.
@@ -69,38 +114,77 @@ fn overview(schedule: &GraphSchedule, now: DateTime<Utc>) -> String {
     text
 }
 
-/// One due time.
-fn about(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>) -> Result<String, Complaint> {
-    let status = schedule.status.clone().unwrap_or_default();
+/// What the newest decisions say about a due time.
+fn recent(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Option<String> {
+    let decisions = &schedule.status.as_ref()?.recent_decisions;
+    let about: String = decisions
+        .iter()
+        .filter(|decision| is_about(decision, slot))
+        .map(|decision| told(slot, decision))
+        .collect();
+    Some(about).filter(|text| !text.is_empty())
+}
+
+/// Why no decision can be there yet.
+fn not_decided(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
     let shown = slot.format("%FT%TZ");
-    if let Some(decision) = status.recent_decisions.iter().find(|decision| is_about(decision, slot)) {
-        let mut text = format!("{shown}: {}", outcome(decision));
-        for (label, part) in [("for", &decision.request), ("as", &decision.execution), ("because", &decision.reason)] {
-            if let Some(part) = part {
-                text.push_str(&format!(" {label} {part}"));
-            }
-        }
-        return Ok(text + "\n");
-    }
-    let calendar = next::calendar(schedule)?;
-    if calendar.last_at_or_before(slot) != Some(slot) {
-        let neighbours = [("before", calendar.last_at_or_before(slot)), ("after", calendar.next_after(slot))];
-        let near: Vec<String> = neighbours
-            .iter()
-            .filter_map(|(side, due)| due.map(|due| format!("{} {side} it", due.format("%FT%TZ"))))
-            .collect();
-        return Ok(format!("{shown}: not due by the calendar as it is now; due are {}\n", near.join(" and ")));
-    }
     let created = schedule.metadata.creation_timestamp.as_ref().map(instant);
-    Ok(if created.is_some_and(|created| slot < created) {
-        format!("{shown}: the schedule was made only afterwards\n")
-    } else if slot > now {
-        format!("{shown}: due {}\n", relative(slot, now))
-    } else if status.decided_through.as_ref().is_some_and(|through| slot <= instant(through)) {
-        format!("{shown}: decided, but no longer among the newest decisions; the platform's ledger keeps it\n")
+    if created.is_some_and(|created| slot < created) && schedule.status.as_ref().is_none_or(|status| status.backfills.is_empty()) {
+        let afterwards = format!("{shown}: the schedule was made only afterwards\n");
+        return Some(not_due(&next::calendar(schedule).ok()?, slot).unwrap_or(afterwards));
+    }
+    if slot <= now {
+        return None;
+    }
+    let due = next::calendar(schedule).ok()?.last_at_or_before(slot) == Some(slot);
+    due.then(|| format!("{shown}: due {}\n", relative(slot, now)))
+}
+
+/// What there is to say about a due time of which the ledger knows nothing.
+fn unknown(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Result<String, Complaint> {
+    let shown = slot.format("%FT%TZ");
+    if let Some(text) = not_due(&next::calendar(schedule)?, slot) {
+        return Ok(text);
+    }
+    let decided = schedule.status.as_ref().and_then(|status| status.decided_through.as_ref());
+    Ok(if decided.is_some_and(|through| slot <= instant(through)) {
+        format!("{shown}: the ledger has no decision: it is older than what the platform keeps, or the calendar was another one then\n")
     } else {
         format!("{shown}: due and not decided yet; is the operator running? `kubectl autogpt status`\n")
     })
+}
+
+/// Says so of a time that is not due by the calendar, and which are.
+fn not_due(calendar: &Calendar, slot: DateTime<Utc>) -> Option<String> {
+    let before = calendar.last_at_or_before(slot);
+    if before == Some(slot) {
+        return None;
+    }
+    let neighbours = [("before", before), ("after", calendar.next_after(slot))];
+    let near: Vec<String> = neighbours
+        .iter()
+        .filter_map(|(side, due)| due.map(|due| format!("{} {side} it", due.format("%FT%TZ"))))
+        .collect();
+    Some(format!(
+        "{}: nothing was decided, and it is not due by the calendar as it is now; due are {}\n",
+        slot.format("%FT%TZ"),
+        near.join(" and ")
+    ))
+}
+
+/// One decision, as a sentence.
+fn told(slot: DateTime<Utc>, decision: &Decision) -> String {
+    let mut text = format!("{}: {}", slot.format("%FT%TZ"), outcome(decision));
+    for (label, part) in [("for", &decision.request), ("as", &decision.execution), ("because", &decision.reason)] {
+        if let Some(part) = part {
+            text.push_str(&format!(" {label} {part}"));
+        }
+    }
+    if let (Some(count), Some(through)) = (decision.count, &decision.through) {
+        let (first, last) = (instant(&decision.slot).format("%FT%TZ"), instant(through).format("%FT%TZ"));
+        text.push_str(&format!(" (with all {count} from {first} to {last})"));
+    }
+    text + "\n"
 }
 
 /// A due time, or a range of them.
@@ -135,7 +219,6 @@ fn outcome(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn schedule() -> GraphSchedule {
         serde_json::from_value(json!({
@@ -173,20 +256,35 @@ DUE                    OUTCOME   LATE BY   EXECUTION   WHY
 
     #[test]
     fn every_time_has_an_answer() {
-        let now = at("2026-01-01T04:30:00Z");
+        let (schedule, now) = (schedule(), at("2026-01-01T04:30:00Z"));
         for (slot, words) in [
             ("2026-01-01T04:00:00Z", "Fired as s-x-1"),
             ("2026-01-01T03:00:00Z", "Skipped because it was suspended"),
-            ("2026-01-01T02:00:00Z", "no longer among the newest"),
             ("2026-01-01T00:00:00Z", "made only afterwards"),
             ("2026-01-01T05:00:00Z", "due in 30m"),
+        ] {
+            let text = recent(&schedule, at(slot)).or_else(|| not_decided(&schedule, at(slot), now)).unwrap();
+            assert!(text.contains(words), "{slot}: {text}");
+        }
+        for (slot, words) in [
+            ("2026-01-01T02:00:00Z", "the ledger has no decision"),
             (
                 "2026-01-01T02:30:00Z",
                 "not due by the calendar as it is now; due are 2026-01-01T02:00:00Z before it and 2026-01-01T03:00:00Z after it",
             ),
         ] {
-            let text = about(&schedule(), at(slot), now).unwrap();
+            assert_eq!(recent(&schedule, at(slot)).or_else(|| not_decided(&schedule, at(slot), now)), None);
+            let text = unknown(&schedule, at(slot)).unwrap();
             assert!(text.contains(words), "{slot}: {text}");
         }
+    }
+
+    #[test]
+    fn a_range_says_how_far_it_goes() {
+        let range = json!({"slot": "2026-01-01T01:00:00Z", "through": "2026-01-01T03:00:00Z", "count": 3, "outcome": "Missed", "reason": "late"});
+        assert_eq!(
+            told(at("2026-01-01T02:00:00Z"), &serde_json::from_value(range).unwrap()),
+            "2026-01-01T02:00:00Z: Missed because late (with all 3 from 2026-01-01T01:00:00Z to 2026-01-01T03:00:00Z)\n"
+        );
     }
 }
