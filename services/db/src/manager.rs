@@ -535,27 +535,8 @@ impl DatabaseManager for Manager {
     }
 
     async fn get_user_notification_preference(&self, user_id: UserId) -> Reply<NotificationPreference> {
-        let user = self.get_user_by_id(user_id).await?;
-        let (agent_approved, agent_rejected) = self.store.get_store_review_switches(user_id).await.map_err(from_store)?;
-        Ok(NotificationPreference {
-            user_id,
-            preferences: IndexMap::from([
-                (NotificationType::AgentRun, user.notify_on_agent_run),
-                (NotificationType::ZeroBalance, user.notify_on_zero_balance),
-                (NotificationType::LowBalance, user.notify_on_low_balance),
-                (NotificationType::BlockExecutionFailed, user.notify_on_block_execution_failed),
-                (NotificationType::ContinuousAgentError, user.notify_on_continuous_agent_error),
-                (NotificationType::DailySummary, user.notify_on_daily_summary),
-                (NotificationType::WeeklySummary, user.notify_on_weekly_summary),
-                (NotificationType::MonthlySummary, user.notify_on_monthly_summary),
-                (NotificationType::AgentApproved, agent_approved),
-                (NotificationType::AgentRejected, agent_rejected),
-            ]),
-            email: user.email,
-            daily_limit: user.max_emails_per_day,
-            emails_sent_today: 0,
-            last_reset_date: Timestamp::now(),
-        })
+        let preference = self.store.get_notification_preference(user_id).await.map_err(from_store)?;
+        preference.ok_or_else(|| RpcError::not_found(format!("User {user_id} not found")))
     }
 
     async fn get_user_execution_summary_data(&self, user_id: UserId, start_time: Timestamp, end_time: Timestamp) -> Reply<UserExecutionSummary> {

@@ -104,6 +104,9 @@ impl Delivery {
 
     /// Sends only to a verified address whose owner wants this type; otherwise it is done without a mail.
     async fn send_to_user(&self, user: UserId, kind: NotificationType, events: &[Map]) -> Result<(), DeliveryError> {
+        if kind.is_account_mail() {
+            return self.send_about_account(user, kind, events).await;
+        }
         let address = self.database.get_user_email_by_id(user).await?.ok_or(DeliveryError::NoAddress(user))?;
         let verified = self.database.get_user_email_verification(user).await?;
         let preference = self.database.get_user_notification_preference(user).await?;
@@ -114,6 +117,19 @@ impl Delivery {
         }
         let mail = self.renderer.render(kind, events)?;
         Ok(self.mailer.send(&address, mail).await?)
+    }
+
+    /// To the address that the event names: it may be one that the user no longer has.
+    async fn send_about_account(&self, user: UserId, kind: NotificationType, events: &[Map]) -> Result<(), DeliveryError> {
+        for event in events {
+            let address = event
+                .get("to")
+                .and_then(serde_json::Value::as_str)
+                .ok_or(DeliveryError::NoAddress(user))?;
+            let mail = self.renderer.render(kind, std::slice::from_ref(event))?;
+            self.mailer.send(address, mail).await?;
+        }
+        Ok(())
     }
 }
 

@@ -26,6 +26,8 @@ impl Renderer {
         templates.add_template("base.html", include_str!("templates/base.html"))?;
         templates.add_template("agent_run.html", include_str!("templates/agent_run.html"))?;
         templates.add_template("fields.html", include_str!("templates/fields.html"))?;
+        templates.add_template("password_recovery.html", include_str!("templates/password_recovery.html"))?;
+        templates.add_template("email_changed.html", include_str!("templates/email_changed.html"))?;
         let settings_url = Some(frontend_base_url)
             .filter(|url| !url.is_empty())
             .map(|url| format!("{url}/profile/settings"));
@@ -35,17 +37,19 @@ impl Renderer {
     /// One mail for all `events`, whose shape depends on the type (internals §5.2).
     pub fn render(&self, kind: NotificationType, events: &[Map]) -> Result<Rendered, minijinja::Error> {
         let subject = subject(kind).to_owned();
-        let template = if kind == NotificationType::AgentRun {
-            "agent_run.html"
-        } else {
-            "fields.html"
+        let template = match kind {
+            NotificationType::AgentRun => "agent_run.html",
+            NotificationType::PasswordRecovery => "password_recovery.html",
+            NotificationType::EmailChanged => "email_changed.html",
+            _ => "fields.html",
         };
         let total_credits: f64 = events.iter().filter_map(|event| event.get("credits_used").and_then(Value::as_f64)).sum();
         let html = self.templates.get_template(template)?.render(context! {
             subject => subject.as_str(),
             events => minijinja::value::Serde(events),
             total_credits => total_credits,
-            settings_url => self.settings_url.as_deref(),
+            // Mails about the account cannot be switched off.
+            settings_url => self.settings_url.as_deref().filter(|_| !kind.is_account_mail()),
         })?;
         Ok(Rendered { subject, html })
     }
@@ -65,6 +69,8 @@ fn subject(kind: NotificationType) -> &'static str {
         NotificationType::RefundProcessed => "A refund was processed",
         NotificationType::AgentApproved => "Your agent was approved",
         NotificationType::AgentRejected => "Your agent was not approved",
+        NotificationType::PasswordRecovery => "Choose a new password",
+        NotificationType::EmailChanged => "The address of your account was changed",
     }
 }
 
@@ -107,6 +113,27 @@ mod tests {
     fn a_run_with_nothing_in_it_still_renders() {
         let mail = Renderer::new("").unwrap().render(NotificationType::AgentRun, &[Map::new()]).unwrap();
         assert!(mail.html.contains("Unnamed agent"));
+    }
+
+    #[test]
+    fn a_recovery_mail_carries_its_link_and_no_way_to_switch_it_off() {
+        let data = json!({"to": "ada@example.test", "link": "http://rest/auth/v1/verify?token=t&type=recovery", "minutes": 60});
+        let data = data.as_object().unwrap().clone();
+        let mail = Renderer::new("http://front")
+            .unwrap()
+            .render(NotificationType::PasswordRecovery, &[data])
+            .unwrap();
+        assert!(
+            mail.html
+                .contains("http:&#x2f;&#x2f;rest&#x2f;auth&#x2f;v1&#x2f;verify?token=t&amp;type=recovery"),
+            "{}",
+            mail.html
+        );
+        assert!(
+            mail.html.contains("60 minutes") && !mail.html.contains("account settings"),
+            "{}",
+            mail.html
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
     let Ok(upgrade) = upgrade else {
         return refuse(StatusCode::NOT_FOUND, "Not Found");
     };
-    let user_id = match door.user(query.as_deref().unwrap_or_default()) {
+    let user_id = match door.user(query.as_deref().unwrap_or_default()).await {
         Ok(user_id) => user_id,
         Err(reason) => return refuse(StatusCode::FORBIDDEN, &reason),
     };
@@ -74,14 +74,15 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
 
 impl Door {
     /// The user of `?token=…`.
-    fn user(&self, query: &str) -> Result<UserId, String> {
+    async fn user(&self, query: &str) -> Result<UserId, String> {
         let Some(verifier) = &self.verifier else {
             return Ok(auth::DEFAULT_USER_ID);
         };
         let token = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
         let token = token.map(|(_, token)| token).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| "Missing authentication token".to_owned())?;
-        verifier.verify(&token).map(|claims| claims.user_id).map_err(|error| error.to_string())
+        let claims = verifier.verify_fetching(&token).await;
+        claims.map(|claims| claims.user_id).map_err(|error| error.to_string())
     }
 }
 

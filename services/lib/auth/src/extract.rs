@@ -62,7 +62,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let verifier = Arc::<Verifier>::from_ref(state);
-        let claims = verifier.verify(bearer(&parts.headers)?)?;
+        let claims = verifier.verify_fetching(bearer(&parts.headers)?).await?;
         let Some(header) = parts.headers.get(IMPERSONATION_HEADER).filter(|value| !value.is_empty()) else {
             return Ok(own(claims));
         };
@@ -109,7 +109,7 @@ fn own(claims: Claims) -> AuthenticatedUser {
 }
 
 /// The token of `Authorization: Bearer <token>`; the scheme's case does not matter.
-fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
+pub fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(TokenError::Missing)?;
     if values.next().is_some() {

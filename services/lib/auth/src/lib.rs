@@ -4,11 +4,17 @@
 //! [`AuthenticatedUser`] and [`AdminUser`] take it from there. The WebSocket service, whose token comes in the
 //! query string, calls [`Verifier::verify`] itself.
 
+pub mod api_key;
 pub mod cors;
 mod extract;
+pub mod issue;
+mod jwks;
+pub mod password;
 mod token;
 
-pub use extract::{AdminUser, AuthenticatedUser, IMPERSONATION_HEADER, Rejection};
+pub use extract::{AdminUser, AuthenticatedUser, IMPERSONATION_HEADER, Rejection, bearer};
+pub use issue::Issuer;
+pub use password::Passwords;
 pub use token::{Claims, KeyError, TokenError, Verifier};
 
 /// The user of every connection while `ENABLE_AUTH=false`; only the WebSocket service honours that (rest.md §3.1).

@@ -10,16 +10,23 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
 use model::{Map, UserId};
 use serde_json::Value;
+use uuid::Uuid;
 
-const AUDIENCE: &str = "authenticated";
+use crate::jwks::KeySet;
+
+pub(crate) const AUDIENCE: &str = "authenticated";
 const ADMIN_ROLE: &str = "admin";
 /// Shorter HMAC secrets are accepted with a warning, as the contract has it.
 const ADVISED_SECRET_LENGTH: usize = 32;
 
-/// Checks user tokens with one key and exactly one algorithm.
-pub struct Verifier {
-    key: DecodingKey,
-    signature_only: Validation,
+/// Checks user tokens: each key with exactly one algorithm.
+pub struct Verifier(Keys);
+
+enum Keys {
+    /// From the settings.
+    One { key: DecodingKey, signature_only: Validation },
+    /// From an auth service elsewhere.
+    Fetched(KeySet),
 }
 
 /// What a checked token says about its user.
@@ -32,6 +39,8 @@ pub struct Claims {
     pub name: Option<String>,
     /// Absent for a plain user (rest.md §6).
     pub role: Option<String>,
+    /// The login that the token came of; absent in tokens of other issuers.
+    pub session_id: Option<Uuid>,
     /// `exp` in Unix seconds.
     pub expires_at: Option<i64>,
 }
@@ -68,6 +77,8 @@ pub enum KeyError {
         "JWT_VERIFY_KEY is a PEM key but JWT_SIGN_ALGORITHM is {0}: a public key must not serve as an HMAC secret; set the algorithm it was made for"
     )]
     PemAsSecret(String),
+    #[error("the keys of the auth service cannot be fetched: {0}")]
+    KeySet(String),
     #[error("JWT_VERIFY_KEY is no {algorithm} public key in PEM form: {reason}")]
     Malformed { algorithm: String, reason: String },
 }
@@ -80,7 +91,7 @@ impl Verifier {
         if key.trim().is_empty() {
             return Err(KeyError::Empty);
         }
-        Ok(Self {
+        Ok(Self(Keys::One {
             key: decoding_key(parsed, key).map_err(|reason| match reason {
                 KeyProblem::PemAsSecret => KeyError::PemAsSecret(algorithm.to_owned()),
                 KeyProblem::Malformed(reason) => KeyError::Malformed {
@@ -89,11 +100,20 @@ impl Verifier {
                 },
             })?,
             signature_only: signature_only(parsed),
-        })
+        }))
+    }
+
+    /// With the public keys that an auth service publishes at this address.
+    pub fn with_key_set(url: &str) -> Result<Self, KeyError> {
+        let keys = KeySet::new(url).map_err(|error| KeyError::KeySet(error.to_string()))?;
+        Ok(Self(Keys::Fetched(keys)))
     }
 
     /// The verifier that the settings ask for.
     pub fn from_settings(settings: &runtime::Settings) -> Result<Self, KeyError> {
+        if let Some(url) = settings.auth.key_set_url() {
+            return Self::with_key_set(&url);
+        }
         Self::new(&settings.auth.jwt_sign_algorithm, settings.auth.jwt_verify_key.expose())
     }
 
@@ -103,9 +123,26 @@ impl Verifier {
         self.verify_at(token, now)
     }
 
+    /// The same, after asking the auth service for its keys when they are needed. Costs nothing when they are known.
+    pub async fn verify_fetching(&self, token: &str) -> Result<Claims, TokenError> {
+        if let Keys::Fetched(keys) = &self.0 {
+            let header = jsonwebtoken::decode_header(token).map_err(|error| refusal(error.kind()))?;
+            keys.refresh_for(header.kid.as_deref()).await;
+        }
+        self.verify(token)
+    }
+
     /// Checks `token` as of `now`, in Unix seconds.
     pub fn verify_at(&self, token: &str, now: f64) -> Result<Claims, TokenError> {
-        let decoded = jsonwebtoken::decode::<Map>(token, &self.key, &self.signature_only).map_err(|error| refusal(error.kind()))?;
+        let decoded = match &self.0 {
+            Keys::One { key, signature_only } => jsonwebtoken::decode::<Map>(token, key, signature_only),
+            Keys::Fetched(keys) => {
+                let header = jsonwebtoken::decode_header(token).map_err(|error| refusal(error.kind()))?;
+                let found = keys.find(header.kid.as_deref()).ok_or_else(|| invalid("Signed with an unknown key"))?;
+                jsonwebtoken::decode::<Map>(token, &found.key, &signature_only(found.algorithm))
+            }
+        };
+        let decoded = decoded.map_err(|error| refusal(error.kind()))?;
         // A critical extension is one that a reader must understand (RFC 7515 §4.1.11); we understand none.
         if decoded.header.crit.is_some() {
             return Err(invalid("Unsupported critical header"));
@@ -211,6 +248,7 @@ fn claims(claims: &Map) -> Result<Claims, TokenError> {
         email: text(claims.get("email")),
         name: text(claims.get("user_metadata").and_then(|metadata| metadata.get("name"))),
         role: text(claims.get("role")),
+        session_id: claims.get("session_id").and_then(Value::as_str).and_then(|id| id.parse().ok()),
         expires_at: claims.get("exp").and_then(Value::as_f64).map(|exp| exp as i64),
     })
 }

@@ -406,3 +406,77 @@ async fn only_admins_act_as_somebody_else() {
     assert_eq!(answer("/admin", &[("authorization", &admin)]).await.0, StatusCode::OK);
     assert_eq!(answer("/admin", &[("authorization", &plain)]).await, refused);
 }
+
+/// An auth service that publishes the keys it is given, and counts how often it is asked.
+async fn key_service(keys: Arc<std::sync::Mutex<Value>>) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    let app = Router::new().route(
+        "/jwks.json",
+        get(move || {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let keys = keys.lock().unwrap().clone();
+            async move { axum::Json(json!({ "keys": keys })) }
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn published_keys_are_fetched_kept_and_trusted_for_their_own_algorithm_only() {
+    use jsonwebtoken::jwk::Jwk;
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    runtime::install_tls_provider();
+    let ec = EncodingKey::from_ec_pem(ES256_PRIVATE.as_bytes()).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(RS256_PRIVATE.as_bytes()).unwrap();
+    let published = |key: &EncodingKey, algorithm, id: &str| {
+        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(key, algorithm).unwrap()).unwrap();
+        jwk["kid"] = json!(id);
+        jwk
+    };
+    let keys = Arc::new(std::sync::Mutex::new(json!([
+        published(&ec, Algorithm::ES256, "one"),
+        {"kty": "oct", "kid": "shared", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(SECRET)},
+    ])));
+    let (url, asked) = key_service(keys.clone()).await;
+    let verifier = Verifier::with_key_set(&url).unwrap();
+    let token = |key: &EncodingKey, algorithm, id: Option<&str>| {
+        let mut header = Header::new(algorithm);
+        header.kid = id.map(str::to_owned);
+        let mut payload = claims();
+        payload["iat"] = json!(1);
+        payload["exp"] = json!(4_000_000_000_i64);
+        jsonwebtoken::encode(&header, &payload, key).unwrap()
+    };
+    let asked = || asked.load(std::sync::atomic::Ordering::SeqCst);
+    let good = token(&ec, Algorithm::ES256, Some("one"));
+    for _ in 0..3 {
+        assert!(verifier.verify_fetching(&good).await.is_ok());
+    }
+    assert!(
+        verifier.verify_fetching(&token(&ec, Algorithm::ES256, None)).await.is_ok(),
+        "the only key needs no id"
+    );
+    assert_eq!(asked(), 1);
+    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    let forged = [
+        token(&rsa, Algorithm::RS256, Some("one")),
+        token(&rsa, Algorithm::RS256, Some("unknown")),
+        token(&secret, Algorithm::HS256, Some("shared")),
+        token(&secret, Algorithm::HS256, Some("one")),
+        "nonsense".to_owned(),
+    ];
+    for token in forged {
+        assert!(verifier.verify_fetching(&token).await.is_err(), "{token}");
+    }
+    assert_eq!(asked(), 1, "made-up key ids do not make us ask again at once");
+
+    // Another process of ours, after the service has changed its keys.
+    *keys.lock().unwrap() = json!([published(&rsa, Algorithm::RS256, "two")]);
+    let restarted = Verifier::with_key_set(&url).unwrap();
+    assert!(restarted.verify_fetching(&token(&rsa, Algorithm::RS256, Some("two"))).await.is_ok());
+    assert!(restarted.verify_fetching(&good).await.is_err());
+}

@@ -3,6 +3,7 @@
 //! Everything that crosses a process boundary is declared here once. The crate knows serde and nothing
 //! else: no I/O, no clock, no database.
 
+pub mod api_key;
 pub mod claim;
 pub mod credentials;
 pub mod credits;

@@ -20,6 +20,10 @@ pub enum NotificationType {
     RefundProcessed,
     AgentApproved,
     AgentRejected,
+    /// Ours: a link to somebody who forgot the password. Sent to `data.to`, whatever the user has switched off.
+    PasswordRecovery,
+    /// Ours: somebody changed the address of the account. Sent to the former one, `data.to`.
+    EmailChanged,
 }
 
 /// How a notification is delivered; the middle word of its routing key.
@@ -37,11 +41,18 @@ impl NotificationType {
     pub fn strategy(self) -> Strategy {
         match self {
             Self::AgentRun => Strategy::Batch,
-            Self::ZeroBalance | Self::LowBalance | Self::AgentApproved | Self::AgentRejected => Strategy::Immediate,
+            Self::ZeroBalance | Self::LowBalance | Self::AgentApproved | Self::AgentRejected | Self::PasswordRecovery | Self::EmailChanged => {
+                Strategy::Immediate
+            }
             Self::BlockExecutionFailed | Self::ContinuousAgentError => Strategy::Backoff,
             Self::DailySummary | Self::WeeklySummary | Self::MonthlySummary => Strategy::Summary,
             Self::RefundRequest | Self::RefundProcessed => Strategy::Admin,
         }
+    }
+
+    /// Whether it is about the account itself: then nobody can switch it off.
+    pub fn is_account_mail(self) -> bool {
+        matches!(self, Self::PasswordRecovery | Self::EmailChanged)
     }
 
     pub fn as_str(self) -> &'static str {
@@ -58,6 +69,8 @@ impl NotificationType {
             Self::RefundProcessed => "REFUND_PROCESSED",
             Self::AgentApproved => "AGENT_APPROVED",
             Self::AgentRejected => "AGENT_REJECTED",
+            Self::PasswordRecovery => "PASSWORD_RECOVERY",
+            Self::EmailChanged => "EMAIL_CHANGED",
         }
     }
 

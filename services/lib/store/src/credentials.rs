@@ -65,6 +65,32 @@ impl Store {
         row.as_ref().map(credential).transpose()
     }
 
+    /// A user's credentials, oldest first; those of one provider when one is named.
+    pub async fn list_credentials(&self, user_id: UserId, provider: Option<&str>) -> Result<Vec<Credential>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM credentials WHERE user_id = $1 AND ($2::text IS NULL OR provider = $2) ORDER BY created_at, id LIMIT 1000"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(user_id)
+            .bind(provider)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        rows.iter().map(credential).collect()
+    }
+
+    /// False when the user has none with this id at this provider.
+    pub async fn delete_credential(&self, user_id: UserId, provider: &str, id: Uuid) -> Result<bool> {
+        let done = sqlx::query("DELETE FROM credentials WHERE id = $1 AND user_id = $2 AND provider = $3")
+            .bind(id)
+            .bind(user_id)
+            .bind(provider)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Credentials of all users that other keys than this one seal, in the order of their ids, after `after`.
     pub async fn credentials_of_other_keys(&self, key_id: &str, after: Uuid, limit: i64) -> Result<Vec<Credential>> {
         let query = format!("SELECT {COLUMNS} FROM credentials WHERE key_id <> $1 AND id > $2 ORDER BY id LIMIT $3");

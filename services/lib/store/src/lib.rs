@@ -4,7 +4,9 @@
 //! nowhere else (design §1), so every rule that must hold under concurrency is a constraint, a row lock or a guarded update
 //! in this crate, and not a check in a caller.
 
+mod accounts;
 mod alarms;
+mod api_keys;
 mod attempts;
 mod claims;
 mod connect;
@@ -46,7 +48,9 @@ mod untold_ends;
 mod users;
 mod waiting;
 
+pub use accounts::{Account, Challenge, CodePurpose, Refreshed, SessionScope};
 pub use alarms::Rung;
+pub use api_keys::{ApiKeyHolder, ForeignApiKey, NewApiKey};
 pub use claims::ClaimLimits;
 pub use connect::Store;
 pub use contract_writes::NodeExecutionUpdate;

@@ -1,5 +1,7 @@
 //! Users: found or created from what a token says.
 
+use indexmap::IndexMap;
+use model::notification::{NotificationPreference, NotificationType};
 use model::user::User;
 use model::{Map, Timestamp, UserId};
 use serde_json::Value;
@@ -98,6 +100,66 @@ impl Store {
             .bind(timezone)
             .execute(&self.pool)
             .await?;
+        Ok(())
+    }
+
+    /// Which mails a user wants (rest.md §1 area 1); none for an unknown user.
+    pub async fn get_notification_preference(&self, user_id: UserId) -> Result<Option<NotificationPreference>> {
+        let Some(user) = self.get_user(user_id).await? else { return Ok(None) };
+        let (agent_approved, agent_rejected) = self.get_store_review_switches(user_id).await?;
+        Ok(Some(NotificationPreference {
+            user_id,
+            preferences: IndexMap::from([
+                (NotificationType::AgentRun, user.notify_on_agent_run),
+                (NotificationType::ZeroBalance, user.notify_on_zero_balance),
+                (NotificationType::LowBalance, user.notify_on_low_balance),
+                (NotificationType::BlockExecutionFailed, user.notify_on_block_execution_failed),
+                (NotificationType::ContinuousAgentError, user.notify_on_continuous_agent_error),
+                (NotificationType::DailySummary, user.notify_on_daily_summary),
+                (NotificationType::WeeklySummary, user.notify_on_weekly_summary),
+                (NotificationType::MonthlySummary, user.notify_on_monthly_summary),
+                (NotificationType::AgentApproved, agent_approved),
+                (NotificationType::AgentRejected, agent_rejected),
+            ]),
+            email: user.email,
+            daily_limit: user.max_emails_per_day,
+            emails_sent_today: 0,
+            last_reset_date: Timestamp::now(),
+        }))
+    }
+
+    /// Switches of the types that are named; the others stay as they are. Types without a switch are passed over.
+    pub async fn set_notification_preference(&self, user_id: UserId, switches: &IndexMap<NotificationType, bool>, daily_limit: i32) -> Result<()> {
+        let switch = |kind: NotificationType| switches.get(&kind).copied();
+        sqlx::query(
+            "UPDATE users SET max_emails_per_day = $2, updated_at = now(),
+                 notify_on_agent_run = coalesce($3, notify_on_agent_run),
+                 notify_on_zero_balance = coalesce($4, notify_on_zero_balance),
+                 notify_on_low_balance = coalesce($5, notify_on_low_balance),
+                 notify_on_block_execution_failed = coalesce($6, notify_on_block_execution_failed),
+                 notify_on_continuous_agent_error = coalesce($7, notify_on_continuous_agent_error),
+                 notify_on_daily_summary = coalesce($8, notify_on_daily_summary),
+                 notify_on_weekly_summary = coalesce($9, notify_on_weekly_summary),
+                 notify_on_monthly_summary = coalesce($10, notify_on_monthly_summary),
+                 notify_on_agent_approved = coalesce($11, notify_on_agent_approved),
+                 notify_on_agent_rejected = coalesce($12, notify_on_agent_rejected)
+             WHERE id = $1",
+        )
+        .bind(user_id)
+        .bind(daily_limit)
+        .bind(switch(NotificationType::AgentRun))
+        .bind(switch(NotificationType::ZeroBalance))
+        .bind(switch(NotificationType::LowBalance))
+        .bind(switch(NotificationType::BlockExecutionFailed))
+        .bind(switch(NotificationType::ContinuousAgentError))
+        .bind(switch(NotificationType::DailySummary))
+        .bind(switch(NotificationType::WeeklySummary))
+        .bind(switch(NotificationType::MonthlySummary))
+        .bind(switch(NotificationType::AgentApproved))
+        .bind(switch(NotificationType::AgentRejected))
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
         Ok(())
     }
 

@@ -227,8 +227,29 @@ pub struct AuthSettings {
     pub enable_auth: bool,
     pub jwt_verify_key: Secret,
     pub jwt_sign_algorithm: String,
+    pub embedded: bool,
+    #[serde(deserialize_with = "empty_as_none")]
+    pub supabase_url: Option<String>,
+    #[serde(deserialize_with = "empty_as_none")]
+    pub jwks_url: Option<String>,
     pub encryption_key: Secret,
     pub unsubscribe_secret_key: Secret,
+}
+
+impl AuthSettings {
+    /// Where the public keys of user tokens are published. None when one key is configured.
+    pub fn key_set_url(&self) -> Option<String> {
+        let published = || {
+            let service = self.supabase_url.as_deref().filter(|_| self.jwt_verify_key.is_empty())?;
+            Some(format!("{}/auth/v1/.well-known/jwks.json", service.trim_end_matches('/')))
+        };
+        self.jwks_url.clone().or_else(published)
+    }
+
+    /// Whether people sign up and log in here, and not at a service elsewhere.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded && self.supabase_url.is_none() && self.jwks_url.is_none() && self.jwt_sign_algorithm.starts_with("HS")
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -1,0 +1,110 @@
+//! Passwords: argon2id, computed on a bounded number of threads.
+//!
+//! One check takes tens of milliseconds and 19 MiB, on purpose. So only as many run at a time as there are cores to spare, a
+//! limited number waits, and the rest is turned away: logging in never starves the other requests.
+
+use std::sync::Arc;
+
+use argon2::Argon2;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use tokio::sync::Semaphore;
+
+/// Computed at the same time, at most.
+const MOST_AT_ONCE: usize = 4;
+/// Waiting for their turn, at most, those at work included.
+const MOST_WAITING: usize = 64;
+const SALT_BYTES: usize = 16;
+
+/// Hashes and checks passwords. Clones share the threads.
+#[derive(Clone)]
+pub struct Passwords {
+    waiting: Arc<Semaphore>,
+    at_work: Arc<Semaphore>,
+    /// Of nobody's password: checking it takes as long as checking somebody's.
+    decoy: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    #[error("too many people are logging in at this moment: try again in a few seconds")]
+    Busy,
+    #[error("the password cannot be hashed: {0}")]
+    Hash(String),
+}
+
+impl Passwords {
+    pub fn new() -> Result<Self, PasswordError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            at_work: Arc::new(Semaphore::new(cores.div_ceil(2).clamp(1, MOST_AT_ONCE))),
+            decoy: hash(&uuid::Uuid::new_v4().to_string())?.into(),
+        })
+    }
+
+    /// A PHC string that holds salt and parameters.
+    pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
+        let password = password.to_owned();
+        self.compute(move || hash(&password)).await?
+    }
+
+    /// Whether the password is the one of this hash. Without a hash it is wrong, and that takes as long.
+    pub async fn verify(&self, password: &str, phc: Option<&str>) -> Result<bool, PasswordError> {
+        let (password, known) = (password.to_owned(), phc.is_some());
+        let phc = phc.map_or_else(|| self.decoy.to_string(), str::to_owned);
+        let fits = self.compute(move || verify(&password, &phc)).await?;
+        Ok(fits && known)
+    }
+
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+        let _place = self.waiting.try_acquire().map_err(|_| PasswordError::Busy)?;
+        let turn = Arc::clone(&self.at_work).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        let done = tokio::task::spawn_blocking(move || {
+            // Held until the thread is free, also when nobody waits for the result any more.
+            let _turn = turn;
+            work()
+        });
+        done.await.map_err(|error| PasswordError::Hash(error.to_string()))
+    }
+}
+
+fn hash(password: &str) -> Result<String, PasswordError> {
+    let problem = |error: argon2::password_hash::Error| PasswordError::Hash(error.to_string());
+    let salt = SaltString::encode_b64(&rand::random::<[u8; SALT_BYTES]>()).map_err(problem)?;
+    Argon2::default()
+        .hash_password(password.as_bytes(), &salt)
+        .map(|hash| hash.to_string())
+        .map_err(problem)
+}
+
+fn verify(password: &str, phc: &str) -> bool {
+    PasswordHash::new(phc).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_password_itself_passes() {
+        let passwords = Passwords::new().unwrap();
+        let phc = passwords.hash("correct horse").await.unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert_ne!(phc, passwords.hash("correct horse").await.unwrap());
+        assert!(passwords.verify("correct horse", Some(&phc)).await.unwrap());
+        assert!(!passwords.verify("correct horse ", Some(&phc)).await.unwrap());
+        assert!(!passwords.verify("correct horse", None).await.unwrap());
+        assert!(!passwords.verify("correct horse", Some("damaged")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_to_wait_is_turned_away() {
+        let passwords = Passwords::new().unwrap();
+        let places: Vec<_> = (0..MOST_WAITING).map(|_| passwords.waiting.try_acquire().unwrap()).collect();
+        assert_eq!(passwords.verify("x", None).await, Err(PasswordError::Busy));
+        drop(places);
+        assert_eq!(passwords.verify("x", None).await, Ok(false));
+    }
+}
