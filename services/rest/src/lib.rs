@@ -3,11 +3,12 @@
 //! From an operation to its code: `router.rs` names the handler, `handlers/` has one file an area, and a handler calls the
 //! domain: `store` to read, `submit` to create, the scheduler service for schedules and stops.
 
-mod block_list;
 mod events;
 mod graph_json;
 mod handlers;
+mod keys;
 mod metrics;
+mod openapi;
 mod router;
 mod state;
 mod stop;
@@ -25,8 +26,10 @@ use runtime::settings::CreditSettings;
 use runtime::{Health, Metrics, Settings, Shutdown};
 use store::{CreditRules, Store};
 use tokio::net::TcpListener;
+use vault::Credentials;
 
 use crate::events::Announcer;
+use crate::handlers::auth::Embedded;
 use crate::metrics::HttpMetrics;
 use crate::state::AppState;
 
@@ -41,7 +44,13 @@ pub enum Error {
     #[error(transparent)]
     Cors(#[from] auth::cors::CorsError),
     #[error(transparent)]
+    Credentials(#[from] vault::KeyError),
+    #[error(transparent)]
+    Auth(#[from] handlers::auth::Error),
+    #[error(transparent)]
     Store(#[from] store::Error),
+    #[error("cannot write the OpenAPI document: {0}")]
+    OpenApi(#[from] serde_json::Error),
     #[error("cannot serve HTTP: {0}")]
     Serve(#[from] std::io::Error),
 }
@@ -69,8 +78,19 @@ pub async fn run_with(
     let metrics = Metrics::new();
     let http_metrics = HttpMetrics::new(&metrics);
     let probes = probes(&settings, &health, &metrics);
-    let state = AppState::new(settings, verifier, store.clone(), registry, scheduler, announcer)?;
-    runtime::serve::http(listener, router::router(state, cors, probes, http_metrics), shutdown).await?;
+    let verifier = Arc::new(verifier);
+    let embedded = settings
+        .auth
+        .is_embedded()
+        .then(|| Embedded::new(&settings, store.clone(), verifier.clone()));
+    let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
+    let state = AppState::new(settings, verifier, store.clone(), registry, scheduler, announcer, credentials)?;
+    runtime::serve::http(
+        listener,
+        router::router(state, embedded.transpose()?, cors, probes, http_metrics)?,
+        shutdown,
+    )
+    .await?;
     store.close().await;
     Ok(())
 }

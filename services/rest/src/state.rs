@@ -9,11 +9,14 @@ use rpc::services::Scheduler;
 use runtime::Settings;
 use store::{IoBlocks, Store};
 use submit::Submitter;
+use vault::Credentials;
 
-use crate::block_list::BlockList;
 use crate::events::Announcer;
+use crate::handlers::external::BlocksWithoutPrices;
+use crate::keys::KeyRing;
 use crate::stop::Stopper;
 use crate::users::Users;
+use crate::wire::Prepared;
 
 /// Everything the service consists of. Cheap to clone.
 #[derive(Clone, FromRef)]
@@ -23,28 +26,35 @@ pub struct AppState {
     pub store: Store,
     pub users: Users,
     pub registry: Arc<Registry>,
-    pub block_list: Arc<BlockList>,
+    /// The answer to `GET /api/blocks`.
+    pub block_list: Arc<Prepared>,
+    pub external_block_list: Arc<BlocksWithoutPrices>,
     pub io_blocks: Arc<IoBlocks>,
     pub submitter: Submitter,
     pub scheduler: Arc<dyn Scheduler>,
     pub stopper: Stopper,
     pub announcer: Announcer,
+    pub credentials: Credentials,
+    pub keys: KeyRing,
 }
 
 impl AppState {
     pub fn new(
         settings: Settings,
-        verifier: Verifier,
+        verifier: Arc<Verifier>,
         store: Store,
         registry: Arc<Registry>,
         scheduler: Arc<dyn Scheduler>,
         announcer: Announcer,
+        credentials: Credentials,
     ) -> std::io::Result<Self> {
         let catalog: Arc<dyn BlockCatalog> = registry.clone();
         Ok(Self {
-            verifier: Arc::new(verifier),
+            verifier,
             users: Users::new(store.clone()),
-            block_list: Arc::new(BlockList::new(&registry.api_list())?),
+            keys: KeyRing::new(store.clone(), settings.auth.encryption_key.expose()),
+            block_list: Arc::new(Prepared::new(&registry.api_list())?),
+            external_block_list: Arc::new(BlocksWithoutPrices::new(registry.api_list())?),
             io_blocks: Arc::new(io_blocks(&registry)),
             submitter: Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline()),
             stopper: Stopper::new(store.clone(), scheduler.clone()),
@@ -53,6 +63,7 @@ impl AppState {
             registry,
             scheduler,
             announcer,
+            credentials,
         })
     }
 }

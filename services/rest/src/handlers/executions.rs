@@ -12,14 +12,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{ExecutionFilter, IoBlocks, Store};
 use submit::{SubmitCommand, SubmitError, Submitter};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::events::Announcer;
+use crate::openapi::schemas;
+use crate::state::AppState;
 use crate::stop::Stopper;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, PageQuery, Parameters, id};
 
 /// `GET /api/executions` ends here; there is no paging.
 const NEWEST: i64 = 250;
@@ -73,6 +77,23 @@ impl Pagination {
     }
 }
 
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(execute))
+        .routes(routes!(list_all))
+        .routes(routes!(list_of_graph))
+        .routes(routes!(get))
+        .routes(routes!(stop))
+        .routes(routes!(delete))
+}
+
+#[utoipa::path(
+    post, path = "/api/graphs/{graph_id}/execute/{graph_version}",
+    operation_id = "postV1Execute graph agent", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path), ("graph_version" = Option<i64>, Path), ("preset_id" = Option<String>, Query)),
+    request_body = Option<schemas::Body_postV1Execute_graph_agent>,
+    responses((status = 200, body = schemas::GraphExecutionMeta)),
+)]
 pub async fn execute(
     user: CurrentUser,
     State(submitter): State<Submitter>,
@@ -106,6 +127,11 @@ pub async fn execute(
     Ok(Json(execution))
 }
 
+#[utoipa::path(
+    get, path = "/api/executions",
+    operation_id = "getV1List all executions", tags = ["v1", "graphs"],
+    responses((status = 200, body = Vec<schemas::GraphExecutionMeta>)),
+)]
 pub async fn list_all(user: CurrentUser, State(store): State<Store>) -> ApiResult<Json<Vec<GraphExecutionMeta>>> {
     let newest = ExecutionFilter {
         user_id: Some(user.id),
@@ -115,6 +141,12 @@ pub async fn list_all(user: CurrentUser, State(store): State<Store>) -> ApiResul
     Ok(Json(store.list_executions(&newest).await?))
 }
 
+#[utoipa::path(
+    get, path = "/api/graphs/{graph_id}/executions",
+    operation_id = "getV1List graph executions", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path), PageQuery),
+    responses((status = 200, body = schemas::GraphExecutionsPaginated)),
+)]
 pub async fn list_of_graph(
     user: CurrentUser,
     State(store): State<Store>,
@@ -136,6 +168,12 @@ pub async fn list_of_graph(
     }))
 }
 
+#[utoipa::path(
+    get, path = "/api/graphs/{graph_id}/executions/{graph_exec_id}",
+    operation_id = "getV1Get execution details", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path), ("graph_exec_id" = String, Path)),
+    responses((status = 200, body = inline(schemas::AnyGraphExecution))),
+)]
 pub async fn get(
     user: CurrentUser,
     State(store): State<Store>,
@@ -158,6 +196,12 @@ pub async fn get(
 }
 
 /// The reply is the run as it was before; `null` when there is nothing to stop.
+#[utoipa::path(
+    post, path = "/api/graphs/{graph_id}/executions/{graph_exec_id}/stop",
+    operation_id = "postV1Stop graph execution", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path), ("graph_exec_id" = String, Path)),
+    responses((status = 200, body = Option<schemas::GraphExecutionMeta>)),
+)]
 pub async fn stop(
     user: CurrentUser,
     State(stopper): State<Stopper>,
@@ -170,6 +214,12 @@ pub async fn stop(
 }
 
 /// Hides the run. An unknown one is 404 here; the reference's 500 is a defect of it (rest.md §6).
+#[utoipa::path(
+    delete, path = "/api/executions/{graph_exec_id}",
+    operation_id = "deleteV1Delete graph execution", tags = ["v1", "graphs"],
+    params(("graph_exec_id" = String, Path)),
+    responses((status = 204)),
+)]
 pub async fn delete(user: CurrentUser, State(store): State<Store>, Path(graph_exec_id): Path<String>) -> ApiResult<StatusCode> {
     let deleted = match id(&graph_exec_id) {
         Some(id) => store.soft_delete_execution(user.id, id).await?,

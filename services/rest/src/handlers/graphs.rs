@@ -10,8 +10,12 @@ use model::{Graph, GraphModel};
 use serde::Deserialize;
 use serde_json::Value;
 use submit::Submitter;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::graph_json;
+use crate::openapi::schemas;
+use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::params::path_version;
@@ -81,18 +85,52 @@ impl Shaped for SavedGraph {
     const SHAPE: Shape = GRAPH;
     const STORED: bool = true;
 }
+/// The query of a read, for documentation.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)] // only its description is used
+struct ExportQuery {
+    /// Without secrets, webhooks and owner.
+    #[param(default = false)]
+    for_export: Option<bool>,
+}
 
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update))
+        .routes(routes!(versions))
+        .routes(routes!(get_version))
+}
+
+#[utoipa::path(
+    get, path = "/api/graphs",
+    operation_id = "getV1List user graphs", tags = ["v1", "graphs"],
+    responses((status = 200, body = Vec<schemas::GraphMeta>)),
+)]
 pub async fn list(user: CurrentUser, State(submitter): State<Submitter>) -> ApiResult<Json<Vec<Value>>> {
     let graphs = submitter.list_graphs(user.id).await?;
     Ok(Json(graphs.iter().map(graph_json::meta).collect()))
 }
 
+#[utoipa::path(
+    post, path = "/api/graphs",
+    operation_id = "postV1Create new graph", tags = ["v1", "graphs"],
+    request_body = schemas::CreateGraph,
+    responses((status = 200, body = schemas::GraphModel)),
+)]
 pub async fn create(user: CurrentUser, State(submitter): State<Submitter>, JsonBody(body): JsonBody<CreateGraph>) -> ApiResult<Json<Value>> {
     let graph = submitter.create_graph(user.id, body.graph).await?;
     Ok(Json(graph_json::full(&graph)))
 }
 
 /// Without `version` the highest one, not the active one (rest.md trap 11).
+#[utoipa::path(
+    get, path = "/api/graphs/{graph_id}",
+    operation_id = "getV1Get specific graph", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path), ("version" = Option<i64>, Query), ExportQuery),
+    responses((status = 200, body = schemas::GraphModel)),
+)]
 pub async fn get(
     user: CurrentUser,
     State(submitter): State<Submitter>,
@@ -111,6 +149,12 @@ pub async fn get(
     read(&submitter, &registry, &user, &graph_id, version, parameters.flag("for_export")?).await
 }
 
+#[utoipa::path(
+    get, path = "/api/graphs/{graph_id}/versions/{version}",
+    operation_id = "getV1Get graph version", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path), ("version" = Option<i64>, Path), ExportQuery),
+    responses((status = 200, body = schemas::GraphModel)),
+)]
 pub async fn get_version(
     user: CurrentUser,
     State(submitter): State<Submitter>,
@@ -125,6 +169,12 @@ pub async fn get_version(
     }
 }
 
+#[utoipa::path(
+    get, path = "/api/graphs/{graph_id}/versions",
+    operation_id = "getV1Get all graph versions", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path)),
+    responses((status = 200, body = Vec<schemas::GraphModel>)),
+)]
 pub async fn versions(user: CurrentUser, State(submitter): State<Submitter>, Path(graph_id): Path<String>) -> ApiResult<Json<Vec<Value>>> {
     let found = match id(&graph_id) {
         Some(id) => submitter.list_graph_versions(user.id, id, NEWEST_VERSIONS).await?,
@@ -137,6 +187,13 @@ pub async fn versions(user: CurrentUser, State(submitter): State<Submitter>, Pat
 }
 
 /// Saves the graph as its next version.
+#[utoipa::path(
+    put, path = "/api/graphs/{graph_id}",
+    operation_id = "putV1Update graph version", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path)),
+    request_body = schemas::Graph,
+    responses((status = 200, body = schemas::GraphModel)),
+)]
 pub async fn update(
     user: CurrentUser,
     State(submitter): State<Submitter>,

@@ -9,12 +9,16 @@ use model::review::HumanReview;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{IoBlocks, ReviewDecision, Store};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::events::Announcer;
+use crate::openapi::schemas;
+use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Problem, Shape, Step};
-use crate::wire::{ApiError, ApiResult, JsonBody, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, PageQuery, Parameters, id};
 
 /// Characters of a message.
 const LONGEST_MESSAGE: usize = 2000;
@@ -64,7 +68,20 @@ pub struct ActionReply {
     error: Option<String>,
 }
 
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(pending))
+        .routes(routes!(pending_of_run))
+        .routes(routes!(act))
+}
+
 /// Newest first.
+#[utoipa::path(
+    get, path = "/api/review/pending",
+    operation_id = "getV2Get pending reviews", tags = ["v2", "executions", "review", "executions", "review", "private"],
+    params(PageQuery),
+    responses((status = 200, body = Vec<schemas::PendingHumanReviewModel>)),
+)]
 pub async fn pending(user: CurrentUser, State(store): State<Store>, parameters: Parameters) -> ApiResult<Json<Vec<HumanReview>>> {
     let page = parameters.integer_in("page", 1..=i64::MAX, 1)?;
     let page_size = parameters.integer_in("page_size", 1..=100, 25)?;
@@ -72,6 +89,12 @@ pub async fn pending(user: CurrentUser, State(store): State<Store>, parameters: 
 }
 
 /// Whether a run does not exist or belongs to somebody else is not told.
+#[utoipa::path(
+    get, path = "/api/review/execution/{graph_exec_id}",
+    operation_id = "getV2Get pending reviews for execution", tags = ["v2", "executions", "review", "executions", "review", "private"],
+    params(("graph_exec_id" = String, Path)),
+    responses((status = 200, body = Vec<schemas::PendingHumanReviewModel>)),
+)]
 pub async fn pending_of_run(user: CurrentUser, State(store): State<Store>, Path(graph_exec_id): Path<String>) -> ApiResult<Json<Vec<HumanReview>>> {
     let denied = || ApiError::detail(StatusCode::FORBIDDEN, format!("Access denied to graph execution #{graph_exec_id}"));
     let id = id(&graph_exec_id).ok_or_else(denied)?;
@@ -80,6 +103,12 @@ pub async fn pending_of_run(user: CurrentUser, State(store): State<Store>, Path(
 }
 
 /// Takes every decision that can be taken; the others are counted and named. Runs of which nothing waits any more go on.
+#[utoipa::path(
+    post, path = "/api/review/action",
+    operation_id = "postV2ProcessReviewAction", tags = ["v2", "executions", "review", "executions", "review", "private"],
+    request_body = schemas::ReviewRequest,
+    responses((status = 200, body = schemas::ReviewResponse)),
+)]
 pub async fn act(
     user: CurrentUser,
     State(store): State<Store>,

@@ -13,8 +13,12 @@ use rpc::services::Scheduler;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Store;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::executions::CREDENTIALS;
+use crate::openapi::schemas;
+use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Shape};
@@ -47,6 +51,20 @@ impl Shaped for NewSchedule {
 
 type SchedulerHandle = State<Arc<dyn Scheduler>>;
 
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list_of_graph))
+        .routes(routes!(list))
+        .routes(routes!(delete))
+}
+
+#[utoipa::path(
+    post, path = "/api/graphs/{graph_id}/schedules",
+    operation_id = "postV1Create execution schedule", tags = ["v1", "schedules"],
+    params(("graph_id" = String, Path)),
+    request_body = schemas::ScheduleCreationRequest,
+    responses((status = 200, body = schemas::GraphExecutionJobInfo)),
+)]
 pub async fn create(
     user: CurrentUser,
     State(store): State<Store>,
@@ -72,6 +90,12 @@ pub async fn create(
     Ok(Json(created.await?))
 }
 
+#[utoipa::path(
+    get, path = "/api/graphs/{graph_id}/schedules",
+    operation_id = "getV1List execution schedules for a graph", tags = ["v1", "schedules"],
+    params(("graph_id" = String, Path)),
+    responses((status = 200, body = Vec<schemas::GraphExecutionJobInfo>)),
+)]
 pub async fn list_of_graph(
     user: CurrentUser,
     State(scheduler): SchedulerHandle,
@@ -83,10 +107,21 @@ pub async fn list_of_graph(
     Ok(Json(scheduler.get_graph_execution_schedules(Some(graph_id), Some(user.id)).await?))
 }
 
+#[utoipa::path(
+    get, path = "/api/schedules",
+    operation_id = "getV1List execution schedules for a user", tags = ["v1", "schedules"],
+    responses((status = 200, body = Vec<schemas::GraphExecutionJobInfo>)),
+)]
 pub async fn list(user: CurrentUser, State(scheduler): SchedulerHandle) -> ApiResult<Json<Vec<GraphExecutionJobInfo>>> {
     Ok(Json(scheduler.get_graph_execution_schedules(None, Some(user.id)).await?))
 }
 
+#[utoipa::path(
+    delete, path = "/api/schedules/{schedule_id}",
+    operation_id = "deleteV1Delete execution schedule", tags = ["v1", "schedules"],
+    params(("schedule_id" = String, Path)),
+    responses((status = 200, body = HashMap<String, Value>)),
+)]
 pub async fn delete(user: CurrentUser, State(scheduler): SchedulerHandle, Path(schedule_id): Path<String>) -> ApiResult<Json<Value>> {
     let unknown = || ApiError::not_found(format!("Schedule #{schedule_id} not found"));
     match scheduler.delete_graph_execution_schedule(schedule_id.clone(), user.id).await {

@@ -5,8 +5,10 @@ pub mod error;
 pub mod headers;
 pub mod json;
 pub mod params;
+pub mod prepared;
 pub mod shape;
 
 pub use body::JsonBody;
 pub use error::{ApiError, ApiResult};
-pub use params::{Parameters, id};
+pub use params::{PageQuery, Parameters, id};
+pub use prepared::Prepared;

@@ -87,6 +87,17 @@ impl Parameters {
     }
 }
 
+/// The query of a list in pages, for documentation; [`Parameters::integer_in`] reads it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code)] // only its description is used
+pub struct PageQuery {
+    #[param(default = 1, minimum = 1)]
+    page: Option<i64>,
+    #[param(default = 25, minimum = 1, maximum = 100)]
+    page_size: Option<i64>,
+}
+
 fn not_an_integer(loc: &[&str], text: &str) -> ApiError {
     Problem::new(
         "int_parsing",

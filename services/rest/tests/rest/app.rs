@@ -27,6 +27,10 @@ const SECRET: &str = "a secret of the tests, long enough for HS256";
 pub struct TestApp {
     pub base: String,
     pub store: Store,
+    /// For what no operation changes.
+    pub database: String,
+    /// Of the broker, when there is one.
+    pub vhost: Option<String>,
     pub scheduler: Arc<FakeScheduler>,
     client: reqwest::Client,
     shutdown: Shutdown,
@@ -43,6 +47,7 @@ impl Drop for TestApp {
 pub struct Builder {
     settings: Vec<(String, String)>,
     without_database: bool,
+    vhost: Option<String>,
 }
 
 impl Builder {
@@ -50,6 +55,13 @@ impl Builder {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// With a RabbitMQ of its own.
+    pub async fn with_broker(mut self) -> Self {
+        let url = devservices::testing::vhost().await;
+        self.vhost = url.rsplit('/').next().map(str::to_owned);
+        self.set("RABBITMQ_URL", &url)
     }
 
     /// Nothing listens where the service looks for PostgreSQL.
@@ -70,9 +82,10 @@ impl Builder {
             store.migrate().await.unwrap();
         }
         let given = [
-            ("DATABASE_URL", database),
+            ("DATABASE_URL", database.clone()),
             ("REDIS_URL", devservices::testing::redis_url()),
             ("JWT_VERIFY_KEY", SECRET.to_owned()),
+            ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
         ];
         let pairs = given.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.settings);
         let settings = Settings::from_pairs(pairs).unwrap();
@@ -84,8 +97,14 @@ impl Builder {
         TestApp {
             base,
             store,
+            database,
+            vhost: self.vhost,
             scheduler,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
             shutdown,
         }
     }
@@ -101,7 +120,11 @@ impl TestApp {
     }
 
     pub fn request(&self, method: Method, path: &str) -> Request {
-        Request(self.client.request(method, format!("{}{path}", self.base)))
+        Request {
+            builder: self.client.request(method, format!("{}{path}", self.base)),
+            base: self.base.clone(),
+            client: self.client.clone(),
+        }
     }
 
     pub async fn get(&self, user: &TestUser, path: &str) -> Answer {
@@ -141,32 +164,48 @@ impl TestApp {
 }
 
 /// A request under construction.
-pub struct Request(reqwest::RequestBuilder);
+pub struct Request {
+    builder: reqwest::RequestBuilder,
+    base: String,
+    client: reqwest::Client,
+}
 
 impl Request {
+    fn map(mut self, change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder) -> Self {
+        self.builder = change(self.builder);
+        self
+    }
+
     pub fn by(self, user: &TestUser) -> Self {
-        Self(self.0.bearer_auth(&user.token))
+        self.map(|builder| builder.bearer_auth(&user.token))
     }
 
     pub fn header(self, name: &str, value: &str) -> Self {
-        Self(self.0.header(name, value))
+        self.map(|builder| builder.header(name, value))
     }
 
     pub fn json(self, body: &Value) -> Self {
-        Self(self.0.json(body))
+        self.map(|builder| builder.json(body))
     }
 
     /// A JSON body as it stands.
     pub fn raw(self, body: impl Into<Vec<u8>>) -> Self {
-        Self(self.0.header("content-type", "application/json").body(body.into()))
+        self.map(|builder| builder.header("content-type", "application/json").body(body.into()))
     }
 
+    /// Sends it; a successful answer must have the form that the service's own document gives it.
     pub async fn send(self) -> Answer {
-        let response = self.0.send().await.unwrap();
+        let request = self.builder.build().unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap().to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let parsed = serde_json::from_str(&text);
+        if let Ok(body) = &parsed {
+            crate::conformance::check(&self.base, &self.client, (&method, &path), status, body).await;
+        }
+        let body = parsed.unwrap_or(Value::Null);
         Answer {
             status,
             headers,

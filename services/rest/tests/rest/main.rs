@@ -3,11 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod api_keys;
 mod app;
+mod auth;
 mod blocks;
+mod conformance;
 mod executions;
+mod external;
 mod graphs;
+mod integrations;
+mod openapi;
 mod reviews;
 mod schedules;
+mod separation;
 mod users;
 mod wire;

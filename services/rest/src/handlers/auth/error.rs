@@ -1,0 +1,95 @@
+//! Errors as clients of GoTrue read them: `{"code", "error_code", "msg"}` (rest.md §3.4).
+
+use auth::password::PasswordError;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl AuthError {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub fn unprocessable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    pub fn invalid_credentials() -> Self {
+        Self::bad_request("invalid_credentials", "Invalid login credentials")
+    }
+
+    pub fn too_many_attempts() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "over_request_rate_limit",
+            "Too many attempts for this address: wait a few minutes and try again",
+        )
+    }
+
+    pub fn too_many_mails() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "over_email_send_rate_limit",
+            "A mail was sent to this address a moment ago: wait a minute and try again",
+        )
+    }
+
+    pub fn code_expired() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "otp_expired", "The link is invalid, was used or has expired")
+    }
+
+    /// 500; the cause is for the log only.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "the auth service failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unexpected_failure", "Internal server error")
+    }
+
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl IntoResponse for AuthError {
+    fn into_response(self) -> Response {
+        let body = json!({ "code": self.status.as_u16(), "error_code": self.code, "msg": self.message });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<store::Error> for AuthError {
+    fn from(error: store::Error) -> Self {
+        if error.is_unavailable() {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unexpected_failure", error.to_string());
+        }
+        Self::internal(error)
+    }
+}
+
+impl From<PasswordError> for AuthError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "over_request_rate_limit", error.to_string()),
+            PasswordError::Hash(_) => Self::internal(error),
+        }
+    }
+}

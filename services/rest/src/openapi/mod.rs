@@ -1,0 +1,106 @@
+//! The OpenAPI document that is served at `/openapi.json`.
+//!
+//! Operations are told by the handlers (`#[utoipa::path]`): id, tags, parameters, body and success answer. What holds for
+//! every operation is added here by rule: the user's token and its 401, the 422 of an operation that takes something, and
+//! the schemas that are referred to. `tests/rest/openapi.rs` compares the result with the contract.
+
+pub mod schemas;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+/// `components.schemas` of the contract, without texts.
+const CONTRACT_SCHEMAS: &str = include_str!("../../contract/schemas.json");
+const PREFIX: &str = "#/components/schemas/";
+
+/// Makes the document out of what the handlers tell.
+pub fn complete(told: utoipa::openapi::OpenApi) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(told)?;
+    document["info"] = json!({ "title": "AutoGPT Agent Server", "version": "0.1" });
+    for operation in operations(&mut document) {
+        finish(operation);
+    }
+    let schemas = schemas_of(&document, &serde_json::from_str(CONTRACT_SCHEMAS)?);
+    document["components"] = json!({
+        "schemas": schemas,
+        "securitySchemes": {
+            "HTTPBearerJWT": { "type": "http", "scheme": "bearer", "bearerFormat": "jwt" },
+            "APIKeyAuthenticator-X-Postmark-Webhook-Token": { "type": "apiKey", "in": "header", "name": "X-Postmark-Webhook-Token" },
+        },
+        "responses": {
+            "HTTP401NotAuthenticatedError": {
+                "description": "Authentication required",
+                "content": { "application/json": { "schema": { "type": "object", "properties": { "detail": { "type": "string" } } } } },
+            },
+        },
+    });
+    Ok(document)
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter();
+    let items = paths.flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
+    items
+        .flat_map(|item| item.values_mut())
+        .filter(|value| value.get("operationId").is_some())
+}
+
+fn finish(operation: &mut Value) {
+    // `security(())` of a handler says that anybody may call it.
+    if operation.get("security") == Some(&json!([{}])) {
+        operation.as_object_mut().map(|operation| operation.shift_remove("security"));
+    } else if operation.get("security").is_none() {
+        operation["security"] = json!([{ "HTTPBearerJWT": [] }]);
+        operation["responses"]["401"] = json!({ "$ref": "#/components/responses/HTTP401NotAuthenticatedError" });
+    }
+    let takes_something = operation.get("parameters").is_some() || operation.get("requestBody").is_some();
+    if takes_something && operation["responses"].get("422").is_none() {
+        operation["responses"]["422"] = json!({
+            "description": "Validation Error",
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/HTTPValidationError" } } },
+        });
+    }
+}
+
+/// Every schema that the document refers to, however indirectly: as it was told, else as the contract has it.
+fn schemas_of(document: &Value, contract: &Value) -> Value {
+    let told = &document["components"]["schemas"];
+    let mut wanted = Vec::from_iter(references(&document["paths"]));
+    let mut taken = model::Map::new();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let own = told.get(&name).filter(|schema| schema.get("$ref").is_none());
+        if let Some(schema) = own.or_else(|| contract.get(&name)) {
+            wanted.extend(references(schema));
+            taken.insert(name, schema.clone());
+        }
+    }
+    taken.sort_keys();
+    Value::Object(taken)
+}
+
+/// Names of the schemas that a part of the document refers to.
+fn references(value: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    collect(value, &mut names);
+    names
+}
+
+fn collect(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            let name = map
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|reference| reference.strip_prefix(PREFIX));
+            names.extend(name.map(str::to_owned));
+            map.values().for_each(|value| collect(value, names));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, names)),
+        _ => {}
+    }
+}
