@@ -62,6 +62,20 @@ impl Cluster {
         events.filter(|event: &serde_json::Value| event["user"]["username"] == user).collect()
     }
 
+    /// What somebody has written so far, as `patch graphschedules/status name`: leases and events do not count.
+    pub fn writes_of(&self, user: &str) -> Vec<String> {
+        let writes = self.asked_by(user).into_iter().filter_map(|event| {
+            let (verb, object) = (event["verb"].as_str()?, &event["objectRef"]);
+            let resource = object["resource"].as_str().unwrap_or_default();
+            if matches!(verb, "get" | "list" | "watch") || matches!(resource, "leases" | "events") {
+                return None;
+            }
+            let subresource = object["subresource"].as_str().map(|name| format!("/{name}")).unwrap_or_default();
+            Some(format!("{verb} {resource}{subresource} {}", object["name"].as_str().unwrap_or_default()))
+        });
+        writes.collect()
+    }
+
     /// How many requests of somebody the server has answered so far.
     pub fn requests_of(&self, user: &str) -> usize {
         let wanted = format!(r#""user":{{"username":"{user}""#);
@@ -176,7 +190,7 @@ echo $! >apiserver.pid; wait $!
 done; }}
 serve </dev/null 2>/dev/null & loop=$!
 cat >/dev/null
-kill -9 $loop; kill -9 $(cat apiserver.pid) $etcd; rm -rf {directory}
+kill -9 $loop; kill -9 $(cat apiserver.pid) $etcd; wait; rm -rf {directory} || {{ sleep 1; rm -rf {directory}; }}
 "#,
         directory = directory.display(),
         binaries = binaries.display(),

@@ -34,6 +34,13 @@ pub fn is_settled(schedule: &GraphSchedule, until: i64) -> bool {
     decided && !status.active.iter().chain(&status.buffer).any(before)
 }
 
+/// How far a schedule is: what it has decided, and what has ended.
+pub fn position(schedule: &GraphSchedule) -> (Option<i64>, i64) {
+    let status = schedule.status.clone().unwrap_or_default();
+    let ended = status.counters.map_or(0, |counters| counters.succeeded + counters.failed);
+    (status.decided_through.map(|through| through.0.as_second()), ended)
+}
+
 /// The account of all schedules.
 #[derive(Debug, Default)]
 pub struct Account {

@@ -1,6 +1,6 @@
 //! An API server, two operators behind proxies, and a platform of real services behind them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use controllers_tests::eventually::within;
 use controllers_tests::process::OperatorProcess;
@@ -30,8 +30,9 @@ const STOPPED: Duration = Duration::from_millis(8_500);
 const REFUSED: Duration = Duration::from_secs(2);
 const LAG: Duration = Duration::from_millis(1_500);
 const AWAY: Duration = Duration::from_secs(1);
-/// Recovery after the last fault: a Lease runs out, caches are filled, what is late is made up for.
-const RECOVERY: Duration = Duration::from_secs(120);
+/// After the last fault a Lease runs out and caches are filled; then something must move until what is late is made up for.
+const RECOVERY: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,16 +222,21 @@ impl Scene {
         let now = chrono::Utc::now().timestamp();
         self.world.fleet.ready(Role::Scheduler, 0).await?;
         self.world.fleet.ready(Role::Db, 0).await?;
-        within(RECOVERY, "every slot so far is decided and over", || async {
-            let list = self.cluster.api::<GraphSchedule>().list(&Default::default()).await;
-            let schedules = list.map_err(|error| error.to_string())?;
-            let behind = schedules.items.iter().filter(|schedule| !super::account::is_settled(schedule, now));
-            match behind.map(|schedule| schedule.status.clone()).next() {
-                None => Ok(()),
-                Some(status) => Err(format!("{status:#?}")),
+        let (mut before, mut moved) = (Vec::new(), Instant::now());
+        loop {
+            let schedules = self.cluster.api::<GraphSchedule>().list(&Default::default()).await?.items;
+            if schedules.iter().all(|schedule| super::account::is_settled(schedule, now)) {
+                break;
             }
-        })
-        .await;
+            let position = schedules.iter().map(super::account::position).collect();
+            if position != before {
+                (before, moved) = (position, Instant::now());
+            }
+            if moved.elapsed() > RECOVERY {
+                return Err(format!("nothing has moved for {} s: {before:?}", RECOVERY.as_secs()).into());
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
         Ok(now)
     }
 
