@@ -240,6 +240,15 @@ async fn schedules_are_explained_paused_and_resumed() {
         said.contains("backfill january: done, 2 fired") && said.contains(&execution) && said.contains("run-now/kubectl-"),
         "{said}"
     );
+    let said = user.says("why nightly 2026-01-01T01:30:00Z").await.well();
+    assert!(
+        said.contains("2026-01-01T01:30:00Z: Backfilled for backfill/january as nightly-"),
+        "{said}"
+    );
+    // Nothing but the ledger could know, and there is none here.
+    user.says("why nightly 2025-12-01T01:30:00Z")
+        .await
+        .complains("the ledger could not be asked");
     user.says("backfill nightly --from 2126-01-01T00:00:00Z --to 2126-01-03T00:00:00Z")
         .await
         .complains("no due time");

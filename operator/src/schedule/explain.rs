@@ -9,11 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use crds::schedule::Explanation;
 use crds::{ANNOTATION_EXPLAIN, AutoGPTPlatform, GraphSchedule};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use model::Timestamp;
 use rpc::services::Scheduler;
-use serde_json::json;
 
 use crate::execution::scheduler::Ways;
 use crate::runtime::events::MANAGER;
@@ -24,6 +23,8 @@ const MOST: u32 = 20;
 /// A longer request is not answered.
 const LONGEST: usize = 256;
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The schedule may decide at the same time.
+const ATTEMPTS: usize = 5;
 /// Room for a problem.
 const PROBLEM: usize = 1024;
 
@@ -85,17 +86,32 @@ impl Explainer {
                 }
             };
             let explanation = Explanation { request, decisions, problem };
-            let patch = json!({"metadata": {"uid": uid}, "status": {"explanation": explanation}});
-            let parameters = PatchParams {
-                field_manager: Some(MANAGER.to_owned()),
-                ..PatchParams::default()
-            };
-            let written = api.patch_status(&name, &parameters, &Patch::Merge(&patch)).await;
+            let written = write(&api, &name, &uid, &explanation).await;
             busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
             if let Err(error) = written {
                 tracing::warn!(schedule = name, %error, "what the ledger says could not be written into the status");
             }
         });
+    }
+}
+
+/// Writes the answer into the status, whatever else changes there meanwhile. A schedule that is gone needs none.
+async fn write(api: &Api<GraphSchedule>, name: &str, uid: &str, explanation: &Explanation) -> kube::Result<()> {
+    let parameters = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let live = api.get_opt(name).await?.filter(|live| live.uid().as_deref() == Some(uid));
+        let Some(mut live) = live else { return Ok(()) };
+        live.metadata.managed_fields = None;
+        live.status.get_or_insert_default().explanation = Some(explanation.clone());
+        match api.replace_status(name, &parameters, &live).await {
+            Err(kube::Error::Api(error)) if error.is_conflict() && attempts < ATTEMPTS => {}
+            outcome => return outcome.map(drop),
+        }
     }
 }
 
@@ -112,6 +128,7 @@ async fn look_up(request: &str, uid: &str, platform: Option<Arc<AutoGPTPlatform>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_question_is_answered_once_and_may_be_asked_again() {
