@@ -24,7 +24,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     // devservices creates databases and looks whether servers answer.
     // workload writes the effects of its test blocks over a connection of its own, faults and bench look from outside.
     ("sqlx", &["store", "devservices", "workload", "faults", "bench"]),
-    ("redis", &["bus", "devservices", "bench"]),
+    // bench and faults hear the events as a client does.
+    ("redis", &["bus", "devservices", "bench", "faults"]),
     // faults repeats messages.
     ("lapin", &["bus", "devservices", "faults"]),
     // bench looks at schedules from outside.

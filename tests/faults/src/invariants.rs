@@ -95,6 +95,24 @@ const RULES: &[Rule] = &[
             WHERE p.status IN ('FAILED', 'TERMINATED') AND c.status NOT IN ('COMPLETED', 'FAILED', 'TERMINATED')",
     },
     Rule {
+        says: "a balance is the sum of its entries, and not below zero",
+        broken_by: "SELECT b.user_id || ': ' || b.balance || ', entries ' || coalesce(e.total, 0) FROM user_balances b
+            LEFT JOIN (SELECT user_id, sum(amount) AS total FROM credit_transactions WHERE is_active GROUP BY user_id) e USING (user_id)
+            WHERE b.balance < 0 OR b.balance <> coalesce(e.total, 0)",
+    },
+    Rule {
+        says: "a node execution is charged once",
+        broken_by: "SELECT metadata ->> 'node_exec_id' || ': ' || count(*) || ' charges' FROM credit_transactions
+            WHERE is_active AND type = 'USAGE' AND metadata ->> 'node_exec_id' IS NOT NULL
+            GROUP BY metadata ->> 'node_exec_id' HAVING count(*) > 1",
+    },
+    Rule {
+        says: "a charge of a run that is over is final or given back",
+        broken_by:
+            "SELECT r.node_exec_id || ' in ' || g.id || ' ' || g.status FROM credit_reservations r JOIN graph_executions g ON g.id = r.graph_exec_id
+            WHERE g.status IN ('COMPLETED', 'FAILED', 'TERMINATED')",
+    },
+    Rule {
         says: "no row lies beyond the end of its run's journal",
         broken_by: "SELECT g.id || ' ends at ' || g.journal_seq FROM graph_executions g JOIN node_executions n ON n.graph_exec_id = g.id
             WHERE n.added_seq > g.journal_seq
@@ -140,8 +158,11 @@ pub async fn check(platform: &PgPool, effects: &PgPool, expected: &Expected) -> 
             verdict.broken.push(format!("{}: {row}", rule.says));
         }
     }
-    if let Some(left) = outbox(platform).await? {
-        verdict.broken.push(left);
+    for (rows, what) in [
+        ("SELECT count(*) FROM outbox", "wake-ups were not sent"),
+        ("SELECT count(*) FROM untold_ends", "ends of runs were not told"),
+    ] {
+        verdict.broken.extend(left_over(platform, rows, what).await?);
     }
     Ok(verdict)
 }
@@ -217,16 +238,16 @@ async fn effect_table(platform: &PgPool, effects: &PgPool, verdict: &mut Verdict
     Ok(())
 }
 
-/// A committed wake-up is sent or still here; none may be left when the broker is there.
-async fn outbox(platform: &PgPool) -> Result<Option<String>> {
+/// What is committed and has to leave is still here or has left; nothing may stay when everything is there that takes it.
+async fn left_over(platform: &PgPool, rows: &'static str, what: &str) -> Result<Option<String>> {
     let deadline = Instant::now() + DRAINED;
     loop {
-        let left = count(platform, "SELECT count(*) FROM outbox").await?;
+        let left = count(platform, rows).await?;
         if left == 0 {
             return Ok(None);
         }
         if Instant::now() > deadline {
-            return Ok(Some(format!("{left} wake-ups were not sent within {} s", DRAINED.as_secs())));
+            return Ok(Some(format!("{left} {what} within {} s", DRAINED.as_secs())));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -1,10 +1,12 @@
 //! The fault battery: real processes and real servers, faults injected under load, invariants checked in the database (quality §4, §5).
 //!
 //! A case starts a platform of its own ([`world`]), lets users submit runs ([`load`]) while it kills, stops, doubles or floods
-//! ([`cases`]), waits until nothing moves any more ([`watch`]) and asks the database what was lost, doubled or stuck ([`invariants`]).
+//! ([`cases`]), waits until nothing moves any more ([`watch`]), asks the database what was lost, doubled or stuck ([`invariants`]) and compares
+//! with it what the platform has told about its runs ([`ear`]).
 //! Schedules on Kubernetes have an API server and operators besides, and an account of their slots ([`slots`]).
 
 pub mod cases;
+mod ear;
 mod invariants;
 mod load;
 mod probe;

@@ -29,6 +29,9 @@ const LATEST_MS: u64 = 60;
 const RUN_EXCHANGE: &str = "graph_execution";
 const RUN_KEY: &str = "graph_execution.run";
 const RUN_QUEUE: &str = "graph_execution_queue";
+const CANCEL_EXCHANGE: &str = "graph_execution_cancel";
+/// Marks what comes from here: copies sent to an exchange are heard again.
+const COPY: &str = "faults-copy";
 /// Messages that are held back and shuffled.
 const SHUFFLED: usize = 8;
 const SHUFFLE_AFTER: Duration = Duration::from_millis(200);
@@ -123,14 +126,23 @@ impl Relay {
     }
 }
 
-/// Hears every run message and sends each two times more, shuffled.
-pub struct MessagesTwice {
+/// Messages of an exchange that are heard and sent again, each two times more, shuffled.
+struct Shuffler {
     repeated: Arc<AtomicU64>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl MessagesTwice {
-    pub async fn start(amqp_url: &str) -> Result<Self> {
+/// Where messages are heard, and where their copies go.
+struct Route {
+    exchange: &'static str,
+    key: &'static str,
+    to_exchange: &'static str,
+    to_key: &'static str,
+}
+
+impl Shuffler {
+    /// The exchange must be there.
+    async fn start(amqp_url: &str, route: Route) -> Result<Self> {
         let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         let options = QueueDeclareOptions {
@@ -143,8 +155,8 @@ impl MessagesTwice {
         channel
             .queue_bind(
                 name.clone(),
-                RUN_EXCHANGE.into(),
-                RUN_KEY.into(),
+                route.exchange.into(),
+                route.key.into(),
                 QueueBindOptions::default(),
                 FieldTable::default(),
             )
@@ -163,6 +175,7 @@ impl MessagesTwice {
             loop {
                 let mut quiet = false;
                 match tokio::time::timeout(SHUFFLE_AFTER, messages.next()).await {
+                    Ok(Some(Ok(delivery))) if is_copy(&delivery.properties) => {}
                     Ok(Some(Ok(delivery))) => held.extend([delivery.data.clone(), delivery.data]),
                     Ok(_) => return,
                     Err(_) => quiet = true,
@@ -170,10 +183,9 @@ impl MessagesTwice {
                 if held.len() >= SHUFFLED || quiet {
                     held.shuffle(&mut random);
                     for message in held.drain(..) {
-                        let options = BasicPublishOptions::default();
-                        // To the queue itself: what is sent to the exchange would be heard here again.
+                        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default().with_app_id(COPY.into()));
                         let sent = channel
-                            .basic_publish("".into(), RUN_QUEUE.into(), options, &message, BasicProperties::default())
+                            .basic_publish(route.to_exchange.into(), route.to_key.into(), options, &message, properties)
                             .await;
                         if sent.is_err() {
                             return;
@@ -189,7 +201,51 @@ impl MessagesTwice {
         })
     }
 
-    pub fn repeated(&self) -> u64 {
+    fn repeated(&self) -> u64 {
         self.repeated.load(Ordering::Relaxed)
+    }
+}
+
+fn is_copy(properties: &BasicProperties) -> bool {
+    properties.app_id().as_ref().is_some_and(|id| id.as_str() == COPY)
+}
+
+/// Repeats every run message.
+pub struct MessagesTwice(Shuffler);
+
+impl MessagesTwice {
+    pub async fn start(amqp_url: &str) -> Result<Self> {
+        let route = Route {
+            exchange: RUN_EXCHANGE,
+            key: RUN_KEY,
+            // To the queue itself.
+            to_exchange: "",
+            to_key: RUN_QUEUE,
+        };
+        Ok(Self(Shuffler::start(amqp_url, route).await?))
+    }
+
+    pub fn repeated(&self) -> u64 {
+        self.0.repeated()
+    }
+}
+
+/// Repeats every cancel message, to all executors.
+pub struct CancelsTwice(Shuffler);
+
+impl CancelsTwice {
+    /// The executors must be there: they declare the exchange.
+    pub async fn start(amqp_url: &str) -> Result<Self> {
+        let route = Route {
+            exchange: CANCEL_EXCHANGE,
+            key: "",
+            to_exchange: CANCEL_EXCHANGE,
+            to_key: "",
+        };
+        Ok(Self(Shuffler::start(amqp_url, route).await?))
+    }
+
+    pub fn repeated(&self) -> u64 {
+        self.0.repeated()
     }
 }

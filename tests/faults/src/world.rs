@@ -11,6 +11,7 @@ use workload::kit::id;
 use workload::{Client, Fleet, Fleets, Role, graphs};
 
 use crate::Result;
+use crate::ear::Ear;
 use crate::invariants::{self, Expected, Verdict};
 use crate::load::{self, Accepted, Ticket};
 use crate::report::{self, Notes, Outcome};
@@ -26,6 +27,9 @@ pub struct World {
     pub platform: PgPool,
     pub effects: PgPool,
     pub watch: Watch,
+    ear: Ear,
+    /// Runs of which every event must arrive.
+    followed: Vec<Uuid>,
     pub faults: u64,
     pub remarks: Vec<String>,
     /// Invariants of the case itself that are broken.
@@ -55,12 +59,15 @@ impl World {
         };
         let platform = connect(fleet.database_url())?;
         let effects = connect(&fleet.effects_url)?;
+        let ear = Ear::start(&fleet.stack.redis_url);
         let watch = Watch::start(platform.clone(), scope.lease, outage);
         Ok(Self {
             fleet,
             platform,
             effects,
             watch,
+            ear,
+            followed: Vec::new(),
             faults: 0,
             remarks: Vec::new(),
             complaints: Vec::new(),
@@ -74,6 +81,11 @@ impl World {
             tickets.push(self.ticket(&self.fleet.user().await?, graph).await);
         }
         Ok(tickets)
+    }
+
+    /// Every event of these runs must arrive: nothing that tells about them is killed.
+    pub fn follow(&mut self, runs: &[Accepted]) {
+        self.followed.extend(runs.iter().map(|run| run.run));
     }
 
     /// New users, each with a graph that runs another one.
@@ -132,6 +144,10 @@ impl World {
         let stuck = standstill.stuck.len() as u64;
         let (lost_count, doubled_count) = (lost.len() as u64, doubled.len() as u64);
         let mut complaints = std::mem::take(&mut self.complaints);
+        complaints.extend(sample("told wrong", self.ear.contradictions()));
+        complaints.extend(sample("untold", self.ear.gaps(&self.followed).await));
+        self.remarks
+            .push(format!("{} events heard, followed {} runs", self.ear.events(), self.followed.len()));
         complaints.extend(sample("lost", lost));
         complaints.extend(sample("doubled", doubled));
         complaints.extend(sample("stuck", standstill.stuck.iter().map(Uuid::to_string).collect()));

@@ -27,6 +27,8 @@ pub enum Error {
     },
     #[error("{program} could not be run: {source}")]
     Spawn { program: String, source: std::io::Error },
+    #[error("rabbitmqctl failed: {0}")]
+    Control(String),
     #[error("{program} ended instead of starting; the end of its log ({path}):\n{tail}", path = .log.display())]
     Ended { program: &'static str, log: PathBuf, tail: String },
     #[error("{program} was not ready within {seconds} s; the end of its log ({path}):\n{tail}", path = .log.display())]
@@ -140,6 +142,14 @@ impl Stack {
             }
         }
         Ok(())
+    }
+
+    /// Puts RabbitMQ's memory alarm in force, which blocks every connection that publishes, or ends it.
+    ///
+    /// # Errors
+    /// When `rabbitmqctl` does not succeed.
+    pub async fn set_broker_alarm(&self, on: bool) -> Result<(), Error> {
+        rabbitmq::set_memory_watermark(&self.directory.join("rabbitmq"), self.ports.rabbitmq, if on { "0" } else { "0.4" }).await
     }
 
     /// The addresses as settings of the platform.

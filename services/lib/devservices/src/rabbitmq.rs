@@ -7,6 +7,8 @@ use tokio::process::Command;
 use crate::process::{Guardian, Process};
 use crate::{Error, find, make_directory, write_file};
 
+const NODE: &str = "autogpt@localhost";
+
 pub(crate) struct RabbitMq {
     server: Process,
     name_server: Process,
@@ -52,7 +54,7 @@ pub(crate) fn spawn(dir: &Path, ports: [u16; 4], guardian: &mut Guardian) -> Res
     command
         .envs(paths)
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("RABBITMQ_NODENAME", "autogpt@localhost")
+        .env("RABBITMQ_NODENAME", NODE)
         .env("RABBITMQ_DIST_PORT", distribution_port.to_string())
         .env("ERL_EPMD_PORT", epmd_port.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -67,6 +69,29 @@ pub(crate) fn spawn(dir: &Path, ports: [u16; 4], guardian: &mut Guardian) -> Res
         port,
         management_port,
     })
+}
+
+/// Sets from which share of the machine's memory on publishers are blocked; 0 blocks them at once. `dir` and `ports` as for [`spawn`].
+pub(crate) async fn set_memory_watermark(dir: &Path, ports: [u16; 4], share: &str) -> Result<(), Error> {
+    let program = find::program("rabbitmqctl", "rabbitmq-server", &["/usr/lib/rabbitmq/bin"])?;
+    let [.., epmd_port] = ports;
+    let output = Command::new(&program)
+        .args(["--quiet", "--node", NODE, "set_vm_memory_high_watermark", share])
+        .env("HOME", dir.join("home"))
+        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("ERL_EPMD_PORT", epmd_port.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .kill_on_drop(true)
+        .output()
+        .await;
+    let output = output.map_err(|source| Error::Spawn {
+        program: program.display().to_string(),
+        source,
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Control(String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 impl RabbitMq {

@@ -37,7 +37,7 @@ pub async fn kill(scope: &Scope) -> Result<Outcome> {
 }
 
 /// Kills executors at uneven times, as recoveries of earlier ones go on. Never the same one twice in a row.
-async fn kill_in_turn(world: &mut World, faults: usize, every: Duration) -> Result<()> {
+pub(super) async fn kill_in_turn(world: &mut World, faults: usize, every: Duration) -> Result<()> {
     let mut random = StdRng::seed_from_u64(1);
     let executors = world.fleet.count(Role::Executor);
     let mut index = 0;

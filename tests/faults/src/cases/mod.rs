@@ -3,6 +3,7 @@
 mod engine;
 mod executors;
 mod graph_schedules;
+mod ledger;
 mod poison;
 mod schedules;
 mod servers;
@@ -85,6 +86,12 @@ pub const ALL: &[Case] = &[
     case!("postgres_outage", "PostgreSQL away for 20 s: no run changes hands", servers::outage),
     case!("redis_kill", "SIGKILL of Redis", servers::redis),
     case!("db_kill", "SIGKILL of the database manager", servers::database_manager),
+    case!(
+        "broker_alarm",
+        "RabbitMQ runs out of memory and blocks whoever publishes",
+        servers::broker_alarm
+    ),
+    case!("ledger_kill", "SIGKILL of executors while their nodes are paid for", ledger::kill),
     case!(
         "doubled",
         "every run message and every writing call repeated and reordered",

@@ -36,8 +36,11 @@ async fn server(scope: &Scope, case: &'static str, part: Part, away: Duration) -
         world.outage(part, away).await?;
         tokio::time::sleep(every / 3).await;
     }
-    let expected = Expected::completed(load.await??);
-    world.judge(case, expected).await
+    let accepted = load.await??;
+    if part != Part::Redis {
+        world.follow(&accepted);
+    }
+    world.judge(case, Expected::completed(accepted)).await
 }
 
 pub async fn rabbitmq(scope: &Scope) -> Result<Outcome> {
@@ -52,6 +55,36 @@ pub async fn redis(scope: &Scope) -> Result<Outcome> {
     server(scope, "redis_kill", Part::Redis, Duration::from_secs(3)).await
 }
 
+/// While RabbitMQ is short of memory it takes no message. Runs are accepted and worked off all the same, as the database manager tells
+/// idle executors itself; the wake-ups wait and arrive later.
+pub async fn broker_alarm(scope: &Scope) -> Result<Outcome> {
+    let (every, alarm) = (Duration::from_secs(12), Duration::from_secs(6));
+    let size = scope.size(Size { faults: 4, runs: 800 }, every);
+    let mut world = World::with_executors(scope, 3).await?;
+    let tickets = world.tickets(USERS, &effects()).await?;
+    let load = world.submit(tickets, size.runs, every.mul_f64(size.faults as f64));
+    let mut waiting = 0;
+    for _ in 0..size.faults {
+        tokio::time::sleep((every - alarm) / 2).await;
+        world.faults += 1;
+        world.fleet.stack.set_broker_alarm(true).await?;
+        tokio::time::sleep(alarm).await;
+        let held: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&world.platform).await?;
+        waiting = waiting.max(held);
+        world.fleet.stack.set_broker_alarm(false).await?;
+        tokio::time::sleep((every - alarm) / 2).await;
+    }
+    world.remarks.push(format!("{waiting} wake-ups waited at once"));
+    if waiting == 0 {
+        world
+            .complaints
+            .push("no wake-up waited: the alarm blocked nobody, and the case proves nothing".to_owned());
+    }
+    let accepted = load.await??;
+    world.follow(&accepted);
+    world.judge("broker_alarm", Expected::completed(accepted)).await
+}
+
 pub async fn database_manager(scope: &Scope) -> Result<Outcome> {
     let every = Duration::from_secs(5);
     let size = scope.size(Size { faults: 15, runs: 1000 }, every);
@@ -63,8 +96,9 @@ pub async fn database_manager(scope: &Scope) -> Result<Outcome> {
         world.crash(Role::Db, 0, Duration::from_millis(500)).await?;
     }
     world.fleet.ready(Role::Db, 0).await?;
-    let expected = Expected::completed(load.await??);
-    world.judge("db_kill", expected).await
+    let accepted = load.await??;
+    world.follow(&accepted);
+    world.judge("db_kill", Expected::completed(accepted)).await
 }
 
 /// Runs that somebody works on when PostgreSQL goes are the same executor's when it is back.

@@ -15,6 +15,7 @@ use crate::invariants::Expected;
 use crate::load::Accepted;
 use crate::report::Outcome;
 use crate::scope::{Scope, Size};
+use crate::twice::CancelsTwice;
 use crate::world::World;
 
 /// A user with free quota starts within the length of a run that has its slot, and this (invariant 14).
@@ -64,6 +65,7 @@ pub async fn noisy(scope: &Scope) -> Result<Outcome> {
             .complaints
             .push(format!("{late} of {} runs of quiet users started later than {limit:.2?}", others.len()));
     }
+    world.follow(&others);
     let accepted = [flood, others].concat();
     world.judge("noisy_user", Expected::completed(accepted)).await
 }
@@ -81,7 +83,8 @@ async fn waits(world: &World, runs: &[Accepted]) -> Result<Vec<Duration>> {
     Ok(seconds.into_iter().map(|seconds| Duration::from_secs_f64(seconds.max(0.0))).collect())
 }
 
-/// A fault is a cancelled run. No node of it starts after the cancellation was acknowledged.
+/// A fault is a cancelled run. No node of it starts after the cancellation was acknowledged, and every hint to cancel comes twice more, late
+/// and out of order.
 pub async fn cancel_storm(scope: &Scope) -> Result<Outcome> {
     let size = scope.size(Size { faults: 600, runs: 600 }, Duration::from_millis(50));
     let plan = Fleets {
@@ -90,6 +93,7 @@ pub async fn cancel_storm(scope: &Scope) -> Result<Outcome> {
     };
     let mut world = World::start(scope, plan, Duration::ZERO).await?;
     let defaults = json!({"ms": 100});
+    let repeater = CancelsTwice::start(&world.fleet.stack.amqp_url).await?;
     let flat = world.tickets(4, &graphs::chain(200, id::EFFECT, &defaults)).await?;
     let nested = world.nested_tickets(4, &graphs::child(200, id::EFFECT, &defaults)).await?;
     let tickets = [flat, nested].concat();
@@ -119,6 +123,10 @@ pub async fn cancel_storm(scope: &Scope) -> Result<Outcome> {
             }
             Err(error) => world.complaints.push(error),
         }
+    }
+    world.remarks.push(format!("{} cancel messages were repeated", repeater.repeated()));
+    if repeater.repeated() == 0 {
+        world.complaints.push("no cancel message was repeated".to_owned());
     }
     took.sort_unstable();
     let quantile = |share: f64| {

@@ -44,5 +44,6 @@ pub async fn doubled(scope: &Scope) -> Result<Outcome> {
     if calls.repeated() == 0 || messages.repeated() == 0 {
         world.complaints.push("nothing was repeated: the case proves nothing".to_owned());
     }
+    world.follow(&accepted);
     world.judge("doubled", Expected::completed(accepted)).await
 }
