@@ -30,6 +30,7 @@ pub fn app() -> &'static App {
 async fn start() -> App {
     let data = tempfile::tempdir().expect("a data directory");
     let mut variables = process::variables();
+    variables.insert("ENABLE_METRICS".to_owned(), "true".to_owned());
     // Under `devservices run` its servers are used; else the app starts its own.
     if std::env::var_os("TEST_DATABASE_URL").is_some() {
         variables.insert("DATABASE_URL".to_owned(), devservices::testing::database().await);

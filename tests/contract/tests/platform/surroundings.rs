@@ -117,6 +117,61 @@ async fn the_executor_shows_its_gauges_on_any_path() {
     }
 }
 
+/// The series of a service by their names, without what carries labels of its own.
+async fn series(port_variable: &str) -> HashMap<String, f64> {
+    let base = process::url(&app().variables, port_variable);
+    let answer = reqwest::get(format!("{base}/metrics")).await.expect("an answer");
+    assert_eq!(answer.status(), 200, "{port_variable}");
+    let text = answer.text().await.expect("text");
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+}
+
+#[tokio::test]
+async fn what_a_run_did_shows_in_the_metrics_and_whose_it_was_does_not() {
+    let user = app().user().await;
+    let graph = user.create_graph(&graphs::chain(3)).await;
+    let run = user.execute(graph, json!({"x": "a"})).await;
+    user.finished(graph, run, SOON).await;
+
+    let executor = series("EXECUTION_MANAGER_PORT").await;
+    for counted in [
+        "execution_manager_claimed_runs_total",
+        "execution_manager_queue_seconds_count",
+        "execution_manager_run_seconds_count",
+        "execution_manager_node_seconds_count",
+        "execution_manager_journal_entries_count",
+        "execution_manager_journal_runs_count",
+    ] {
+        assert!(executor.get(counted).is_some_and(|count| *count >= 1.0), "{counted}: {executor:?}");
+    }
+    for there in ["executor_node_retries_total", "execution_manager_lost_runs_total"] {
+        assert!(executor.contains_key(there), "{there}: {executor:?}");
+    }
+    let manager = series("DATABASE_API_PORT").await;
+    for counted in [
+        "database_manager_runs_claimed_total",
+        "database_manager_journal_batches_total",
+        "database_manager_journal_append_seconds_count",
+    ] {
+        assert!(manager.get(counted).is_some_and(|count| *count >= 1.0), "{counted}: {manager:?}");
+    }
+    for there in [
+        "database_manager_outbox_relayed_total",
+        "database_manager_outbox_lag_seconds",
+        "database_manager_leases_expired_total",
+        "database_manager_runs_requeued_total",
+        "database_manager_runs_dead_total",
+        "database_manager_runs_past_deadline_total",
+    ] {
+        assert!(manager.contains_key(there), "{there}: {manager:?}");
+    }
+    let owners = [user.user, graph, run].map(|id| id.to_string());
+    let names = executor.keys().chain(manager.keys());
+    let telling: Vec<&String> = names.filter(|name| owners.iter().any(|id| name.contains(id))).collect();
+    assert_eq!(telling, Vec::<&String>::new());
+}
+
 #[tokio::test]
 async fn a_large_value_travels_whole() {
     let user = app().user().await;
