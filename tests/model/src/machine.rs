@@ -1,7 +1,7 @@
 //! The engine in lock step with the reference: whatever is started, emitted or finished here happens in both, and both must say the
 //! same. The journal goes to a ledger as a database keeps it, some time later; a crash loses what was not there yet.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use engine::error::GraphError;
 use engine::run::{NodeResult, Run};
@@ -68,6 +68,8 @@ struct Machine<'a> {
     undurable: VecDeque<Group<'a>>,
     positions: HashMap<NodeExecId, usize>,
     flights: Vec<Flight>,
+    /// What was durably under way when this executor took the run: these may have taken effect already, and nothing else may have.
+    begun: HashSet<NodeExecId>,
     stop: Option<Stop>,
     clock: i64,
     frozen: bool,
@@ -163,6 +165,7 @@ impl<'a> Machine<'a> {
             undurable: VecDeque::new(),
             positions: HashMap::new(),
             flights: Vec::new(),
+            begun: HashSet::new(),
             stop: None,
             clock: 0,
             frozen: troubles.frozen,
@@ -177,6 +180,13 @@ impl<'a> Machine<'a> {
     fn take_up(&mut self) {
         let records = self.ledger.run.node_executions.iter().enumerate();
         self.positions = records.map(|(position, record)| (record.node_exec_id, position)).collect();
+        let under_way = self
+            .ledger
+            .run
+            .node_executions
+            .iter()
+            .filter(|record| record.status == ExecutionStatus::Running);
+        self.begun = under_way.map(|record| record.node_exec_id).collect();
         let now = self.now();
         self.run.begin(now);
         self.keep();
@@ -223,6 +233,14 @@ impl<'a> Machine<'a> {
             return Err("something was ready, and then nothing was".to_owned());
         };
         let execution = self.positions[&start.node_exec_id];
+        // A block that must not take effect twice is started unasked only when this says that it was never started (invariant 4).
+        let begun = self.begun.remove(&start.node_exec_id);
+        check(start.repeated == begun, || {
+            format!(
+                "execution {execution} was durably under way: {begun}, and is started as if: {}",
+                start.repeated
+            )
+        })?;
         check(self.reference.may_start(execution), || {
             format!("execution {execution} started, and must not")
         })?;
