@@ -37,6 +37,10 @@ pub enum Error {
     #[error("the change cannot be applied: {0}")]
     Illegal(String),
 
+    /// Somebody else holds what this needs, for longer than was to be waited.
+    #[error("a lock was not free in time: {0}")]
+    Locked(String),
+
     /// A row says something that this program does not understand.
     #[error("unreadable row: {0}")]
     Decode(String),
@@ -128,6 +132,7 @@ fn from_database(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
             target: SOME_SERVER.to_owned(),
             reason: message,
         },
+        _ if code == "55P03" => Error::Locked(message),
         // `refuse_append` of the migrations.
         _ if code == "AG001" => Error::Illegal(message),
         // A table or column that is not there: the schema is older than the program.

@@ -1,6 +1,7 @@
 //! The rows of accepted runs, written by one statement however many runs arrive together.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use model::{ExecutionStatus, GraphExecId, GraphExecutionMeta, NodeExecId, NodeId, NodeInputMasks, Timestamp};
 use serde::Serialize;
@@ -20,7 +21,7 @@ const INSERT: &str = "WITH run AS (
          SELECT u.id, u.user_id, u.graph_id, u.graph_version, u.status, u.inputs, u.credential_inputs, u.nodes_input_masks, u.compiled_masks,
              u.preset_id, u.context, u.parent, u.idempotency_key, u.traceparent,
              least(u.deadline_at, (SELECT p.deadline_at FROM graph_executions p WHERE p.id = u.parent))
-         FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[], $9::jsonb[], $10::uuid[],
+         FROM (SELECT set_config('lock_timeout', $25, true)) patience CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::jsonb[], $7::jsonb[], $8::jsonb[], $9::jsonb[], $10::uuid[],
              $11::jsonb[], $12::uuid[], $13::text[], $14::text[], $15::timestamptz[])
              AS u(id, user_id, graph_id, graph_version, status, inputs, credential_inputs, nodes_input_masks, compiled_masks, preset_id, context,
                  parent, idempotency_key, traceparent, deadline_at)
@@ -141,8 +142,15 @@ impl PackedRun {
 }
 
 /// Inserts runs with their starting nodes, inputs, alarms and wake-ups. Those that are missing in the answer have a key that is taken.
-/// Transactions that insert several keys must do so in the same order.
-pub(crate) async fn insert(executor: impl PgExecutor<'_>, runs: &[&PackedRun]) -> Result<HashMap<GraphExecId, GraphExecutionMeta>> {
+/// Transactions that insert several keys must do so in the same order. `patience`: how long each lock is waited for, for ever when zero.
+///
+/// # Errors
+/// [`Error::Locked`](crate::Error::Locked) when that was not long enough.
+pub(crate) async fn insert(
+    executor: impl PgExecutor<'_>,
+    runs: &[&PackedRun],
+    patience: Duration,
+) -> Result<HashMap<GraphExecId, GraphExecutionMeta>> {
     let nodes = Nodes::of(runs);
     let pins = Pins::of(runs);
     let rows = sqlx::query(INSERT)
@@ -170,6 +178,7 @@ pub(crate) async fn insert(executor: impl PgExecutor<'_>, runs: &[&PackedRun]) -
         .bind(pins.places)
         .bind(pins.names)
         .bind(pins.values)
+        .bind(format!("{}ms", patience.as_millis()))
         .fetch_all(executor)
         .await?;
     let mut times: HashMap<GraphExecId, _> = HashMap::with_capacity(rows.len());

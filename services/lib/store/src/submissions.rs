@@ -1,6 +1,7 @@
 //! Accepting a run: the row, its starting nodes, its wake-up and its key in one statement (design §6.1).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use model::{
@@ -70,15 +71,16 @@ impl Store {
 
     /// As [`Store::accept_run`], in a transaction of its own.
     pub async fn accept_packed(&self, run: &PackedRun) -> Result<Accepted> {
-        self.accept_runs(&[run])
+        self.accept_runs(&[run], Duration::ZERO)
             .await
             .pop()
             .unwrap_or_else(|| Err(Error::no_execution(run.run.id)))
     }
 
     /// As [`Store::accept_run`], for runs that arrive together: one transaction, one answer a run, in their order. What one of them is refused
-    /// for the others do not notice.
-    pub async fn accept_runs(&self, runs: &[&PackedRun]) -> Vec<Result<Accepted>> {
+    /// for the others do not notice. When somebody holds a lock that one of them needs, such as by deleting its graph, for longer than
+    /// `patience`, those that were written together with it are answered with [`Error::Locked`]. Zero: there is no end to the patience.
+    pub async fn accept_runs(&self, runs: &[&PackedRun], patience: Duration) -> Vec<Result<Accepted>> {
         let mut answers: Vec<Option<Result<Accepted>>> = runs.iter().map(|_| None).collect();
         // Keys in the same order in every transaction: two that insert the same ones wait for each other in turn, and not in a circle.
         let mut order: Vec<usize> = (0..runs.len()).collect();
@@ -87,7 +89,7 @@ impl Store {
         // the winner was deleted in between.
         for _ in 0..3 {
             if !order.is_empty() {
-                self.insert_or_split(runs, &order, &mut answers).await;
+                self.insert_or_split(runs, &order, patience, &mut answers).await;
                 order.retain(|index| matches!(answers.get(*index), Some(None)));
                 self.answer_with_winners(runs, &order, &mut answers).await;
                 order.retain(|index| matches!(answers.get(*index), Some(None)));
@@ -100,11 +102,11 @@ impl Store {
     }
 
     /// Inserts the runs of `order` together; when the data of one is refused, by halves. Answers every run but those whose key is taken.
-    async fn insert_or_split(&self, runs: &[&PackedRun], order: &[usize], answers: &mut [Option<Result<Accepted>>]) {
+    async fn insert_or_split(&self, runs: &[&PackedRun], order: &[usize], patience: Duration, answers: &mut [Option<Result<Accepted>>]) {
         let mut parts = vec![order];
         while let Some(part) = parts.pop() {
             let of_part: Vec<&PackedRun> = part.iter().filter_map(|index| runs.get(*index).copied()).collect();
-            match self.insert_runs(&of_part).await {
+            match self.insert_runs(&of_part, patience).await {
                 Ok(mut inserted) => {
                     for (index, run) in part.iter().zip(of_part) {
                         let accepted = inserted.remove(&run.run.id).map(|execution| Ok(Accepted { execution, created: true }));
@@ -148,13 +150,13 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("idempotency_key")?, meta(row)?))).collect()
     }
 
-    async fn insert_runs(&self, runs: &[&PackedRun]) -> Result<HashMap<GraphExecId, GraphExecutionMeta>> {
+    async fn insert_runs(&self, runs: &[&PackedRun], patience: Duration) -> Result<HashMap<GraphExecId, GraphExecutionMeta>> {
         if !runs.iter().any(|run| run.has_journal()) {
             let mut connection = self.pool.acquire().await.map_err(|error| self.explain(error))?;
-            return submission_rows::insert(&mut *connection, runs).await;
+            return submission_rows::insert(&mut *connection, runs, patience).await;
         }
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        let inserted = submission_rows::insert(&mut *tx, runs).await?;
+        let inserted = submission_rows::insert(&mut *tx, runs, patience).await?;
         for PackedRun { run, .. } in runs {
             if inserted.contains_key(&run.id) && !run.taken_over.is_empty() {
                 journal::begin_with(&mut tx, run.id, run.user_id, run.taken_over.clone()).await?;
@@ -179,7 +181,7 @@ impl Store {
                 "execution {parent}, which asks for another run, is over or in other hands"
             )));
         }
-        let created = submission_rows::insert(&mut *tx, &[&run]).await?.remove(&run.run.id);
+        let created = submission_rows::insert(&mut *tx, &[&run], Duration::ZERO).await?.remove(&run.run.id);
         tx.commit().await?;
         match (created, &run.run.idempotency_key) {
             (Some(execution), _) => Ok(Accepted { execution, created: true }),

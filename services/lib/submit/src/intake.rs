@@ -4,15 +4,18 @@
 //! While a transaction is on its way the runs that arrive gather and go with the next one, so a lone run waits for nobody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::{Accepted, Error, OutboxNotifier, PackedRun, Store};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// Runs that may wait to be written before their callers wait for room.
 const QUEUE: usize = 1024;
-/// Transactions on the way at the same time. The second one keeps a run that waits for a lock, such as the owner of its key, from holding up
-/// all others.
+/// Transactions on the way at the same time: one is committed while the next is made.
 const LANES: usize = 2;
+/// A transaction does not wait longer for a lock. Somebody who deletes a graph with all its runs holds up those who submit runs of that graph,
+/// and nobody else.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Most runs of one transaction.
 const RUNS_PER_COMMIT: usize = 256;
 /// A run of more bytes gets a transaction of its own: it shares little, and others would wait for it. Together with [`RUNS_PER_COMMIT`] this
@@ -66,13 +69,24 @@ async fn write(store: Store, notifier: OutboxNotifier, queue: Arc<Mutex<mpsc::Re
             .filter(|request| !request.reply.is_closed())
             .map(|request| (request.run, request.reply))
             .unzip();
-        let answers = store.accept_runs(&runs.iter().collect::<Vec<_>>()).await;
+        let answers = store.accept_runs(&runs.iter().collect::<Vec<_>>(), PATIENCE).await;
         // Here and not by the callers: they may have gone away meanwhile.
         tell(&notifier, &answers);
-        for (reply, answer) in replies.into_iter().zip(answers) {
-            let _ = reply.send(answer);
+        for ((run, reply), answer) in runs.into_iter().zip(replies).zip(answers) {
+            if matches!(answer, Err(Error::Locked(_))) {
+                tokio::spawn(write_alone(store.clone(), notifier.clone(), Request { run, reply }));
+            } else {
+                let _ = reply.send(answer);
+            }
         }
     }
+}
+
+/// However long it takes.
+async fn write_alone(store: Store, notifier: OutboxNotifier, Request { run, reply }: Request) {
+    let answer = store.accept_packed(&run).await;
+    tell(&notifier, std::slice::from_ref(&answer));
+    let _ = reply.send(answer);
 }
 
 fn tell(notifier: &OutboxNotifier, answers: &[Result<Accepted, Error>]) {

@@ -27,7 +27,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let url = devservices::testing::database().await;
-        let store = Store::connect(&url, 8).unwrap();
+        let store = Store::connect(&url, 12).unwrap();
         store.migrate().await.unwrap();
         let user = user(&store).await;
         Self {
@@ -437,44 +437,60 @@ async fn many_at_once_are_all_accepted_and_the_same_key_is_one_run() {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_takes_nothing_of_the_others_with_him() {
+async fn a_run_that_waits_for_a_lock_holds_up_nobody_and_is_accepted_also_when_its_caller_has_gone() {
     let world = World::new().await;
     let graph = world.graph().await;
+    let other = World {
+        url: world.url.clone(),
+        submitter: world.submitter.clone(),
+        user: user(world.store()).await,
+    };
+    let others = other.graph().await;
     // Every insert checks that the user is there, and waits while somebody may be deleting him.
     let mut blocker = PgConnection::connect(&world.url).await.unwrap();
-    sqlx::raw_sql("BEGIN; SELECT FROM users FOR UPDATE").execute(&mut blocker).await.unwrap();
-    let submit = |key: &str| {
-        let (submitter, command) = (world.submitter.clone(), world.command(&graph));
-        let idempotency_key = Some(key.to_owned());
+    let mut deleting = blocker.begin().await.unwrap();
+    sqlx::query("SELECT FROM users WHERE id = $1 FOR UPDATE")
+        .bind(world.user)
+        .execute(&mut *deleting)
+        .await
+        .unwrap();
+    let submit = |command: SubmitCommand, key: &str| {
+        let (submitter, idempotency_key) = (world.submitter.clone(), Some(key.to_owned()));
         tokio::spawn(async move { submitter.accept(SubmitCommand { idempotency_key, ..command }).await })
     };
-    let under_way = submit("under way");
-    waiting_inserts(&mut blocker, 1).await;
-    let second = submit("second");
-    waiting_inserts(&mut blocker, 2).await;
-    let (patient, impatient) = (submit("patient"), submit("impatient"));
-    for caller in [under_way, impatient] {
-        caller.abort();
-        assert!(caller.await.unwrap_err().is_cancelled());
+    let waiting: Vec<_> = ["first", "second", "third"]
+        .into_iter()
+        .map(|key| submit(world.command(&graph), key))
+        .collect();
+    let gone = submit(world.command(&graph), "gone");
+    waiting_inserts(&world.url, 4).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    for number in 0..20 {
+        let accepted = submit(other.command(&others), &format!("other {number}")).await.unwrap().unwrap();
+        assert!(accepted.created);
     }
-    sqlx::raw_sql("ROLLBACK").execute(&mut blocker).await.unwrap();
-    assert!(second.await.unwrap().unwrap().created && patient.await.unwrap().unwrap().created);
-    let known = async |key: &str| world.store().find_by_idempotency_key(key).await.unwrap().is_some();
+    assert_eq!(world.store().outbox_length().await.unwrap(), 20);
+    deleting.rollback().await.unwrap();
+    for run in waiting {
+        assert!(run.await.unwrap().unwrap().created);
+    }
     for _ in 0..1000 {
-        if known("under way").await {
+        if world.store().find_by_idempotency_key("gone").await.unwrap().is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(world.store().outbox_length().await.unwrap(), 3, "what is on its way arrives");
-    assert!(!known("impatient").await, "what is not stays away");
+    assert_eq!(world.store().outbox_length().await.unwrap(), 24, "what is on its way arrives");
 }
 
 /// Waits until so many statements wait for a lock.
-async fn waiting_inserts(connection: &mut PgConnection, count: i64) {
+async fn waiting_inserts(url: &str, count: i64) {
+    // Not that of a transaction, which sees the same activity all the time.
+    let mut connection = PgConnection::connect(url).await.unwrap();
     let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     for _ in 0..1000 {
-        let waiting: i64 = sqlx::query_scalar(query).fetch_one(&mut *connection).await.unwrap();
+        let waiting: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap();
         if waiting >= count {
             return;
         }
