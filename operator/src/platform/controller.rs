@@ -20,7 +20,7 @@ use crate::config::DefaultImages;
 use crate::platform::live::{Caches, Live};
 use crate::platform::{act, build, dereference, live, rollout, status, validate};
 use crate::runtime::apply::ApplyError;
-use crate::runtime::cache::Complaint;
+use crate::runtime::cache::{self, Complaint};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
@@ -67,8 +67,9 @@ pub async fn run(
 ) {
     let (caches, triggers) = live::watch(&client, &namespace);
     let platforms: Api<AutoGPTPlatform> = Api::namespaced(client.clone(), &namespace);
-    let controller = Controller::new(platforms, watcher::Config::default());
-    let store = controller.store();
+    let (known, events_of_platforms) = cache::watch(platforms, watcher::Config::default(), |_| {});
+    let store = known.store();
+    let controller = Controller::for_stream(events_of_platforms.applied_objects(), store.clone());
     let context = Arc::new(Context {
         client: client.clone(),
         caches,

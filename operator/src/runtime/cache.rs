@@ -4,12 +4,15 @@ use std::fmt::{Debug, Display};
 use std::ops::Deref;
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
 use kube::Resource;
 use kube::api::Api;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, controller, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+
+use crate::runtime::tolerant::tolerant;
 
 /// A watched kind in memory. Cheap to clone.
 #[derive(Clone)]
@@ -52,7 +55,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
 /// Starts watching. The stream yields every object that changed or went, and must be polled for the cache to follow.
 pub fn cache<K>(api: Api<K>, config: watcher::Config) -> (Cache<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let (cache, events) = watch(api, config, without_writers);
     (cache, events.touched_objects())
@@ -66,17 +69,21 @@ pub fn watch<K>(
     slim: fn(&mut K),
 ) -> (Cache<K>, impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static)
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let (fill, filled) = watch::channel(false);
     let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    let events = watcher(api, config).default_backoff().modify(slim).reflect(writer).inspect(move |event| {
-        complaint.hear(event.as_ref().err());
-        if matches!(event, Ok(watcher::Event::InitDone)) {
-            fill.send_replace(true);
-        }
-    });
+    let events = tolerant(api, config)
+        .default_backoff()
+        .modify(slim)
+        .reflect(writer)
+        .inspect(move |event| {
+            complaint.hear(event.as_ref().err());
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                fill.send_replace(true);
+            }
+        });
     (Cache { store, filled }, events)
 }
 

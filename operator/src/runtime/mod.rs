@@ -10,3 +10,4 @@ pub mod lease;
 pub mod metrics;
 pub mod retries;
 pub mod time;
+pub mod tolerant;
