@@ -1,6 +1,7 @@
 //! The custom resources and their controllers on a real API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are not recognised as tests
 
+mod absences;
 mod chart;
 mod executions;
 mod leadership;
