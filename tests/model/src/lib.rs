@@ -1,5 +1,5 @@
 //! Correctness by search: the graph machine against a small reference interpreter, on random graphs in random interleavings with
-//! random crashes; and, in `tests/`, the life of a run between executors explored exhaustively.
+//! random crashes; and, in `tests/`, the life of a run between executors and of a schedule between two leaders, explored exhaustively.
 //!
 //! ```text
 //! chance                     reproducible randomness: a seed is a case
