@@ -15,6 +15,7 @@ use model::{
 };
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
+use serde_json::Value;
 use uuid::Uuid;
 
 #[async_trait]
@@ -41,6 +42,10 @@ pub trait Ledger: Send + Sync + 'static {
     async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, RpcError>;
     /// A credential of the run's user with its secret.
     async fn open_credential(&self, context: &BlockContext, id: String) -> Result<OpenCredential, RpcError>;
+    /// What the run's user keeps under a key.
+    async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, RpcError>;
+    /// Keeps a value for the run's user and tells what is kept now.
+    async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, RpcError>;
     /// Whether the claim `epoch` may run a node again that was cut short.
     async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError>;
 }
@@ -120,6 +125,14 @@ impl Ledger for Remote {
 
     async fn open_credential(&self, context: &BlockContext, id: String) -> Result<OpenCredential, RpcError> {
         bounded(self.0.open_credential(context.user_id, id)).await
+    }
+
+    async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, RpcError> {
+        bounded(self.0.get_execution_kv_data(context.user_id, key)).await
+    }
+
+    async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, RpcError> {
+        bounded(self.0.set_execution_kv_data(context.user_id, context.node_exec_id, key, Some(value))).await
     }
 
     async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError> {

@@ -37,7 +37,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blocks::Registry;
+use blocks::{Outside, Registry};
 use bus::events::EventBus;
 use rpc::services::DatabaseManagerClient;
 use runtime::{Health, Metrics, Settings, Shutdown};
@@ -66,10 +66,19 @@ const NOTICES: usize = 1024;
 pub enum Error {
     #[error("the metrics server ended, or a thread could not be started: {0}")]
     Serve(#[from] std::io::Error),
+    #[error("no connection can be made to the outside: {0}")]
+    Outside(std::io::Error),
 }
+
+/// Files of runs that nobody has touched for so long are removed at start: their runs have ended, here or elsewhere.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Works until the shutdown, then hands over what is unfinished. `registry` holds the blocks that it can run.
 pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let outside = Outside::new(&settings).map_err(|error| Error::Outside(std::io::Error::other(error)))?;
+    if let Err(error) = outside.files().forget_older(FORGOTTEN_AFTER).await {
+        tracing::warn!(%error, "the files of earlier runs cannot be looked through");
+    }
     let metrics = Metrics::new();
     let health = Health::new(&shutdown);
     // Metrics, lease and journal are needed while runs are handed over.
@@ -105,7 +114,18 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let work_metrics = WorkMetrics::new(&metrics);
     let journal = Journal::start(ledger.clone(), owner, work_metrics.clone(), farewell.clone());
     let shift = Shift {
-        deps: Arc::new(deps(&settings, registry.clone(), ledger.clone(), journal, lease, &bus, work_metrics)),
+        deps: Arc::new(deps(
+            &settings,
+            Tools {
+                registry: registry.clone(),
+                outside,
+            },
+            ledger.clone(),
+            journal,
+            lease,
+            &bus,
+            work_metrics,
+        )),
         plans: Plans::new(ledger.clone(), registry),
         cashier: Cashier::of(&settings, &ledger, &notices),
         notices,
@@ -134,9 +154,15 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     Ok(())
 }
 
+/// What blocks are run with.
+struct Tools {
+    registry: Arc<Registry>,
+    outside: Outside,
+}
+
 fn deps(
     settings: &Settings,
-    registry: Arc<Registry>,
+    tools: Tools,
     ledger: Arc<dyn Ledger>,
     journal: Journal,
     lease: lease::Lease,
@@ -151,7 +177,8 @@ fn deps(
     let bus = bus.clone();
     let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));
     Deps {
-        registry,
+        registry: tools.registry,
+        outside: tools.outside,
         ledger,
         journal,
         tell,

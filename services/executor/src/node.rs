@@ -114,7 +114,7 @@ pub async fn run(job: Job, outputs: mpsc::Sender<Output>) -> Ended {
         input_size: bytes(size::of_map(&input)),
         ..NodeStats::default()
     };
-    let effects = block.descriptor().effects;
+    let effects = block.effects(&input);
     let mut attempt = 1;
     let result = loop {
         // The last attempt needs no copy.

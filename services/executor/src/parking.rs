@@ -14,8 +14,8 @@ use model::Map;
 use model::review::RepeatAnswer;
 
 /// The block as it is to be run: one that must not take effect twice asks first when its node has been started before.
-pub fn guarded(block: Arc<dyn Block>, repeated: bool) -> Arc<dyn Block> {
-    if repeated && block.descriptor().effects == Effects::Once {
+pub fn guarded(block: Arc<dyn Block>, input: &Map, repeated: bool) -> Arc<dyn Block> {
+    if repeated && block.effects(input) == Effects::Once {
         Arc::new(AsksFirst(block))
     } else {
         block
@@ -43,6 +43,10 @@ impl Block for AsksFirst {
 
     fn checks(&self) -> Cow<'_, PinChecks> {
         self.0.checks()
+    }
+
+    fn effects(&self, input: &Map) -> Effects {
+        self.0.effects(input)
     }
 
     async fn run(&self, input: Map, context: &BlockContext, out: &mut Emitter<'_>) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use model::{AgentRequest, AgentRun, CredentialsMetaInput, Map};
 use rpc::RpcError;
 use runtime::retry::Backoff;
 use runtime::{Trace, trace};
+use serde_json::Value;
 
 use crate::ledger::Ledger;
 
@@ -59,6 +60,14 @@ impl Platform for RunPlatform {
             return Err(Failure::raised("Invalid credentials: type/provider mismatch"));
         }
         Ok(opened)
+    }
+
+    async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, Failure> {
+        trace::within_some(self.trace, answered(|| self.ledger.recall(context, key.clone()))).await
+    }
+
+    async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, Failure> {
+        trace::within_some(self.trace, answered(|| self.ledger.keep(context, key.clone(), value.clone()))).await
     }
 
     async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure> {

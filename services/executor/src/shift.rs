@@ -69,6 +69,9 @@ impl Shift {
         });
         match Box::pin(RunTask::new(self.deps.clone(), control, run, expires).charging(till).work()).await {
             Outcome::Finished(run) => {
+                if run.status().is_terminal() {
+                    self.deps.outside.files().forget(graph_exec_id).await;
+                }
                 // Suspended: the end is still to come.
                 if run.status() != ExecutionStatus::Running && self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
                     tracing::warn!(%graph_exec_id, "the notification about this run is dropped: too many are waiting");

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blocks::{BlockContext, BlockDescriptor, Platform, Registry};
+use blocks::{BlockContext, BlockDescriptor, Outside, Platform, Registry};
 use engine::block::Effects;
 use engine::run::{NodeResult, NodeStart, OutputError, Run};
 use model::credits::BLOCK_CHARGE;
@@ -47,6 +47,8 @@ const LAST_WRITE: Duration = Duration::from_secs(4);
 /// What the runs of one process share.
 pub struct Deps {
     pub registry: Arc<Registry>,
+    /// What blocks reach beyond the platform.
+    pub outside: Outside,
     pub ledger: Arc<dyn Ledger>,
     pub journal: Journal,
     pub tell: Tell,
@@ -337,7 +339,7 @@ impl RunTask {
             node_id,
             block_id,
             input,
-            effects,
+            effects: _,
             policy,
             repeated,
         } = start;
@@ -348,6 +350,7 @@ impl RunTask {
             return true;
         };
         let context = self.block_context(node_id, node_exec_id);
+        let effects = block.effects(&input);
         let cost = self.deps.registry.charge(block_id, &input);
         let charge = Charge::new(cost, self.till.as_ref(), || {
             self.reservation(cost, node_exec_id, node_id, block.descriptor())
@@ -356,7 +359,7 @@ impl RunTask {
         let at_once = effects == Effects::Pure && !charge.as_ref().is_some_and(Charge::needs_durable_start);
         let job = Job {
             node_exec_id,
-            block: parking::guarded(block, repeated),
+            block: parking::guarded(block, &input, repeated),
             input,
             context,
             retry: policy.retry,
@@ -592,6 +595,7 @@ impl RunTask {
             node_exec_id,
             execution: facts.context.clone(),
             platform: self.platform.clone(),
+            outside: self.deps.outside.clone(),
         }
     }
 

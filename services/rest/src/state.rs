@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::Verifier;
 use axum::extract::FromRef;
-use blocks::{BlockCatalog, BlockKind, Registry};
+use blocks::{BlockCatalog, BlockKind, Outside, Registry};
 use rpc::services::Scheduler;
 use runtime::Settings;
 use store::{IoBlocks, Store};
@@ -30,6 +30,7 @@ pub struct AppState {
     pub block_list: Arc<Prepared>,
     pub external_block_list: Arc<BlocksWithoutPrices>,
     pub io_blocks: Arc<IoBlocks>,
+    pub outside: Outside,
     pub submitter: Submitter,
     pub scheduler: Arc<dyn Scheduler>,
     pub stopper: Stopper,
@@ -56,6 +57,7 @@ impl AppState {
             block_list: Arc::new(Prepared::new(&registry.api_list())?),
             external_block_list: Arc::new(BlocksWithoutPrices::new(registry.api_list())?),
             io_blocks: Arc::new(io_blocks(&registry)),
+            outside: Outside::new(&settings).map_err(std::io::Error::other)?,
             submitter: Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline()),
             stopper: Stopper::new(store.clone(), scheduler.clone()),
             settings,

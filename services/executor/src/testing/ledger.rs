@@ -282,6 +282,14 @@ impl Ledger for MemoryLedger {
         self.answer(|_| Err(RpcError::value(format!("Unknown credentials #{id}"))))
     }
 
+    async fn recall(&self, _context: &BlockContext, _key: String) -> Result<Option<serde_json::Value>, RpcError> {
+        Ok(None)
+    }
+
+    async fn keep(&self, _context: &BlockContext, _key: String, value: serde_json::Value) -> Result<Option<serde_json::Value>, RpcError> {
+        Ok(Some(value))
+    }
+
     async fn ask_to_repeat(&self, _context: &BlockContext, _epoch: i64, _input: Map, _instructions: String) -> Result<RepeatAnswer, RpcError> {
         self.answer(|state| Ok(state.permission.clone().unwrap_or(RepeatAnswer::Waiting)))
     }

@@ -84,6 +84,7 @@ impl World {
         let (clock, lease) = lease::lease(Terms::of(LEASE));
         clock.confirmed(Instant::now());
         let deps = Deps {
+            outside: ::blocks::Outside::new(&runtime::Settings::for_test()).unwrap(),
             registry: registry.clone(),
             ledger: ledger.clone(),
             journal,

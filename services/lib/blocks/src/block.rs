@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::block::BlockDescriptor;
+use engine::block::{BlockDescriptor, Effects};
 use model::{BlockId, ExecutionContext, GraphExecId, GraphId, Map, NodeExecId, NodeId, UserId};
+use outside::Outside;
 use uuid::Uuid;
 
 use crate::checks::PinChecks;
@@ -20,6 +21,11 @@ pub trait Block: Send + Sync {
     /// The compiled schemas of the descriptor. A block that runs often keeps them.
     fn checks(&self) -> Cow<'_, PinChecks> {
         Cow::Owned(PinChecks::of(self.descriptor()))
+    }
+
+    /// What a crash or a repetition may cost with this input: never more than the descriptor says of the block.
+    fn effects(&self, _input: &Map) -> Effects {
+        self.descriptor().effects
     }
 
     /// Turns inputs into outputs. `input` fits the input schema, holds no nulls, and defaults are filled in; an input without a value is absent.
@@ -38,16 +44,20 @@ pub struct BlockContext {
     /// Time zone, safe mode and the run's ancestors.
     pub execution: ExecutionContext,
     pub platform: Arc<dyn Platform>,
+    /// The web, models and the run's files.
+    pub outside: Outside,
 }
 
 impl BlockContext {
     /// The minimal context of a direct execution, outside any graph (finding 22). Nothing of it can wait for a person, so it has no safe mode.
-    pub fn direct(user_id: UserId) -> Self {
+    /// Its files are its own: whoever makes the context drops them afterwards.
+    pub fn direct(user_id: UserId, outside: Outside) -> Self {
         Self {
+            outside,
             user_id,
             graph_id: Uuid::nil(),
             graph_version: 1,
-            graph_exec_id: Uuid::nil(),
+            graph_exec_id: Uuid::new_v4(),
             node_id: Uuid::nil(),
             node_exec_id: Uuid::nil(),
             execution: ExecutionContext {

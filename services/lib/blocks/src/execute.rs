@@ -104,8 +104,13 @@ mod tests {
         })
     }
 
+    fn direct() -> BlockContext {
+        let settings = runtime::Settings::for_test();
+        BlockContext::direct(Uuid::nil(), outside::Outside::new(&settings).unwrap())
+    }
+
     async fn run(input: Value) -> Result<Value, (BlockErrorKind, String)> {
-        let collected = collect(&echo(), input.as_object().cloned().unwrap(), &BlockContext::direct(Uuid::nil())).await;
+        let collected = collect(&echo(), input.as_object().cloned().unwrap(), &direct()).await;
         collected.map(|outputs| json!(outputs)).map_err(|error| (error.kind, error.to_string()))
     }
 
@@ -133,7 +138,7 @@ mod tests {
         assert_eq!(run(json!({ "value": "inf" })).await.unwrap(), json!({ "number": [null] }));
         let (sink, mut outputs) = mpsc::channel(1);
         let input = json!({ "value": "inf" }).as_object().cloned().unwrap();
-        execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.ended.unwrap();
+        execute(&echo(), input, &direct(), &sink).await.ended.unwrap();
         let value = outputs.recv().await.unwrap().value;
         assert_eq!(value, PinValue::NonFinite(f64::INFINITY));
         assert_eq!(value.into_json(), Err(NotJson));
@@ -145,6 +150,6 @@ mod tests {
         let (sink, outputs) = mpsc::channel(1);
         drop(outputs);
         let input = json!({ "value": 1 }).as_object().cloned().unwrap();
-        assert!(execute(&echo(), input, &BlockContext::direct(Uuid::nil()), &sink).await.ended.is_err());
+        assert!(execute(&echo(), input, &direct(), &sink).await.ended.is_err());
     }
 }

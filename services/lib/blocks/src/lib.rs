@@ -6,6 +6,7 @@
 //!
 //! Where behaviour looks odd it is the contract's: saved agents depend on the reference's Python semantics, which live in `python`.
 
+mod acting;
 mod block;
 mod catalog;
 mod category;
@@ -28,6 +29,7 @@ pub use checks::{Declared, PinChecks};
 pub use emit::{Emitted, Emitter, NotJson, PinValue};
 pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
 pub use execute::{Done, Executed, collect, execute};
+pub use outside::Outside;
 pub use platform::{Agent, Platform, Question};
 pub use price::{BlockCost, CostType, PriceList};
 pub use registry::Registry;

@@ -23,6 +23,12 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// The secret behind a reference that a credentials input of the block was given. To be asked for when it is needed, and not to be kept.
     async fn credential(&self, context: &BlockContext, reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure>;
 
+    /// What the user keeps under a key.
+    async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, Failure>;
+
+    /// Keeps a value for the user under a key, and tells what is kept there now.
+    async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, Failure>;
+
     /// Asks a person whether a node that was cut short, whose block must not take effect twice, is run again. An approval is good for one
     /// start.
     async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure>;
@@ -64,6 +70,14 @@ impl Platform for Nowhere {
 
     async fn credential(&self, _context: &BlockContext, _reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
         Err(Failure::raised("credentials are given to a node of a run only"))
+    }
+
+    async fn recall(&self, _context: &BlockContext, _key: String) -> Result<Option<Value>, Failure> {
+        Err(Failure::raised("what a user keeps can be read by a node of a run only"))
+    }
+
+    async fn keep(&self, _context: &BlockContext, _key: String, _value: Value) -> Result<Option<Value>, Failure> {
+        Err(Failure::raised("something can be kept by a node of a run only"))
     }
 
     async fn ask_to_repeat(&self, _context: &BlockContext, _input: Map, _instructions: String) -> Result<RepeatAnswer, Failure> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod support;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,12 +12,14 @@ use std::sync::Arc;
 
 use blocks::{Block, BlockContext, BlockError, Emitted, PinValue, Registry, collect, execute};
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::support::Shelf;
+
 /// Blocks without which the test fails: each must have run a case.
-const REQUIRED: [&str; 16] = [
+const REQUIRED: [&str; 27] = [
     "AgentInputBlock",
     "AgentShortTextInputBlock",
     "AgentNumberInputBlock",
@@ -32,6 +36,17 @@ const REQUIRED: [&str; 16] = [
     "PrintToConsoleBlock",
     "NoteBlock",
     "HumanInTheLoopBlock",
+    "AgentFileInputBlock",
+    "FileStoreBlock",
+    "FileReadBlock",
+    "ReadSpreadsheetBlock",
+    "PersistInformationBlock",
+    "RetrieveInformationBlock",
+    "SendWebRequestBlock",
+    "SendAuthenticatedWebRequestBlock",
+    "ReadRSSFeedBlock",
+    "SendEmailBlock",
+    "GenericWebhookTriggerBlock",
 ];
 
 #[tokio::test]
@@ -93,7 +108,7 @@ async fn check(block: &Arc<dyn Block>, case: &Value) -> Result<(), String> {
 
 /// What `POST /api/blocks/{id}/execute` answers: 200 with the collected outputs, 400 for foreseen failures, 500 for others.
 async fn check_reply(block: &Arc<dyn Block>, input: Map<String, Value>, reply: &Value) -> Result<(), String> {
-    let answer = collect(block.as_ref(), input, &BlockContext::direct(Uuid::nil())).await;
+    let answer = collect(block.as_ref(), input, &direct()).await;
     // The recorded system had no run context here; a system that has one may answer properly.
     let body = if reply.get("context_missing").is_some() {
         reply.get("alternative_body")
@@ -115,10 +130,18 @@ async fn check_reply(block: &Arc<dyn Block>, input: Map<String, Value>, reply: &
     }
 }
 
+fn direct() -> BlockContext {
+    // What the recording's stand-in of the store answered.
+    let kept = json!({"theme": "dark", "language": "en"});
+    let key = format!("agent#{}#user_preference", Uuid::nil());
+    // One case names a host that may have to be looked for on the internet.
+    support::context(&[("BLOCK_WEB_TIMEOUT_SECONDS", "2".to_owned())], Shelf::holding(key, kept))
+}
+
 async fn run(block: &Arc<dyn Block>, input: Map<String, Value>) -> (Vec<Emitted>, Result<(), BlockError>) {
     let (sink, mut outputs) = mpsc::channel(1);
     let block = Arc::clone(block);
-    let running = tokio::spawn(async move { execute(block.as_ref(), input, &BlockContext::direct(Uuid::nil()), &sink).await.ended });
+    let running = tokio::spawn(async move { execute(block.as_ref(), input, &direct(), &sink).await.ended });
     let mut collected = Vec::new();
     while let Some(output) = outputs.recv().await {
         collected.push(output);

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use blocks::Registry;
+use blocks::{Outside, Registry};
 use http::{HeaderMap, StatusCode};
 use model::api_key::ApiKeyPermission as Permission;
 use model::{ExecutionStatus, Map};
@@ -93,13 +93,14 @@ async fn execute_block(
     State(ring): State<KeyRing>,
     State(registry): State<Arc<Registry>>,
     State(store): State<Store>,
+    State(outside): State<Outside>,
     Path(block_id): Path<String>,
     headers: HeaderMap,
     body: Result<JsonBody<Inputs>, ApiError>,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::ExecuteBlock).await?;
     let JsonBody(Inputs(inputs)) = body?;
-    Ok(Json(run_block(&registry, &store, holder.user_id, &block_id, inputs).await?))
+    Ok(Json(run_block(&registry, &store, outside, holder.user_id, &block_id, inputs).await?))
 }
 
 #[derive(Debug, Default, Deserialize)]

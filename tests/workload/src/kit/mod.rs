@@ -133,7 +133,7 @@ mod tests {
         let registry = registry();
         let run = async |id: &str, input: serde_json::Value| {
             let block = registry.get(id.parse().unwrap()).unwrap();
-            let context = ::blocks::BlockContext::direct(Uuid::nil());
+            let context = ::blocks::BlockContext::direct(Uuid::nil(), ::blocks::Outside::new(&runtime::Settings::for_test()).unwrap());
             ::blocks::collect(block.as_ref(), input.as_object().cloned().unwrap(), &context)
                 .await
                 .map(|outputs| json!(outputs))

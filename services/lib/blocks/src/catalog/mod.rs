@@ -1,13 +1,18 @@
 //! Every block, one file each, in folders by theme.
 
 mod agent;
+pub(crate) mod ai;
 mod basic;
+mod credentials;
 mod data;
+mod files;
 mod io;
 mod logic;
 mod people;
 mod text;
 mod time;
+mod trigger;
+mod web;
 
 use std::sync::Arc;
 
@@ -24,6 +29,10 @@ pub(crate) fn all() -> Vec<Arc<dyn Block>> {
         logic::all(),
         people::all(),
         time::all(),
+        files::all(),
+        web::all(),
+        trigger::all(),
+        ai::all(),
     ]
     .concat()
 }

@@ -10,6 +10,8 @@ use model::{BlockId, Map};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::catalog::ai::models;
+
 /// One entry of a block's prices, in the form of the API.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BlockCost {
@@ -57,9 +59,10 @@ pub struct PriceList(HashMap<BlockId, Vec<BlockCost>>);
 impl PriceList {
     /// The prices of the contract.
     pub fn standard() -> Self {
-        fixed::FIXED.iter().fold(Self::default(), |list, (block, amount)| {
+        let fixed = fixed::FIXED.iter().fold(Self::default(), |list, (block, amount)| {
             list.with(*block, BlockCost::run(*amount, Map::new()))
-        })
+        });
+        models::BLOCKS.iter().fold(fixed, |list, block| models::priced(list, *block))
     }
 
     /// Adds an entry behind those that the block has.

@@ -125,6 +125,10 @@ pub async fn play(plan: Arc<Plan>, claimed: ClaimedRun, registry: &Registry) -> 
     run
 }
 
+fn outside() -> blocks::Outside {
+    blocks::Outside::new(&runtime::Settings::for_test()).unwrap()
+}
+
 async fn perform(run: &mut Run, start: NodeStart, registry: &Registry) -> NodeResult {
     let block = registry.get(start.block_id).unwrap();
     let facts = run.facts();
@@ -135,7 +139,7 @@ async fn perform(run: &mut Run, start: NodeStart, registry: &Registry) -> NodeRe
         node_id: start.node_id,
         node_exec_id: start.node_exec_id,
         execution: facts.context.clone(),
-        ..BlockContext::direct(facts.user_id)
+        ..BlockContext::direct(facts.user_id, outside())
     };
     let (sink, mut emitted) = tokio::sync::mpsc::channel(64);
     let working = async move { execute(&*block, start.input, &context, &sink).await.ended };

@@ -171,6 +171,13 @@ fn expected(value: &Value) -> &'static str {
 /// Derived values, and rules that one key alone cannot express.
 fn finish(values: &mut Values) -> Result<(), ConfigError> {
     values.rpc.ports = Ports { ..values.ports };
+    for (provider, base) in values.models.base_urls() {
+        if url::Url::parse(base).is_err() {
+            return Err(ConfigError::Invalid {
+                reason: format!("models.{provider} is {base:?}, which is no URL; expected for example https://host/v1"),
+            });
+        }
+    }
     for base in [&mut values.platform_base_url, &mut values.frontend_base_url] {
         if !base.is_empty() && !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(ConfigError::Invalid {

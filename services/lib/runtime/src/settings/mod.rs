@@ -94,6 +94,9 @@ pub struct Values {
     pub rabbitmq: RabbitMqSettings,
     pub auth: AuthSettings,
     pub executor: ExecutorSettings,
+    pub blocks: BlockSettings,
+    pub models: ModelSettings,
+    pub websocket: WebSocketSettings,
     pub credits: CreditSettings,
     pub scheduler: SchedulerSettings,
     pub notification: NotificationSettings,
@@ -286,6 +289,64 @@ impl ExecutorSettings {
 pub enum ReviewDefault {
     Approve,
     Reject,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockSettings {
+    /// `host` or `host:port`.
+    pub trusted_hosts: Vec<String>,
+    /// Seconds.
+    pub web_timeout_seconds: u64,
+    pub web_max_reply_bytes: usize,
+    #[serde(deserialize_with = "empty_as_none")]
+    pub files_dir: Option<String>,
+}
+
+/// Open connections at most; more are refused before the handshake.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocketSettings {
+    pub max_connections: usize,
+    pub max_connections_per_user: usize,
+}
+
+/// Base URLs by provider, in the contract's words for providers.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    pub openai: String,
+    pub anthropic: String,
+    pub groq: String,
+    pub open_router: String,
+    pub llama_api: String,
+    pub aiml_api: String,
+    pub v0: String,
+    pub deepseek: String,
+    pub qwen: String,
+    pub zhipuai: String,
+    pub moonshot: String,
+}
+
+impl ModelSettings {
+    /// Provider and base URL.
+    pub fn base_urls(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("openai", &self.openai),
+            ("anthropic", &self.anthropic),
+            ("groq", &self.groq),
+            ("open_router", &self.open_router),
+            ("llama_api", &self.llama_api),
+            ("aiml_api", &self.aiml_api),
+            ("v0", &self.v0),
+            ("deepseek", &self.deepseek),
+            ("qwen", &self.qwen),
+            ("zhipuai", &self.zhipuai),
+            ("moonshot", &self.moonshot),
+        ]
+        .into_iter()
+        .map(|(provider, base)| (provider, base.as_str()))
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

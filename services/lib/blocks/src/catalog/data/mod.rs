@@ -10,6 +10,7 @@ mod find_in_list;
 mod get_list_item;
 mod github_comment_object;
 mod keyword_extractor;
+mod persistence;
 mod remove_from_dictionary;
 mod remove_from_list;
 mod replace_dictionary_value;
@@ -37,5 +38,7 @@ pub(super) fn all() -> Vec<Arc<dyn Block>> {
         Arc::new(github_comment_object::block()),
         Arc::new(keyword_extractor::suggestion()),
         Arc::new(keyword_extractor::related_keyword()),
+        Arc::new(persistence::persist()),
+        Arc::new(persistence::retrieve()),
     ]
 }

@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 use uuid::uuid;
 
 use super::moments;
-use crate::block::{Block, Failure};
+use crate::acting::{Acted, Acting};
+use crate::block::{Block, BlockContext, Failure};
+use crate::catalog::files;
+use crate::checks::Declared;
 use crate::describe::{Describe, PinSpec, optional, output, required};
+use crate::emit::Emitter;
 use crate::immediate::{Body, Immediate, Inputs, Outputs};
 
 pub(super) fn all() -> Vec<Arc<dyn Block>> {
@@ -28,10 +32,12 @@ pub(super) fn all() -> Vec<Arc<dyn Block>> {
         table(),
         drive_file(),
     ];
-    variants
+    let mut blocks: Vec<Arc<dyn Block>> = variants
         .into_iter()
         .map(|variant| Arc::new(variant.into_block()) as Arc<dyn Block>)
-        .collect()
+        .collect();
+    blocks.push(Arc::new(Acting::new(file().declared().0, take_file)));
+    blocks
 }
 
 /// What distinguishes the blocks of the family.
@@ -64,6 +70,11 @@ impl Variant {
     }
 
     fn into_block(self) -> Immediate {
+        let (declared, body) = self.declared();
+        Immediate::new(declared, body)
+    }
+
+    fn declared(self) -> (Declared, Body) {
         let text = || PinType::optional(PinType::Str);
         let flag = |name, about: &str| optional(name, PinType::Bool, json!(false)).about(about);
         let name = required("name", PinType::Str).about("The name of the input.");
@@ -92,7 +103,7 @@ impl Variant {
             .inputs(inputs)
             .inputs(own)
             .output(self.result.about("The value."));
-        Immediate::new(descriptor.build(), self.body)
+        (descriptor.build(), self.body)
     }
 }
 
@@ -238,6 +249,26 @@ fn table() -> Variant {
 fn pass_rows(mut input: Inputs, out: &mut Outputs) -> Result<(), Failure> {
     out.emit("result", input.list("value"));
     Ok(())
+}
+
+fn file() -> Variant {
+    let id = uuid!("95ead23f-8283-4654-aef3-10c053b74a31");
+    let content = optional("base_64", PinType::Bool, json!(false)).about("Whether to pass the content on, as a data URI, instead of the name.");
+    let variant = Variant::new(id, "AgentFileInputBlock", "A file input.", value(PinType::File), result(PinType::Str));
+    Variant {
+        own: vec![content],
+        ..variant
+    }
+}
+
+fn take_file<'a>(mut input: Inputs, context: &'a BlockContext, out: &'a mut Emitter<'_>) -> Acted<'a> {
+    Box::pin(async move {
+        let Some(source) = input.optional_text("value").filter(|source| !source.is_empty()) else {
+            return Ok(());
+        };
+        let file = files::take_in(context, &source).await?;
+        out.emit("result", files::passed_on(file, input.flag("base_64"))).await
+    })
 }
 
 /// The keys of a picked file; all but `id` may be null.
