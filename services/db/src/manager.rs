@@ -395,6 +395,10 @@ impl DatabaseManager for Manager {
         self.get_graph_execution(Some(user_id), graph_exec_id).await
     }
 
+    async fn get_execution_position(&self, user_id: UserId, graph_exec_id: GraphExecId) -> Reply<Option<i64>> {
+        self.store.journal_position(user_id, graph_exec_id).await.map_err(from_store)
+    }
+
     async fn get_node(&self, node_id: NodeId) -> Reply<NodeModel> {
         let found = self.submitter.load_node(node_id).await.map_err(from_submit)?;
         found.ok_or_else(|| RpcError::not_found(format!("Node #{node_id} not found")))

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::Verifier;
 use axum::Json;
@@ -14,9 +15,11 @@ use model::UserId;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::Shutdown;
 use serde_json::json;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::outbox::{Outbox, outbox};
+use crate::places::Places;
 use crate::rooms::Topic;
 use crate::session::{Session, Surroundings};
 use crate::socket;
@@ -33,6 +36,8 @@ pub struct Door {
     pub verifier: Option<Arc<Verifier>>,
     pub surroundings: Surroundings,
     pub connections: Gauge,
+    /// How many connections there may be.
+    pub places: Places,
     /// Every connection's task.
     pub tasks: TaskTracker,
     /// Ends the connections.
@@ -43,9 +48,13 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
     let Ok(upgrade) = upgrade else {
         return refuse(StatusCode::NOT_FOUND, "Not Found");
     };
-    let user_id = match door.user(query.as_deref().unwrap_or_default()).await {
-        Ok(user_id) => user_id,
+    let Caller { user_id, expires } = match door.caller(query.as_deref().unwrap_or_default()).await {
+        Ok(caller) => caller,
         Err(reason) => return refuse(StatusCode::FORBIDDEN, &reason),
+    };
+    let place = match door.places.take(user_id) {
+        Ok(place) => place,
+        Err(full) => return refuse(full.status(), &full.to_string()),
     };
     if door.closing.is_cancelled() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "The server is going away");
@@ -59,10 +68,11 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
     let token = door.tasks.token();
     upgrade.on_upgrade(async move |socket| {
         let _open = Open::new(&door.connections);
+        let _place = place;
         let (outbox, queue) = outbox();
         let session = Session::new(user_id, outbox.clone(), door.surroundings.clone());
         let notified = listen_for_notifications(&door, user_id, outbox);
-        let conversation = socket::serve(socket, session, queue, door.closing.clone());
+        let conversation = socket::serve(socket, session, queue, expires, door.closing.clone());
         tokio::pin!(conversation);
         tokio::select! {
             never = notified => match never {},
@@ -74,16 +84,35 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
 
 impl Door {
     /// The user of `?token=…`.
-    async fn user(&self, query: &str) -> Result<UserId, String> {
+    async fn caller(&self, query: &str) -> Result<Caller, String> {
         let Some(verifier) = &self.verifier else {
-            return Ok(auth::DEFAULT_USER_ID);
+            return Ok(Caller {
+                user_id: auth::DEFAULT_USER_ID,
+                expires: None,
+            });
         };
         let token = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token");
         let token = token.map(|(_, token)| token).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| "Missing authentication token".to_owned())?;
-        let claims = verifier.verify_fetching(&token).await;
-        claims.map(|claims| claims.user_id).map_err(|error| error.to_string())
+        let claims = verifier.verify_fetching(&token).await.map_err(|error| error.to_string())?;
+        Ok(Caller {
+            user_id: claims.user_id,
+            expires: claims.expires_at.and_then(instant),
+        })
     }
+}
+
+/// Who connects, and until when the token says so.
+struct Caller {
+    user_id: UserId,
+    expires: Option<Instant>,
+}
+
+/// A moment in Unix seconds by the process's clock. None when it is too far away to be told.
+fn instant(unix_seconds: i64) -> Option<Instant> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let left = Duration::from_secs(u64::try_from(unix_seconds).ok()?).saturating_sub(now);
+    Instant::now().checked_add(left)
 }
 
 /// Stays in the user's own room. Every connection is in it without asking.

@@ -16,6 +16,8 @@ pub enum Method {
     Notification,
     Error,
     Heartbeat,
+    /// Ours: events were lost, the present state follows. Only for clients that said `last_event_id`.
+    Resync,
 }
 
 /// What a client asks for. Ids are the client's texts: a foreign or malformed one names a channel on which nothing comes.
@@ -23,6 +25,8 @@ pub enum Method {
 pub enum Request {
     SubscribeExecution {
         graph_exec_id: String,
+        /// Ours: the `event_id` of the last frame that the client has seen of this run, 0 for none. Its frames are numbered then.
+        last_event_id: Option<i64>,
     },
     SubscribeGraph {
         graph_id: String,
@@ -68,12 +72,29 @@ pub fn parse(text: &str) -> Result<Request, Refusal> {
         return Err(Refusal::Format);
     }
     match incoming.method {
-        Method::SubscribeGraphExecution => id(&incoming.data, "graph_exec_id").map(|graph_exec_id| Request::SubscribeExecution { graph_exec_id }),
+        Method::SubscribeGraphExecution => {
+            let graph_exec_id = id(&incoming.data, "graph_exec_id")?;
+            let last_event_id = event_id(incoming.data.get("last_event_id"))?;
+            Ok(Request::SubscribeExecution {
+                graph_exec_id,
+                last_event_id,
+            })
+        }
         Method::SubscribeGraphExecutions => id(&incoming.data, "graph_id").map(|graph_id| Request::SubscribeGraph { graph_id }),
         Method::Unsubscribe => id(&incoming.data, "graph_exec_id").map(|graph_exec_id| Request::Unsubscribe { graph_exec_id }),
         Method::Heartbeat => Ok(Request::Heartbeat),
         Method::Error => Ok(Request::ClientError(incoming.error.unwrap_or_default())),
-        Method::GraphExecutionEvent | Method::NodeExecutionEvent | Method::Notification => Err(Refusal::NotProcessed),
+        Method::GraphExecutionEvent | Method::NodeExecutionEvent | Method::Notification | Method::Resync => Err(Refusal::NotProcessed),
+    }
+}
+
+/// A number, or the same as text.
+fn event_id(given: Option<&Value>) -> Result<Option<i64>, Refusal> {
+    match given {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => number.as_i64().map(Some).ok_or(Refusal::Data),
+        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| Refusal::Data),
+        Some(_) => Err(Refusal::Data),
     }
 }
 
@@ -99,6 +120,9 @@ struct Outgoing<'a, Data: Serialize> {
     success: Option<bool>,
     channel: Option<&'a str>,
     error: Option<&'a str>,
+    /// The outer option tells whether the frame has the key at all, which the contract does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<Option<i64>>,
 }
 
 /// The reply to every heartbeat.
@@ -112,6 +136,7 @@ pub fn done(method: Method, channel: Option<&str>) -> Utf8Bytes {
         success: Some(true),
         channel,
         error: None,
+        event_id: None,
     })
 }
 
@@ -123,6 +148,7 @@ pub fn refused(reason: &str) -> Utf8Bytes {
         success: Some(false),
         channel: None,
         error: Some(reason),
+        event_id: None,
     })
 }
 
@@ -134,6 +160,19 @@ pub fn event(method: Method, data: impl Serialize, channel: Option<&str>) -> Utf
         success: None,
         channel,
         error: None,
+        event_id: None,
+    })
+}
+
+/// Something that happened, with its place in the run's journal where it has one.
+pub fn numbered(method: Method, data: impl Serialize, channel: &str, event_id: Option<i64>) -> Utf8Bytes {
+    text(&Outgoing {
+        method,
+        data: Some(data),
+        success: None,
+        channel: Some(channel),
+        error: None,
+        event_id: Some(event_id),
     })
 }
 
@@ -150,7 +189,19 @@ mod tests {
     fn requests_are_read_by_method() {
         let execution = Request::SubscribeExecution {
             graph_exec_id: "e".to_owned(),
+            last_event_id: None,
         };
+        for (given, last_event_id) in [("7", Some(7)), ("\"7\"", Some(7)), ("null", None)] {
+            let asked = format!(r#"{{"method":"subscribe_graph_execution","data":{{"graph_exec_id":"e","last_event_id":{given}}}}}"#);
+            let graph_exec_id = "e".to_owned();
+            assert_eq!(
+                parse(&asked),
+                Ok(Request::SubscribeExecution {
+                    graph_exec_id,
+                    last_event_id
+                })
+            );
+        }
         assert_eq!(
             parse(r#"{"method":"subscribe_graph_execution","data":{"graph_exec_id":"e"}}"#),
             Ok(execution)
@@ -189,6 +240,11 @@ mod tests {
             (r#"{"method":"subscribe_graph_executions","data":"g"}"#, Refusal::Data),
             (r#"{"method":"notification","data":{"x":1}}"#, Refusal::NotProcessed),
             (r#"{"method":"graph_execution_event"}"#, Refusal::NotProcessed),
+            (r#"{"method":"resync"}"#, Refusal::NotProcessed),
+            (
+                r#"{"method":"subscribe_graph_execution","data":{"graph_exec_id":"e","last_event_id":[]}}"#,
+                Refusal::Data,
+            ),
         ];
         for (text, refusal) in refusals {
             assert_eq!(parse(text), Err(refusal), "{text}");

@@ -6,6 +6,7 @@
 mod connect;
 mod frame;
 mod outbox;
+mod places;
 mod resync;
 mod rooms;
 mod session;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::connect::Door;
+use crate::places::Places;
 use crate::resync::Resync;
 use crate::rooms::Rooms;
 use crate::session::Surroundings;
@@ -68,6 +70,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
             database,
         },
         connections,
+        places: Places::new(&settings.websocket),
         tasks: tasks.clone(),
         closing: closing.clone(),
     };

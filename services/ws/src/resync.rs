@@ -10,6 +10,7 @@ use rpc::RpcError;
 use rpc::services::DatabaseManager;
 use runtime::Shutdown;
 use runtime::retry::retry_forever;
+use serde_json::json;
 
 use crate::frame::{self, Method};
 use crate::rooms::Topic;
@@ -42,14 +43,39 @@ impl Resync {
 
     async fn try_frames(&self, topic: &Topic) -> Result<Vec<Utf8Bytes>, RpcError> {
         match *topic {
-            Topic::Execution { user_id, graph_exec_id, .. } => self.execution(user_id, graph_exec_id).await,
+            Topic::Execution {
+                user_id,
+                graph_exec_id,
+                numbered: false,
+                ..
+            } => self.execution(user_id, graph_exec_id, None).await,
+            Topic::Execution { user_id, graph_exec_id, .. } => {
+                let position = self.database.get_execution_position(user_id, graph_exec_id).await?;
+                let mut frames = vec![marker(user_id, graph_exec_id, position)];
+                frames.extend(self.execution(user_id, graph_exec_id, Some(position)).await?);
+                Ok(frames)
+            }
             Topic::Graph { user_id, graph_id } => self.graph(user_id, graph_id).await,
             // Nobody keeps notifications: a lost one is lost.
             Topic::Notifications { .. } => Ok(Vec::new()),
         }
     }
 
-    async fn execution(&self, user_id: UserId, graph_exec_id: GraphExecId) -> Result<Vec<Utf8Bytes>, RpcError> {
+    /// What a client has missed that has seen the run up to `last_event_id`: nothing, or the marker and the present state.
+    pub async fn since(&self, topic: &Topic, last_event_id: i64) -> Result<Vec<Utf8Bytes>, String> {
+        let Topic::Execution { user_id, graph_exec_id, .. } = *topic else {
+            return Ok(Vec::new());
+        };
+        let told = |error: RpcError| error.to_string();
+        match self.database.get_execution_position(user_id, graph_exec_id).await.map_err(told)? {
+            // Another number than one of ours is a gap as well.
+            Some(position) if position == last_event_id => Ok(Vec::new()),
+            _ => self.try_frames(topic).await.map_err(told),
+        }
+    }
+
+    /// `position` numbers the last frame of a numbered topic. It was read before the state, which may therefore be newer, never older.
+    async fn execution(&self, user_id: UserId, graph_exec_id: GraphExecId, position: Option<Option<i64>>) -> Result<Vec<Utf8Bytes>, RpcError> {
         let Some(snapshot) = self.database.get_execution_snapshot(user_id, graph_exec_id).await? else {
             return Ok(Vec::new());
         };
@@ -57,8 +83,14 @@ impl Resync {
         let older = snapshot.node_executions.len().saturating_sub(NODES);
         let nodes = snapshot.node_executions.into_iter().skip(older).map(ExecutionEvent::NodeExecutionUpdate);
         // The run last: when it is over, nothing comes after that.
-        let events = nodes.chain([ExecutionEvent::GraphExecutionUpdate(snapshot.execution)]);
-        Ok(events.map(|event| told(&event, &channel)).collect())
+        let run = ExecutionEvent::GraphExecutionUpdate(snapshot.execution);
+        Ok(match position {
+            None => nodes.chain([run]).map(|event| told(&event, &channel)).collect(),
+            Some(position) => {
+                let nodes = nodes.map(|event| frame::numbered(method_of(&event), &event, &channel, None));
+                nodes.chain([frame::numbered(method_of(&run), &run, &channel, position)]).collect()
+            }
+        })
     }
 
     async fn graph(&self, user_id: UserId, graph_id: GraphId) -> Result<Vec<Utf8Bytes>, RpcError> {
@@ -75,9 +107,19 @@ impl Resync {
 }
 
 fn told(event: &ExecutionEvent, channel: &str) -> Utf8Bytes {
-    let method = match event {
+    frame::event(method_of(event), event, Some(channel))
+}
+
+fn method_of(event: &ExecutionEvent) -> Method {
+    match event {
         ExecutionEvent::NodeExecutionUpdate(_) => Method::NodeExecutionEvent,
         ExecutionEvent::GraphExecutionUpdate(_) => Method::GraphExecutionEvent,
-    };
-    frame::event(method, event, Some(channel))
+    }
+}
+
+/// Says that events of a run were lost and that its present state follows.
+fn marker(user_id: UserId, graph_exec_id: GraphExecId, position: Option<i64>) -> Utf8Bytes {
+    let channel = execution_channel(user_id, &graph_exec_id.to_string());
+    let data = json!({ "graph_exec_id": graph_exec_id, "position": position });
+    frame::numbered(Method::Resync, data, &channel, None)
 }

@@ -21,6 +21,8 @@ pub enum Topic {
         user_id: UserId,
         graph_id: GraphId,
         graph_exec_id: GraphExecId,
+        /// Whether the frames say where in the run's journal they belong.
+        numbered: bool,
     },
     /// The runs of a graph, without their nodes.
     Graph { user_id: UserId, graph_id: GraphId },
@@ -65,6 +67,10 @@ impl Rooms {
             resync,
             rooms: Mutex::default(),
         }))
+    }
+
+    pub fn resync(&self) -> &Resync {
+        &self.0.resync
     }
 
     /// What happens after this returns is heard, or made good for when Redis was away.

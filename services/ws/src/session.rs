@@ -32,6 +32,8 @@ pub struct Session {
     surroundings: Surroundings,
     /// By the channel's name. None for an id that names nothing of this user's: accepted, but nothing will ever come.
     subscriptions: HashMap<String, Option<Membership>>,
+    /// What goes behind the reply to the present request.
+    missed: Vec<Utf8Bytes>,
 }
 
 impl Session {
@@ -41,6 +43,7 @@ impl Session {
             outbox,
             surroundings,
             subscriptions: HashMap::new(),
+            missed: Vec::new(),
         }
     }
 
@@ -52,10 +55,19 @@ impl Session {
                 tracing::info!(user = %self.user_id, text, "a client reports an error");
                 None
             }
-            Request::SubscribeExecution { graph_exec_id } => {
+            Request::SubscribeExecution {
+                graph_exec_id,
+                last_event_id,
+            } => {
                 let channel = execution_channel(self.user_id, &graph_exec_id);
-                let outcome = self.subscribe(&channel, Wanted::Execution(graph_exec_id)).await;
-                Some(reply(Method::SubscribeGraphExecution, &channel, outcome))
+                let outcome = self.subscribe(&channel, Wanted::Execution(graph_exec_id, last_event_id)).await;
+                let missed = std::mem::take(&mut self.missed);
+                let reply = reply(Method::SubscribeGraphExecution, &channel, outcome);
+                if missed.is_empty() {
+                    return Some(reply);
+                }
+                [reply].into_iter().chain(missed).for_each(|frame| self.outbox.push(frame));
+                None
             }
             Request::SubscribeGraph { graph_id } => {
                 let channel = graph_channel(self.user_id, &graph_id);
@@ -71,7 +83,9 @@ impl Session {
     }
 
     async fn subscribe(&mut self, channel: &str, wanted: Wanted) -> Result<(), String> {
-        if self.subscriptions.contains_key(channel) {
+        // Who says what it has seen wants to be told the rest, subscribed already or not.
+        let resumes = matches!(wanted, Wanted::Execution(_, Some(_)));
+        if self.subscriptions.contains_key(channel) && !resumes {
             return Ok(());
         }
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
@@ -89,9 +103,18 @@ impl Session {
         Ok(())
     }
 
-    async fn join(&self, wanted: Wanted) -> Result<Option<Membership>, String> {
+    async fn join(&mut self, wanted: Wanted) -> Result<Option<Membership>, String> {
         let topic = match wanted {
-            Wanted::Execution(graph_exec_id) => self.execution_topic(&graph_exec_id).await?,
+            Wanted::Execution(graph_exec_id, last_event_id) => {
+                let topic = self.execution_topic(&graph_exec_id, last_event_id.is_some()).await?;
+                let Some(topic) = topic else { return Ok(None) };
+                let membership = self.surroundings.rooms.join(topic, &self.outbox).await;
+                if let Some(last_event_id) = last_event_id {
+                    // In the room already: what happens while this is read comes behind it, and may come twice.
+                    self.missed = self.surroundings.rooms.resync().since(&topic, last_event_id).await?;
+                }
+                return Ok(Some(membership));
+            }
             Wanted::Graph(graph_id) => parsed(&graph_id).map(|graph_id: GraphId| Topic::Graph {
                 user_id: self.user_id,
                 graph_id,
@@ -104,7 +127,7 @@ impl Session {
     }
 
     /// The topic of a run, once the database manager has named its graph. None when the user has no such run.
-    async fn execution_topic(&self, graph_exec_id: &str) -> Result<Option<Topic>, String> {
+    async fn execution_topic(&self, graph_exec_id: &str, numbered: bool) -> Result<Option<Topic>, String> {
         let Some(graph_exec_id) = parsed(graph_exec_id) else {
             return Ok(None);
         };
@@ -114,12 +137,13 @@ impl Session {
             user_id: self.user_id,
             graph_id: run.graph_id,
             graph_exec_id,
+            numbered,
         }))
     }
 }
 
 enum Wanted {
-    Execution(String),
+    Execution(String, Option<i64>),
     Graph(String),
 }
 

@@ -30,9 +30,21 @@ enum End {
 
 type Answering = Pin<Box<dyn Future<Output = (Session, Option<Utf8Bytes>)> + Send>>;
 
-/// Serves a connection until it ends or the shutdown comes.
-pub async fn serve(mut socket: WebSocket, session: Session, mut queue: Queue, shutdown: Shutdown) {
-    let end = converse(&mut socket, session, &mut queue, &shutdown).await;
+/// The contract's code for a token that is not valid, or no longer.
+const INVALID_TOKEN: u16 = 4003;
+
+/// Serves a connection until it ends, its token expires or the shutdown comes.
+pub async fn serve(mut socket: WebSocket, session: Session, mut queue: Queue, expires: Option<Instant>, shutdown: Shutdown) {
+    let expired = async {
+        match expires {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    let end = tokio::select! {
+        end = converse(&mut socket, session, &mut queue, &shutdown) => end,
+        () = expired => End::Close(INVALID_TOKEN, "the token has expired"),
+    };
     if let End::Close(code, reason) = end {
         let close = Message::Close(Some(CloseFrame {
             code,

@@ -21,6 +21,10 @@ pub struct Source {
 pub struct Subscription {
     events: bus::events::Subscription,
     topic: Topic,
+    /// The place of the last event of the run.
+    last: Option<i64>,
+    /// What comes behind a gap.
+    behind: Option<Utf8Bytes>,
 }
 
 /// What a subscription yields.
@@ -35,6 +39,10 @@ pub enum Heard {
 struct Envelope<'a> {
     #[serde(borrow)]
     payload: &'a RawValue,
+    #[serde(default)]
+    seq: Option<i64>,
+    #[serde(default)]
+    prev: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -58,56 +66,103 @@ impl Source {
                 user_id,
                 graph_id,
                 graph_exec_id,
+                ..
             } => self.channels.run(user_id, graph_id, graph_exec_id),
             Topic::Graph { user_id, graph_id } => self.channels.graph(user_id, graph_id),
             Topic::Notifications { user_id } => self.channels.notification(user_id),
         };
         let events = self.subscriber.subscribe(channel).await;
-        Subscription { events, topic }
+        Subscription {
+            events,
+            topic,
+            last: None,
+            behind: None,
+        }
     }
 }
 
 impl Subscription {
     pub async fn next(&mut self) -> Heard {
-        loop {
-            match self.events.next().await {
-                Received::Gap => return Heard::Gap,
-                Received::Message(message) => match frame(&self.topic, &message) {
-                    Some(frame) => return Heard::Frame(frame),
-                    None => tracing::debug!(topic = ?self.topic, "an event that is for no client"),
-                },
-            }
+        if let Some(frame) = self.behind.take() {
+            return Heard::Frame(frame);
         }
+        loop {
+            let message = match self.events.next().await {
+                Received::Gap => {
+                    self.last = None;
+                    return Heard::Gap;
+                }
+                Received::Message(message) => message,
+            };
+            let Some((frame, place)) = frame(&self.topic, &message) else {
+                tracing::debug!(topic = ?self.topic, "an event that is for no client");
+                continue;
+            };
+            if self.misses(place) {
+                self.behind = Some(frame);
+                return Heard::Gap;
+            }
+            return Heard::Frame(frame);
+        }
+    }
+
+    /// Whether events of the run were lost before the one at `place`.
+    fn misses(&mut self, Place { seq, prev }: Place) -> bool {
+        let Some(seq) = seq else { return false };
+        let before = self.last.replace(seq);
+        // The channel of a graph carries many runs, each counted by itself.
+        matches!(self.topic, Topic::Execution { .. }) && before.zip(prev).is_some_and(|(last, prev)| prev > last)
     }
 }
 
+/// Where in the run's journal an event belongs, and the one before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Place {
+    seq: Option<i64>,
+    prev: Option<i64>,
+}
+
 /// The frame of a message; none when the topic's readers are not meant to see it.
-fn frame(topic: &Topic, message: &[u8]) -> Option<Utf8Bytes> {
+fn frame(topic: &Topic, message: &[u8]) -> Option<(Utf8Bytes, Place)> {
     let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
+    let place = Place {
+        seq: envelope.seq,
+        prev: envelope.prev,
+    };
     let kind = || {
         serde_json::from_str::<Kind<'_>>(envelope.payload.get())
             .ok()
             .map(|kind| kind.event_type.into_owned())
     };
-    match *topic {
+    let frame = match *topic {
         Topic::Notifications { .. } => {
             let notification: Envelope<'_> = serde_json::from_str(envelope.payload.get()).ok()?;
             Some(frame::event(Method::Notification, notification.payload, None))
         }
-        Topic::Execution { user_id, graph_exec_id, .. } => {
+        Topic::Execution {
+            user_id,
+            graph_exec_id,
+            numbered,
+            ..
+        } => {
             let method = match kind()?.as_str() {
                 "graph_execution_update" => Method::GraphExecutionEvent,
                 "node_execution_update" => Method::NodeExecutionEvent,
                 _ => return None,
             };
             let channel = execution_channel(user_id, &graph_exec_id.to_string());
-            Some(frame::event(method, envelope.payload, Some(&channel)))
+            Some(if numbered {
+                frame::numbered(method, envelope.payload, &channel, envelope.seq)
+            } else {
+                frame::event(method, envelope.payload, Some(&channel))
+            })
         }
         Topic::Graph { user_id, graph_id } => {
             let channel = graph_channel(user_id, &graph_id.to_string());
             (kind()? == "graph_execution_update").then(|| frame::event(Method::GraphExecutionEvent, envelope.payload, Some(&channel)))
         }
-    }
+    };
+    Some((frame?, place))
 }
 
 #[cfg(test)]
@@ -119,7 +174,7 @@ mod tests {
     const GRAPH: &[u8] = br#"{"payload":{"id":"e","event_type":"graph_execution_update"}}"#;
 
     fn text(topic: &Topic, message: &[u8]) -> Option<String> {
-        frame(topic, message).map(|frame| frame.to_string())
+        frame(topic, message).map(|(frame, _)| frame.to_string())
     }
 
     #[test]
@@ -129,7 +184,15 @@ mod tests {
             user_id,
             graph_id,
             graph_exec_id,
+            numbered: false,
         };
+        let numbered = Topic::Execution {
+            user_id,
+            graph_id,
+            graph_exec_id,
+            numbered: true,
+        };
+        assert!(text(&numbered, NODE).unwrap().ends_with(r#","error":null,"event_id":7}"#));
         assert_eq!(
             text(&execution, NODE).unwrap(),
             format!(

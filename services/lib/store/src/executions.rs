@@ -176,6 +176,13 @@ impl Store {
             .collect()
     }
 
+    /// How far the journal of a run of the user has come.
+    pub async fn journal_position(&self, user_id: UserId, id: GraphExecId) -> Result<Option<i64>> {
+        let position = sqlx::query_scalar("SELECT journal_seq FROM graph_executions WHERE id = $1 AND user_id = $2 AND NOT is_deleted");
+        let position = position.bind(id).bind(user_id).fetch_optional(&self.pool).await;
+        position.map_err(|error| self.explain(error))
+    }
+
     /// What the input, output and webhook nodes of a run have received, by queue time.
     async fn io_node_inputs(&self, graph_exec_id: GraphExecId, blocks: &IoBlocks) -> Result<Vec<(BlockId, Map)>> {
         let wanted: Vec<BlockId> = [&blocks.input, &blocks.output, &blocks.webhook].into_iter().flatten().copied().collect();

@@ -114,6 +114,11 @@ impl TestApp {
         self.bus.publish(event, Some(1), None);
     }
 
+    /// With a place in the run's journal.
+    pub fn publish_at(&self, event: &ExecutionEvent, seq: i64, prev: i64) {
+        self.bus.publish(event, Some(seq), Some(prev));
+    }
+
     pub async fn publish_raw(&self, channel: &str, text: &str) {
         let mut connection = self.redis.get_multiplexed_async_connection().await.unwrap();
         redis::cmd("PUBLISH")
@@ -161,7 +166,10 @@ impl Drop for TestApp {
     }
 }
 
-/// The three methods that the service asks for; returns the port.
+/// How far the journal of every run has come.
+pub const POSITION: i64 = 5;
+
+/// The methods that the service asks for; returns the port.
 async fn serve_database(runs: Runs) -> String {
     let meta = async |State(runs): State<Runs>, Json(body): Json<Value>| Json(find(&runs, &body, "execution_id"));
     let snapshot = async |State(runs): State<Runs>, Json(body): Json<Value>| {
@@ -175,7 +183,9 @@ async fn serve_database(runs: Runs) -> String {
         }))
     };
     let list = async |State(runs): State<Runs>| Json(runs.lock().unwrap().values().cloned().collect::<Vec<_>>());
+    let position = async |State(runs): State<Runs>, Json(body): Json<Value>| Json(find(&runs, &body, "graph_exec_id").map(|_| POSITION));
     let router = Router::new()
+        .route("/get_execution_position", post(position))
         .route("/get_graph_execution_meta", post(meta))
         .route("/get_execution_snapshot", post(snapshot))
         .route("/get_graph_executions", post(list))

@@ -7,7 +7,7 @@ mod app;
 
 use std::time::Duration;
 
-use app::{TestApp, graph_event, node_event, sign, token};
+use app::{POSITION, TestApp, graph_event, node_event, sign, token};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -286,4 +286,83 @@ async fn on_shutdown_readiness_goes_off_first_and_then_the_sockets_are_closed() 
     assert_eq!(client.ask(json!({"method": "heartbeat"})).await["data"], "pong", "still served");
     assert_eq!(client.closed().await.0, 1001);
     timeout(Duration::from_secs(8), &mut app.service).await.expect("ends in time").unwrap();
+}
+
+/// Subscribes with what the client has seen, and expects the reply.
+async fn resume(client: &mut app::Client, user: Uuid, run: Uuid, last_event_id: i64) {
+    let request = json!({"method": "subscribe_graph_execution", "data": {"graph_exec_id": run, "last_event_id": last_event_id}});
+    let reply = client.ask(request).await;
+    assert_eq!(reply, done("subscribe_graph_execution", Some(format!("{user}|graph_exec#{run}"))));
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_is_told_what_it_missed_and_only_then() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    resume(&mut client, user, run.id, POSITION).await;
+    client.expect_quiet().await;
+
+    let mut late = app.connect(user).await;
+    resume(&mut late, user, run.id, 2).await;
+    let frames = [late.json().await, late.json().await, late.json().await];
+    let methods: Vec<&str> = frames.iter().map(|frame| frame["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["resync", "node_execution_event", "graph_execution_event"]);
+    assert_eq!(frames[0]["data"], json!({"graph_exec_id": run.id, "position": POSITION}));
+    assert_eq!((&frames[1]["event_id"], &frames[2]["event_id"]), (&Value::Null, &json!(POSITION)));
+}
+
+#[tokio::test]
+async fn a_lost_event_is_followed_by_the_marker_and_the_present_state() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let (mut numbered, mut plain) = (app.connect(user).await, app.connect(user).await);
+    resume(&mut numbered, user, run.id, POSITION).await;
+    plain.ask(subscribe(run.id)).await;
+    app.publish_at(&node_event(&run), 6, 5);
+    assert_eq!(numbered.json().await["event_id"], 6);
+    let frame = plain.json().await;
+    assert!(frame.get("event_id").is_none(), "the contract's frames have five keys: {frame}");
+    // 7 is lost.
+    app.publish_at(&graph_event(&run), 8, 7);
+    let mut methods = Vec::new();
+    for _ in 0..4 {
+        methods.push(numbered.json().await["method"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(
+        methods,
+        ["resync", "node_execution_event", "graph_execution_event", "graph_execution_event"]
+    );
+    for expected in ["node_execution_event", "graph_execution_event", "graph_execution_event"] {
+        assert_eq!(plain.json().await["method"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 3;
+    let brief = sign(&json!({"sub": user, "aud": "authenticated", "exp": soon}));
+    let mut client = app.try_connect(&format!("?token={brief}")).await.unwrap();
+    let mut other = app.connect(user).await;
+    assert_eq!(client.closed().await, (4003, "the token has expired".to_owned()));
+    assert_eq!(other.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_are_refused_before_the_handshake() {
+    let app = TestApp::with(&[("WEBSOCKET_MAX_CONNECTIONS", "3"), ("WEBSOCKET_MAX_CONNECTIONS_PER_USER", "2")]).await;
+    let (user, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let first = app.connect(user).await;
+    let _second = app.connect(user).await;
+    let query = |user| format!("?token={}", token(user));
+    assert_eq!(app.try_connect(&query(user)).await.err(), Some(429));
+    let _third = app.connect(other).await;
+    assert_eq!(app.try_connect(&query(other)).await.err(), Some(503));
+    drop(first);
+    let freed = async { while app.try_connect(&query(user)).await.is_err() {} };
+    timeout(Duration::from_secs(10), freed).await.expect("a place is given back");
 }

@@ -33,8 +33,15 @@ pub struct Subscriber(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    channels: Mutex<HashMap<String, Entry>>,
+    wanted: Mutex<Wanted>,
     changed: Notify,
+}
+
+#[derive(Default)]
+struct Wanted {
+    channels: HashMap<String, Entry>,
+    /// Channels that came or went since Redis was last told: what a change costs does not grow with the number of channels.
+    touched: HashSet<String>,
 }
 
 struct Entry {
@@ -67,11 +74,14 @@ impl Subscriber {
     /// Subscribes, and waits until Redis has confirmed it or 2 s have passed: what is read from the database afterwards
     /// has no gap to what is received. Without Redis the subscription begins with a [`Received::Gap`] once it is back.
     pub async fn subscribe(&self, channel: String) -> Subscription {
-        let (receiver, mut live) = self.0.locked(|channels| {
-            let entry = channels.entry(channel.clone()).or_insert_with(|| Entry {
-                readers: 0,
-                sender: broadcast::Sender::new(BACKLOG),
-                live: watch::Sender::new(false),
+        let (receiver, mut live) = self.0.locked(|Wanted { channels, touched }| {
+            let entry = channels.entry(channel.clone()).or_insert_with(|| {
+                touched.insert(channel.clone());
+                Entry {
+                    readers: 0,
+                    sender: broadcast::Sender::new(BACKLOG),
+                    live: watch::Sender::new(false),
+                }
             });
             entry.readers += 1;
             (entry.sender.subscribe(), entry.live.subscribe())
@@ -101,11 +111,12 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.locked(|channels| {
+        self.shared.locked(|Wanted { channels, touched }| {
             if let Some(entry) = channels.get_mut(&self.channel) {
                 entry.readers -= 1;
                 if entry.readers == 0 {
                     channels.remove(&self.channel);
+                    touched.insert(std::mem::take(&mut self.channel));
                 }
             }
         });
@@ -114,8 +125,8 @@ impl Drop for Subscription {
 }
 
 impl Shared {
-    fn locked<T>(&self, use_channels: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
-        use_channels(&mut self.channels.lock().unwrap_or_else(PoisonError::into_inner))
+    fn locked<T>(&self, act: impl FnOnce(&mut Wanted) -> T) -> T {
+        act(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -137,7 +148,7 @@ async fn supervise(url: String, shared: Arc<Shared>) {
             Err(_) => {}
         }
         lost_before = true;
-        shared.locked(|channels| channels.values().for_each(|entry| _ = entry.live.send_replace(false)));
+        shared.locked(|wanted| wanted.channels.values().for_each(|entry| _ = entry.live.send_replace(false)));
         tokio::time::sleep(backoff.next_delay()).await;
     }
 }
@@ -153,6 +164,8 @@ async fn connect(url: &str) -> Result<(PubSubSink, PubSubStream), String> {
 /// Returns why the connection ended.
 async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, mut announce_gap: bool) -> String {
     let mut subscribed: HashSet<String> = HashSet::new();
+    // A new connection knows nothing.
+    shared.locked(|Wanted { channels, touched }| *touched = channels.keys().cloned().collect());
     let mut ping = tokio::time::interval(PING);
     loop {
         if let Err(error) = align(&mut sink, shared, &mut subscribed, announce_gap).await {
@@ -164,8 +177,8 @@ async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, 
             message = stream.next() => {
                 let Some(message) = message else { return "the server closed it".to_owned() };
                 let body = Received::Message(message.get_payload_bytes().into());
-                shared.locked(|channels| {
-                    if let Some(entry) = channels.get(message.get_channel_name()) {
+                shared.locked(|wanted| {
+                    if let Some(entry) = wanted.channels.get(message.get_channel_name()) {
                         let _ = entry.sender.send(body);
                     }
                 });
@@ -181,29 +194,29 @@ async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, 
     }
 }
 
-/// Makes what Redis sends agree with what is wanted.
+/// Makes what Redis sends agree with what is wanted, as far as that has changed.
 async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<String>, announce_gap: bool) -> Result<(), String> {
-    let wanted: HashSet<String> = shared.locked(|channels| channels.keys().cloned().collect());
-    let gone: Vec<String> = subscribed.difference(&wanted).cloned().collect();
+    let (wanted, gone): (Vec<String>, Vec<String>) = shared.locked(|Wanted { channels, touched }| {
+        let touched = std::mem::take(touched);
+        touched.into_iter().partition(|channel| channels.contains_key(channel))
+    });
+    let gone: Vec<String> = gone.into_iter().filter(|channel| subscribed.remove(channel)).collect();
     if !gone.is_empty() {
         sink.unsubscribe(gone.as_slice()).await.map_err(|error| error.to_string())?;
-        gone.iter().for_each(|channel| _ = subscribed.remove(channel));
     }
-    let missing: Vec<String> = wanted.difference(subscribed).cloned().collect();
+    // One that went and came back meanwhile is still subscribed.
+    let missing: Vec<&String> = wanted.iter().filter(|channel| !subscribed.contains(*channel)).collect();
     if !missing.is_empty() {
         sink.subscribe(missing.as_slice()).await.map_err(|error| error.to_string())?;
-        subscribed.extend(missing);
     }
-    shared.locked(|channels| {
-        for (_, entry) in channels
-            .iter()
-            .filter(|(channel, entry)| subscribed.contains(*channel) && !*entry.live.borrow())
-        {
+    shared.locked(|Wanted { channels, .. }| {
+        for entry in wanted.iter().filter_map(|channel| channels.get(channel)) {
             if announce_gap {
                 let _ = entry.sender.send(Received::Gap);
             }
             entry.live.send_replace(true);
         }
     });
+    subscribed.extend(wanted);
     Ok(())
 }

@@ -145,6 +145,9 @@ crate::service! {
         /// What a subscriber to a run's events begins with.
         async fn get_execution_snapshot(user_id: UserId, graph_exec_id: GraphExecId) -> Option<GraphExecutionWithNodes>, idempotent;
 
+        /// How far the journal of a run of the user has come; its live events carry the same numbers. None when there is no such run.
+        async fn get_execution_position(user_id: UserId, graph_exec_id: GraphExecId) -> Option<i64>, idempotent;
+
         // Graphs.
 
         async fn get_node(node_id: NodeId) -> NodeModel, idempotent;
