@@ -14,7 +14,7 @@ use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::handlers::auth::{self, Embedded};
-use crate::handlers::{api_keys, blocks, credits, executions, external, graphs, health, integrations, review, schedules, users};
+use crate::handlers::{api_keys, blocks, credits, executions, external, graphs, health, integrations, review, schedules, users, webhooks};
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
 use crate::wire::body::MAX_BODY_BYTES;
@@ -37,6 +37,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .merge(review::routes())
         .merge(api_keys::routes())
         .merge(integrations::routes())
+        .merge(webhooks::routes())
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.

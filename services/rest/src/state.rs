@@ -58,7 +58,9 @@ impl AppState {
             external_block_list: Arc::new(BlocksWithoutPrices::new(registry.api_list())?),
             io_blocks: Arc::new(io_blocks(&registry)),
             outside: Outside::new(&settings).map_err(std::io::Error::other)?,
-            submitter: Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline()),
+            submitter: Submitter::new(store.clone(), catalog)
+                .with_run_deadline(settings.executor.run_deadline())
+                .with_public_url(&settings.platform_base_url),
             stopper: Stopper::new(store.clone(), scheduler.clone()),
             settings,
             store,

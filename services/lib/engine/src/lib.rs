@@ -28,6 +28,7 @@ pub mod text;
 pub mod types;
 pub mod validate;
 pub mod value;
+pub mod webhook;
 
 #[cfg(test)]
 mod testing;

@@ -23,6 +23,7 @@ pub mod status;
 pub mod time;
 pub mod user;
 pub mod waiting;
+pub mod webhook;
 
 pub use claim::{ClaimedRun, GivenUpRun, HeldRun, NodeExecutionRecord, RenewOutcome};
 pub use credentials::CredentialsMetaInput;

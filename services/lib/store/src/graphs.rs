@@ -25,6 +25,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
+        crate::webhooks::insert(&mut tx, graph).await?;
         for part in graph.sub_graphs.iter().chain([graph]) {
             insert_graph_row(&mut tx, part, None).await?;
             insert_nodes(&mut tx, part).await?;
@@ -65,6 +66,7 @@ impl Store {
         let links = links.bind(graph.id).bind(graph.version).fetch_all(&self.pool).await?;
         graph.links = links.iter().map(link).collect::<Result<_>>()?;
         graph.nodes = nodes.iter().map(|row| node(row, graph.id, graph.version)).collect::<Result<_>>()?;
+        self.show_webhooks(&mut graph).await?;
         Ok(Some(graph))
     }
 
@@ -154,9 +156,10 @@ async fn insert_nodes(connection: &mut PgConnection, graph: &GraphModel) -> Resu
         Json(map)
     };
     sqlx::query(
-        "INSERT INTO nodes (graph_id, graph_version, id, position, block_id, input_default, metadata)
-         SELECT $1, $2, n.id, n.position, n.block_id, n.input_default, n.metadata
-         FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[], $6::jsonb[]) WITH ORDINALITY AS n(id, block_id, input_default, metadata, position)",
+        "INSERT INTO nodes (graph_id, graph_version, id, position, block_id, input_default, metadata, webhook_id)
+         SELECT $1, $2, n.id, n.position, n.block_id, n.input_default, n.metadata, n.webhook_id
+         FROM unnest($3::uuid[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::uuid[])
+              WITH ORDINALITY AS n(id, block_id, input_default, metadata, webhook_id, position)",
     )
     .bind(graph.id)
     .bind(graph.version)
@@ -164,6 +167,7 @@ async fn insert_nodes(connection: &mut PgConnection, graph: &GraphModel) -> Resu
     .bind(graph.nodes.iter().map(|node| node.block_id).collect::<Vec<_>>())
     .bind(graph.nodes.iter().map(|node| storable_map(&node.input_default)).collect::<Vec<_>>())
     .bind(graph.nodes.iter().map(|node| storable_map(&node.metadata)).collect::<Vec<_>>())
+    .bind(graph.nodes.iter().map(crate::webhooks::webhook_id).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

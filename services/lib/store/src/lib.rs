@@ -47,6 +47,7 @@ mod turns;
 mod untold_ends;
 mod users;
 mod waiting;
+mod webhooks;
 
 pub use accounts::{Account, Challenge, CodePurpose, Refreshed, SessionScope};
 pub use alarms::Rung;
@@ -74,6 +75,7 @@ pub use submission_rows::PackedRun;
 pub use submissions::{Accepted, NewRun, StartingNode};
 pub use sweep::Swept;
 pub use untold_ends::{UntoldEnd, UntoldEnds};
+pub use webhooks::Listener;
 
 /// How long an executor's lease lasts without renewal, in database time, unless a store is told otherwise (design §6.3).
 pub const LEASE: std::time::Duration = std::time::Duration::from_secs(15);

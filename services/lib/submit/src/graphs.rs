@@ -20,7 +20,8 @@ const VERSION_RACES: u32 = 5;
 impl Submitter {
     /// A new graph with fresh ids, in the user's library.
     pub async fn create_graph(&self, user_id: UserId, graph: Graph) -> Result<GraphModel, SubmitError> {
-        let graph = self.prepare_graph(graph, Identity::New, user_id)?;
+        let mut graph = self.prepare_graph(graph, Identity::New, user_id)?;
+        self.give_webhooks(&mut graph).await?;
         self.store.insert_graph(&graph).await?;
         Ok(graph)
     }
@@ -35,7 +36,8 @@ impl Submitter {
                 id: graph_id,
                 version: newest.saturating_add(1),
             };
-            let prepared = self.prepare_graph(graph.clone(), identity, user_id)?;
+            let mut prepared = self.prepare_graph(graph.clone(), identity, user_id)?;
+            self.give_webhooks(&mut prepared).await?;
             match self.store.insert_graph(&prepared).await {
                 Ok(()) => return Ok(Some(prepared)),
                 Err(error) if is_race(&error) && races < VERSION_RACES => races += 1,
@@ -82,6 +84,7 @@ impl Submitter {
         let graph = self.store.get_graph(graph_id, version).await?;
         Ok(graph.map(|mut graph| {
             complete(&mut graph, self.catalog.as_ref());
+            self.show_addresses(&mut graph);
             graph
         }))
     }
@@ -93,6 +96,7 @@ impl Submitter {
         };
         self.add_agents(&mut graph).await?;
         complete(&mut graph, self.catalog.as_ref());
+        self.show_addresses(&mut graph);
         Ok(Some(graph))
     }
 

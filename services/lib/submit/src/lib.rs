@@ -10,6 +10,7 @@ mod masks;
 mod redrive;
 mod retry;
 mod runs;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use error::SubmitError;
 pub use hash::graph_hash;
 pub use redrive::Redriven;
 pub use retry::RetryCommand;
+pub use webhooks::Delivery;
 
 /// Nodes of compiled graphs that are kept ready, over all graphs.
 const CACHED_NODES: u64 = 50_000;
@@ -41,6 +43,8 @@ pub struct Submitter {
     ready: Cache<(GraphId, i32), Arc<ReadyGraph>>,
     /// How long a run that names no deadline may take.
     run_deadline: Option<Duration>,
+    /// Where the outside reaches the REST service; empty while nobody has said.
+    public_url: String,
 }
 
 /// A graph version with what every submission needs of it.
@@ -59,12 +63,21 @@ impl Submitter {
             catalog,
             ready: Cache::builder().max_capacity(CACHED_NODES).weigher(weight).build(),
             run_deadline: None,
+            public_url: String::new(),
         }
     }
 
     /// The same submitter, which gives runs that name no deadline so much time.
     pub fn with_run_deadline(self, run_deadline: Option<Duration>) -> Self {
         Self { run_deadline, ..self }
+    }
+
+    /// The same submitter, which shows webhooks with their full addresses.
+    pub fn with_public_url(self, public_url: &str) -> Self {
+        Self {
+            public_url: public_url.to_owned(),
+            ..self
+        }
     }
 
     pub fn store(&self) -> &Store {

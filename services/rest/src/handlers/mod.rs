@@ -12,3 +12,4 @@ pub mod integrations;
 pub mod review;
 pub mod schedules;
 pub mod users;
+pub mod webhooks;

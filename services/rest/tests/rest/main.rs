@@ -17,4 +17,5 @@ mod reviews;
 mod schedules;
 mod separation;
 mod users;
+mod webhooks;
 mod wire;
