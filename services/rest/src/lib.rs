@@ -8,6 +8,7 @@ mod events;
 mod graph_json;
 mod handlers;
 mod keys;
+mod live;
 mod metrics;
 mod openapi;
 mod router;
@@ -31,8 +32,9 @@ use vault::Credentials;
 
 use crate::events::Announcer;
 use crate::handlers::auth::Embedded;
+use crate::live::Live;
 use crate::metrics::HttpMetrics;
-use crate::state::AppState;
+use crate::state::{AppState, Heralds};
 
 /// How often the database is looked at.
 const BETWEEN_CHECKS: Duration = Duration::from_secs(2);
@@ -75,7 +77,10 @@ pub async fn run_with(
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_credits(credit_rules(&settings.credits));
     let health = Health::new(&shutdown);
     watch_database(&store, &health, &shutdown);
-    let announcer = Announcer::new(EventBus::start(&settings));
+    let heralds = Heralds {
+        announcer: Announcer::new(EventBus::start(&settings)),
+        live: Live::new(&settings, &shutdown),
+    };
     let metrics = Metrics::new();
     let http_metrics = HttpMetrics::new(&metrics);
     let probes = probes(&settings, &health, &metrics);
@@ -85,7 +90,7 @@ pub async fn run_with(
         .is_embedded()
         .then(|| Embedded::new(&settings, store.clone(), verifier.clone()));
     let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
-    let state = AppState::new(settings, verifier, store.clone(), registry, scheduler, announcer, credentials)?;
+    let state = AppState::new(settings, verifier, store.clone(), registry, scheduler, heralds, credentials)?;
     runtime::serve::http(
         listener,
         router::router(state, embedded.transpose()?, cors, probes, http_metrics)?,

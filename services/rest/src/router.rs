@@ -9,7 +9,7 @@ use http::HeaderMap;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -45,7 +45,7 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn(headers::add))
         .layer(cors)
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM)))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_FROM).and(NotForContentType::SSE)))
         .layer(axum::middleware::from_fn(error::render))
         .layer(CatchPanicLayer::custom(|_| {
             axum::response::IntoResponse::into_response(ApiError::Internal("a handler panicked".to_owned()))
@@ -57,6 +57,8 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
     let router = operations
         .route("/openapi.json", document)
         .merge(external::router())
+        // Ours, so not in the document, which is the contract's.
+        .route("/api/graphs/{graph_id}/executions/{graph_exec_id}/events", get(executions::events))
         .with_state(state)
         .merge(embedded.map(auth::router).unwrap_or_default())
         .route_layer(axum::middleware::from_fn(runtime::trace::begin_or_continue))

@@ -14,6 +14,7 @@ use vault::Credentials;
 use crate::events::Announcer;
 use crate::handlers::external::BlocksWithoutPrices;
 use crate::keys::KeyRing;
+use crate::live::Live;
 use crate::stop::Stopper;
 use crate::users::Users;
 use crate::wire::Prepared;
@@ -35,8 +36,15 @@ pub struct AppState {
     pub scheduler: Arc<dyn Scheduler>,
     pub stopper: Stopper,
     pub announcer: Announcer,
+    pub live: Live,
     pub credentials: Credentials,
     pub keys: KeyRing,
+}
+
+/// Both directions of live events.
+pub struct Heralds {
+    pub announcer: Announcer,
+    pub live: Live,
 }
 
 impl AppState {
@@ -46,7 +54,7 @@ impl AppState {
         store: Store,
         registry: Arc<Registry>,
         scheduler: Arc<dyn Scheduler>,
-        announcer: Announcer,
+        heralds: Heralds,
         credentials: Credentials,
     ) -> std::io::Result<Self> {
         let catalog: Arc<dyn BlockCatalog> = registry.clone();
@@ -66,7 +74,8 @@ impl AppState {
             store,
             registry,
             scheduler,
-            announcer,
+            announcer: heralds.announcer,
+            live: heralds.live,
             credentials,
         })
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use indexmap::IndexMap;
 use model::{CredentialsMetaInput, GraphExecutionMeta, GraphExecutionWithNodes, Map};
@@ -16,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events::Announcer;
+use crate::live::Live;
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::stop::Stopper;
@@ -193,6 +196,31 @@ pub async fn get(
         found.waiting = store.waiting(exec_id, limit).await?;
     }
     Ok(Json(found))
+}
+
+/// The run as server-sent events until it is over. Ours.
+pub async fn events(
+    user: CurrentUser,
+    State(store): State<Store>,
+    State(io): State<Arc<IoBlocks>>,
+    State(live): State<Live>,
+    Path((graph_id, graph_exec_id)): Path<(String, String)>,
+) -> ApiResult<Response> {
+    let missing = || ApiError::not_found(format!("Graph execution #{graph_exec_id} not found."));
+    let (Some(graph_id), Some(exec_id)) = (id(&graph_id), id(&graph_exec_id)) else {
+        return Err(missing());
+    };
+    let found = store.get_execution(Some(user.id), exec_id, &io).await?;
+    let run = found.map(|found| found.meta).filter(|run| run.graph_id == graph_id).ok_or_else(missing)?;
+    let too_many = || {
+        ApiError::detail(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many streams of events are open: come again in a moment",
+        )
+    };
+    let follower = live.follow(&run, store, io).await.ok_or_else(too_many)?;
+    let events = follower.events().await?;
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
 /// The reply is the run as it was before; `null` when there is nothing to stop.

@@ -136,6 +136,20 @@ impl TestApp {
     }
 
     /// Waits until `/readyz` has that status and says that.
+    /// An answer that goes on.
+    pub async fn stream(&self, user: &TestUser, path: &str) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&user.token);
+        request.send().await.unwrap()
+    }
+
+    /// Publishes a live event as an executor does.
+    pub async fn publish(&self, channel: String, event: &Value) {
+        let settings = Settings::from_pairs([("REDIS_URL", devservices::testing::redis_url())]).unwrap();
+        let bus = bus::events::EventBus::start(&settings);
+        bus.publish_bytes(channel, event.to_string().into_bytes());
+        bus.flush().await;
+    }
+
     pub async fn readiness(&self, status: u16, text: &str) {
         for _ in 0..100 {
             let answer = self.request(Method::GET, "/readyz").send().await;

@@ -269,3 +269,60 @@ async fn a_deleted_run_is_gone_from_every_list() {
         assert_eq!(again.body["message"], json!(format!("Failed to process DELETE {path}")));
     }
 }
+
+/// The names and ids of the next events of a stream.
+async fn told(stream: &mut reqwest::Response, text: &mut String, count: usize) -> Vec<(String, Option<i64>)> {
+    let whole = |text: &str| text.matches("\n\n").count() >= count;
+    while !whole(text) {
+        let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), stream.chunk()).await;
+        let Some(chunk) = chunk.expect("an event comes").unwrap() else { break };
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let field = |event: &str, name: &str| {
+        let line = event.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|value| value.trim().to_owned())
+    };
+    let events = text.split("\n\n").filter(|event| event.contains("data:"));
+    events
+        .map(|event| (field(event, "event:").unwrap(), field(event, "id:").and_then(|id| id.parse().ok())))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_run_can_be_followed_as_server_sent_events_until_it_is_over() {
+    let app = TestApp::start().await;
+    let (user, stranger) = (TestUser::new(), TestUser::new());
+    let graph = app.graph(&user, echo()).await;
+    let run = app.run(&user, &graph, json!({"x": 5})).await;
+    let path = format!("{}/events", run_path(&run));
+    for (caller, path) in [(&stranger, path.clone()), (&user, path.replace(text(&run, "graph_id"), text(&run, "id")))] {
+        assert_eq!(app.get(caller, &path).await.status, 404, "{path}");
+    }
+    let mut stream = app.stream(&user, &path).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut heard = String::new();
+    let events = told(&mut stream, &mut heard, 2).await;
+    assert_eq!(
+        events,
+        [("node_execution_event".to_owned(), None), ("graph_execution_event".to_owned(), Some(0))]
+    );
+
+    let channel = format!(
+        "execution_event/{}/{}/{}",
+        text(&run, "user_id"),
+        text(&run, "graph_id"),
+        text(&run, "id")
+    );
+    let ended = json!({"payload": {"event_type": "graph_execution_update", "id": run["id"], "status": "COMPLETED"}, "seq": 3, "prev": 2});
+    app.publish(channel, &ended).await;
+    let events = told(&mut stream, &mut heard, 3).await;
+    assert_eq!(events[2], ("graph_execution_event".to_owned(), Some(3)));
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_secs(20), stream.chunk())
+            .await
+            .unwrap()
+            .unwrap()
+            .is_none(),
+        "the stream ends with the run"
+    );
+}
