@@ -174,7 +174,7 @@ pub fn read_url(text: &str) -> Result<Url, WebError> {
         reason,
     };
     let trimmed = text.trim().trim_matches('/').trim();
-    let with_scheme = if trimmed.contains("://") {
+    let with_scheme = if text.contains("://") {
         trimmed.to_owned()
     } else {
         format!("http://{trimmed}")

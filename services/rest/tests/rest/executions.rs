@@ -275,7 +275,7 @@ async fn told(stream: &mut reqwest::Response, text: &mut String, count: usize) -
     let whole = |text: &str| text.matches("\n\n").count() >= count;
     while !whole(text) {
         let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), stream.chunk()).await;
-        let Some(chunk) = chunk.expect("an event comes").unwrap() else { break };
+        let Some(chunk) = chunk.unwrap().unwrap() else { break };
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
     let field = |event: &str, name: &str| {
