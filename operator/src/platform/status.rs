@@ -141,6 +141,15 @@ pub fn of(
 /// A platform that is not to be touched: what is known stays, and says so.
 pub fn paused(platform: &AutoGPTPlatform, mut status: PlatformStatus, now: &Time) -> PlatformStatus {
     let message = "spec.paused is true: the operator changes nothing until it is false";
+    // This look said otherwise a moment ago, which is no transition.
+    let before = platform
+        .status
+        .iter()
+        .find_map(|status| conditions::get(&status.conditions, conditions::PROGRESSING));
+    let place = status.conditions.iter_mut().find(|condition| condition.type_ == conditions::PROGRESSING);
+    if let (Some(before), Some(place)) = (before, place) {
+        *place = before.clone();
+    }
     set(
         &mut status.conditions,
         conditions::PROGRESSING,

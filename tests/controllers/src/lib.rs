@@ -9,6 +9,7 @@ pub mod process;
 pub mod proxy;
 pub mod reveal;
 pub mod services;
+pub mod steady;
 pub mod world;
 
 pub use cluster::Cluster;

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, repository};
-use crate::eventually;
+use crate::eventually::{self, eventually};
 
 /// Who the tests are, to server-side apply.
 const TESTER: &str = "tester";
@@ -158,6 +158,23 @@ impl World {
     pub async fn secret(&self, name: &str, pairs: &[(&str, &str)]) -> Secret {
         let data: serde_json::Map<String, Value> = pairs.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
         self.create(serde_json::json!({"metadata": {"name": name}, "stringData": data})).await
+    }
+
+    /// What the operators of this world have written so far; see [`Cluster::writes_of`].
+    pub fn writes(&self) -> Vec<String> {
+        self.cluster
+            .writes_of(&format!("system:serviceaccount:{}:autogpt-operator", self.namespace))
+    }
+
+    /// Waits until the operators have written nothing for `quiet`.
+    pub async fn comes_to_rest(&self, quiet: Duration) {
+        eventually::within(Duration::from_secs(120), "nothing is written any more", || async {
+            let before = self.writes().len();
+            tokio::time::sleep(quiet).await;
+            let writes = self.writes();
+            writes.get(before).cloned().map_or(Ok(()), Err)
+        })
+        .await;
     }
 
     /// A client with the operator's ServiceAccount.

@@ -11,3 +11,4 @@ mod rights;
 mod runs;
 mod schedules;
 mod schema;
+mod steady;

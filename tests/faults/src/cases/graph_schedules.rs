@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use controllers_tests::process::OperatorProcess;
+use controllers_tests::{World as Cluster, steady};
 use crds::{GraphExecution, GraphSchedule};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -19,6 +21,8 @@ const CASE: &str = "graph_schedules";
 const SEED: u64 = 5;
 /// A fault begins so often, unless the one before takes longer.
 const EVERY: Duration = Duration::from_millis(4_500);
+/// Nothing may be written for so long.
+const AT_REST: Duration = Duration::from_secs(300);
 /// Slots before the first fault.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -97,6 +101,36 @@ async fn battle(scope: Scope) -> Result<Outcome> {
     outcome.notes.complaints.extend(sample("wrong", account.wrong));
     outcome.ok = outcome.notes.complaints.is_empty();
     Ok(outcome)
+}
+
+/// Two operators before objects in every state that lasts: nothing is written. Without faults and runs.
+pub async fn steady(scope: &Scope) -> Result<Outcome> {
+    let time = AT_REST.mul_f64(scope.scale).min(scope.longest.unwrap_or(AT_REST));
+    tokio::spawn(rest(time)).await?
+}
+
+async fn rest(time: Duration) -> Result<Outcome> {
+    let world = Cluster::new().await;
+    let mut operators = Vec::new();
+    for identity in ["one", "another"] {
+        let mut operator = OperatorProcess::prepare(&world, identity, &[]).await;
+        operator.start().await;
+        operators.push(operator);
+    }
+    steady::furnish(&world).await;
+    let writes = steady::writes_at_rest(&world, time).await;
+    let mut stopped = 0;
+    for operator in &mut operators {
+        stopped += u64::from(operator.metric("operator_leader").await.is_none());
+        operator.kill().await;
+    }
+    let remark = format!("{} writes in {:.0} s", writes.len(), time.as_secs_f64());
+    let failure = match (writes.first(), stopped) {
+        (Some(first), _) => Some(format!("{first}, and {} more", writes.len() - 1)),
+        (None, 0) => None,
+        (None, stopped) => Some(format!("{stopped} operators do not answer any more")),
+    };
+    Ok(Outcome::of_search("steady_state", 0, 0, &remark, failure))
 }
 
 /// What kinds of writes were the last of an operator, and how often: `POST graphexecutions × 12`.

@@ -68,6 +68,11 @@ pub const ALL: &[Case] = &[
         "SIGKILL after a write, SIGSTOP past the Lease, stale caches: one run a slot",
         graph_schedules::slots
     ),
+    case!(
+        "steady_state",
+        "Objects about which there is nothing to do: no write in five minutes",
+        graph_schedules::steady
+    ),
     case!("executor_kill", "SIGKILL of executors, again while others recover", executors::kill),
     case!(
         "executor_stop",
