@@ -108,8 +108,7 @@ impl Preparation<'_> {
             is_active: graph.is_active,
             name: graph.name,
             description: graph.description,
-            // Accepted, never stored (rest.md §2.2).
-            instructions: None,
+            instructions: graph.instructions,
             recommended_schedule_cron: graph.recommended_schedule_cron,
             nodes,
             links,
@@ -149,6 +148,8 @@ impl Preparation<'_> {
                 .and_then(|id| self.graph_ids.get(id));
             if let Some(child) = child {
                 input_default.insert("graph_id".to_owned(), Value::String(child.to_string()));
+                // What a bundle brings begins anew.
+                input_default.insert("graph_version".to_owned(), Value::from(1));
             }
         }
         storable_map(input_default).map_err(|_| GraphError::TooDeep { limit: MAX_DEPTH })
@@ -208,5 +209,5 @@ pub fn complete(graph: &mut GraphModel, catalog: &dyn BlockCatalog) {
     graph.credentials_input_schema = schema::credentials_input_schema(&graph.name, &graph.nodes, catalog);
     graph.has_external_trigger = schema::has_kind(&graph.nodes, catalog, &[BlockKind::Webhook, BlockKind::WebhookManual]);
     graph.has_human_in_the_loop = schema::has_kind(&graph.nodes, catalog, &[BlockKind::HumanInTheLoop]);
-    graph.trigger_setup_info = None;
+    graph.trigger_setup_info = schema::trigger_setup_info(&graph.nodes, catalog);
 }

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod policy;
 pub mod run;
 pub mod schema;
+pub mod secrets;
 pub mod start;
 pub mod text;
 pub mod types;

@@ -13,12 +13,12 @@ pub(crate) fn compile(
     catalog: &dyn BlockCatalog,
 ) -> NodeInputMasks {
     let mut compiled = NodeInputMasks::new();
-    let blocks = graph.nodes.iter().filter_map(|node| Some((node.id, catalog.block(node.block_id)?)));
-    for (node_id, block) in blocks.filter(|_| !credentials.is_empty()) {
+    let blocks = graph.nodes.iter().filter_map(|node| Some((node, catalog.block(node.block_id)?)));
+    for (node, block) in blocks.filter(|_| !credentials.is_empty()) {
         for pin in block.inputs.iter().filter(|pin| is_credentials(pin.name)) {
-            if let Some(reference) = credentials.get(&credentials_key(pin)) {
+            if let Some(reference) = credentials.get(&credentials_key(node, pin)) {
                 let reference = serde_json::to_value(reference).unwrap_or_default();
-                compiled.entry(node_id).or_default().insert(pin.name.to_owned(), reference);
+                compiled.entry(node.id).or_default().insert(pin.name.to_owned(), reference);
             }
         }
     }

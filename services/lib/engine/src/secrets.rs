@@ -1,0 +1,71 @@
+//! Graphs for other eyes than their owner's: without secrets and without webhooks (rest.md §2.3).
+
+use model::{GraphModel, Map, NodeModel};
+use serde_json::Value;
+
+use crate::block::BlockCatalog;
+use crate::graph::complete;
+
+/// A key with one of these words in it holds a secret.
+const SECRET_WORDS: [&str; 5] = ["credentials", "api_key", "password", "token", "secret"];
+
+/// Removes them, in sub-graphs too.
+pub fn strip(graph: &mut GraphModel, catalog: &dyn BlockCatalog) {
+    clean(graph, catalog);
+    // The schemas show defaults: they are made anew from what is left.
+    complete(graph, catalog);
+}
+
+fn clean(graph: &mut GraphModel, catalog: &dyn BlockCatalog) {
+    for node in &mut graph.nodes {
+        node.webhook_id = None;
+        node.webhook = None;
+        clean_inputs(node, catalog);
+    }
+    for sub_graph in &mut graph.sub_graphs {
+        clean(sub_graph, catalog);
+    }
+}
+
+fn clean_inputs(node: &mut NodeModel, catalog: &dyn BlockCatalog) {
+    if node.input_default.get("secret") == Some(&Value::Bool(true)) {
+        node.input_default.shift_remove("value");
+    }
+    let descriptor = catalog.block(node.block_id);
+    let is_secret_pin = |name: &str| {
+        let pin = descriptor.and_then(|descriptor| descriptor.input(name));
+        pin.is_some_and(|pin| pin.schema.get("secret") == Some(&Value::Bool(true)))
+    };
+    node.input_default.retain(|name, _| !is_secret_pin(name));
+    without_secrets(&mut node.input_default);
+}
+
+fn without_secrets(map: &mut Map) {
+    map.retain(|name, value| {
+        let name = name.to_ascii_lowercase();
+        value.is_boolean() || !SECRET_WORDS.iter().any(|word| name.contains(word))
+    });
+    for value in map.values_mut() {
+        if let Value::Object(inner) = value {
+            without_secrets(inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn secrets_leave_and_switches_stay() {
+        let Value::Object(mut map) = json!({
+            "api_key": "k", "OPENAI_API_KEY": "k", "credentials": {"id": "c"}, "max_tokens": 5, "use_token": true,
+            "nested": {"password": "p", "kept": 1}, "text": "kept",
+        }) else {
+            unreachable!()
+        };
+        without_secrets(&mut map);
+        assert_eq!(Value::Object(map), json!({"use_token": true, "nested": {"kept": 1}, "text": "kept"}));
+    }
+}
