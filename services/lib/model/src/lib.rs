@@ -4,6 +4,7 @@
 //! else: no I/O, no clock, no database.
 
 pub mod api_key;
+pub mod catalogue;
 pub mod claim;
 pub mod credentials;
 pub mod credits;
@@ -13,9 +14,11 @@ pub mod graph;
 pub mod history;
 pub mod ids;
 pub mod journal;
+pub mod library;
 pub mod message;
 pub mod nested;
 pub mod notification;
+pub mod onboarding;
 pub mod progress;
 pub mod review;
 pub mod schedule;
@@ -31,7 +34,7 @@ pub use credits::{CreditCheck, CreditReservation, ReserveOutcome};
 pub use event::ExecutionEvent;
 pub use execution::{
     ExecutionContext, ExecutionStats, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, NodeExecutionResult, NodeInputMasks, NodeStats,
-    StoredStats,
+    Outputs, StoredStats,
 };
 pub use graph::{Graph, GraphModel, Link, Node, NodeModel};
 pub use ids::{BlockId, GraphExecId, GraphId, LinkId, NodeExecId, NodeId, UserId};

@@ -91,6 +91,18 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Which of these credentials the user does not have.
+    pub async fn missing_credentials(&self, user_id: UserId, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+        sqlx::query_scalar(
+            "SELECT wanted FROM unnest($2::uuid[]) wanted WHERE NOT EXISTS (SELECT FROM credentials WHERE id = wanted AND user_id = $1)",
+        )
+        .bind(user_id)
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))
+    }
+
     /// Credentials of all users that other keys than this one seal, in the order of their ids, after `after`.
     pub async fn credentials_of_other_keys(&self, key_id: &str, after: Uuid, limit: i64) -> Result<Vec<Credential>> {
         let query = format!("SELECT {COLUMNS} FROM credentials WHERE key_id <> $1 AND id > $2 ORDER BY id LIMIT $3");

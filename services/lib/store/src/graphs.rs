@@ -14,6 +14,20 @@ use crate::{Error, Result, Store, storable};
 const GRAPH: &str = "id, version, user_id, name, description, instructions, recommended_schedule_cron, is_active, forked_from_id, \
     forked_from_version, created_at";
 
+/// What became of a wish to delete a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraphDeletion {
+    Deleted {
+        versions: u64,
+    },
+    /// The catalogue offers it.
+    Listed,
+    /// Others have it in their library, or runs of it.
+    UsedByOthers,
+    /// A run of it is not over.
+    Running,
+}
+
 impl Store {
     /// Stores one version with its nodes, links and sub-graphs, and the owner's library entry, all or nothing. An active version takes that
     /// over from the former one. The ids of nodes and links are those of the model; a version that exists already is a constraint error.
@@ -70,6 +84,23 @@ impl Store {
         Ok(Some(graph))
     }
 
+    /// The nodes of many graph versions at once, without their links, in the order of each graph.
+    pub async fn nodes_of(&self, versions: &[(GraphId, i32)]) -> Result<Vec<NodeModel>> {
+        let rows = sqlx::query(
+            "SELECT n.id, n.block_id, n.input_default, n.metadata, n.webhook_id, n.graph_id, n.graph_version
+             FROM unnest($1::uuid[], $2::int[]) AS wanted(id, version) JOIN nodes n ON n.graph_id = wanted.id AND n.graph_version = wanted.version
+             ORDER BY n.graph_id, n.graph_version, n.position",
+        )
+        .bind(versions.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(versions.iter().map(|(_, version)| *version).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        rows.iter()
+            .map(|row| node(row, row.try_get("graph_id")?, row.try_get("graph_version")?))
+            .collect()
+    }
+
     /// A graph version without nodes and links.
     pub async fn get_graph_metadata(&self, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>> {
         let query = format!("SELECT {GRAPH} FROM graphs WHERE id = $1 AND ($2::int IS NULL OR version = $2) ORDER BY version DESC LIMIT 1");
@@ -107,6 +138,71 @@ impl Store {
         rows.iter().map(graph).collect()
     }
 
+    /// Makes a version the active one, and the owner's library entry follows it. `graph` is complete but needs no nodes. False when the
+    /// version is not there, or not his.
+    pub async fn set_active_version(&self, graph: &GraphModel) -> Result<bool> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        sqlx::query("UPDATE graphs SET is_active = false WHERE id = $1 AND user_id = $2 AND is_active AND version <> $3")
+            .bind(graph.id)
+            .bind(graph.user_id)
+            .bind(graph.version)
+            .execute(&mut *tx)
+            .await?;
+        let done = sqlx::query("UPDATE graphs SET is_active = true WHERE id = $1 AND user_id = $2 AND version = $3")
+            .bind(graph.id)
+            .bind(graph.user_id)
+            .bind(graph.version)
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        crate::library::upsert_entry(&mut tx, graph).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Deletes a graph of the user in all its versions, with its runs and library entries. Zero versions when he has no such graph.
+    pub async fn delete_graph(&self, user_id: UserId, graph_id: GraphId) -> Result<GraphDeletion> {
+        let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
+        let versions: Vec<i32> = sqlx::query_scalar("SELECT version FROM graphs WHERE id = $1 AND user_id = $2 ORDER BY version FOR UPDATE")
+            .bind(graph_id)
+            .bind(user_id)
+            .fetch_all(&mut *tx)
+            .await?;
+        if versions.is_empty() {
+            return Ok(GraphDeletion::Deleted { versions: 0 });
+        }
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT FROM store_listings WHERE graph_id = $1 AND NOT is_deleted) AS listed,
+                    EXISTS (SELECT FROM library_agents WHERE graph_id = $1 AND user_id <> $2 AND NOT is_deleted)
+                    OR EXISTS (SELECT FROM graph_executions WHERE graph_id = $1 AND user_id <> $2) AS used,
+                    EXISTS (SELECT FROM graph_executions WHERE graph_id = $1 AND status IN ('INCOMPLETE', 'QUEUED', 'RUNNING', 'REVIEW')) AS running",
+        )
+        .bind(graph_id)
+        .bind(user_id)
+        .fetch_one(&mut *tx)
+        .await?;
+        if row.try_get("listed")? {
+            return Ok(GraphDeletion::Listed);
+        }
+        if row.try_get("used")? {
+            return Ok(GraphDeletion::UsedByOthers);
+        }
+        if row.try_get("running")? {
+            return Ok(GraphDeletion::Running);
+        }
+        let done = sqlx::query("DELETE FROM graphs WHERE id = $1 AND user_id = $2")
+            .bind(graph_id)
+            .bind(user_id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(GraphDeletion::Deleted {
+            versions: done.rows_affected(),
+        })
+    }
+
     /// Versions of a graph that the user owns, newest first.
     pub async fn list_graph_versions(&self, user_id: UserId, graph_id: GraphId, limit: i64) -> Result<Vec<i32>> {
         Ok(
@@ -129,8 +225,9 @@ async fn insert_graph_row(connection: &mut PgConnection, graph: &GraphModel, inl
         ""
     };
     let query = format!(
-        "INSERT INTO graphs (id, version, user_id, name, description, recommended_schedule_cron, is_active, forked_from_id, forked_from_version, inline_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) {conflict}"
+        "INSERT INTO graphs (id, version, user_id, name, description, recommended_schedule_cron, is_active, forked_from_id, forked_from_version, inline_hash, created_at,
+             instructions)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) {conflict}"
     );
     let done = sqlx::query(sqlx::AssertSqlSafe(query))
         .bind(graph.id)
@@ -144,6 +241,7 @@ async fn insert_graph_row(connection: &mut PgConnection, graph: &GraphModel, inl
         .bind(graph.forked_from_version)
         .bind(inline_hash.map(Vec::from))
         .bind(graph.created_at.into_inner())
+        .bind(graph.instructions.as_deref().map(stripped))
         .execute(connection)
         .await?;
     Ok(done.rows_affected() == 1)
