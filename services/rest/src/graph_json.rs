@@ -1,13 +1,11 @@
 //! Graphs as answers show them (rest.md §2.2): in full, as a list entry, and for export.
 
 use blocks::BlockCatalog;
-use model::{GraphModel, Map, NodeModel};
+use model::GraphModel;
 use serde_json::{Value, json};
 
 const NOT_IN_META: [&str; 3] = ["nodes", "links", "created_at"];
 const NOT_IN_SUB_GRAPHS: [&str; 4] = ["user_id", "created_at", "credentials_input_schema", "sub_graphs"];
-/// A key with one of these words in it holds a secret.
-const SECRET_WORDS: [&str; 5] = ["credentials", "api_key", "password", "token", "secret"];
 
 pub fn full(graph: &GraphModel) -> Value {
     let mut value = json!(graph);
@@ -26,9 +24,7 @@ pub fn meta(graph: &GraphModel) -> Value {
 /// Without secrets, without webhooks, without an owner.
 pub fn export(graph: &GraphModel, catalog: &dyn BlockCatalog) -> Value {
     let mut graph = graph.clone();
-    clean(&mut graph, catalog);
-    // The schemas show defaults: they are made anew from what is left.
-    engine::graph::complete(&mut graph, catalog);
+    engine::secrets::strip(&mut graph, catalog);
     let mut value = full(&graph);
     if let Some(user_id) = value.get_mut("user_id") {
         *user_id = json!("");
@@ -36,64 +32,10 @@ pub fn export(graph: &GraphModel, catalog: &dyn BlockCatalog) -> Value {
     value
 }
 
-fn clean(graph: &mut GraphModel, catalog: &dyn BlockCatalog) {
-    for node in &mut graph.nodes {
-        node.webhook_id = None;
-        node.webhook = None;
-        clean_inputs(node, catalog);
-    }
-    for sub_graph in &mut graph.sub_graphs {
-        clean(sub_graph, catalog);
-    }
-}
-
-fn clean_inputs(node: &mut NodeModel, catalog: &dyn BlockCatalog) {
-    if node.input_default.get("secret") == Some(&Value::Bool(true)) {
-        node.input_default.shift_remove("value");
-    }
-    let descriptor = catalog.block(node.block_id);
-    let is_secret_pin = |name: &str| {
-        let pin = descriptor.and_then(|descriptor| descriptor.input(name));
-        pin.is_some_and(|pin| pin.schema.get("secret") == Some(&Value::Bool(true)))
-    };
-    node.input_default.retain(|name, _| !is_secret_pin(name));
-    without_secrets(&mut node.input_default);
-}
-
-fn without_secrets(map: &mut Map) {
-    map.retain(|name, value| {
-        let name = name.to_ascii_lowercase();
-        value.is_boolean() || !SECRET_WORDS.iter().any(|word| name.contains(word))
-    });
-    for value in map.values_mut() {
-        if let Value::Object(inner) = value {
-            without_secrets(inner);
-        }
-    }
-}
-
 fn remove(value: &mut Value, names: &[&str]) {
     if let Value::Object(map) = value {
         for name in names {
             map.shift_remove(*name);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-    use serde_json::{Value, json};
-
-    #[test]
-    fn secrets_leave_and_switches_stay() {
-        let Value::Object(mut map) = json!({
-            "api_key": "k", "OPENAI_API_KEY": "k", "credentials": {"id": "c"}, "max_tokens": 5, "use_token": true,
-            "nested": {"password": "p", "kept": 1}, "text": "kept",
-        }) else {
-            unreachable!()
-        };
-        without_secrets(&mut map);
-        assert_eq!(Value::Object(map), json!({"use_token": true, "nested": {"kept": 1}, "text": "kept"}));
     }
 }

@@ -3,6 +3,7 @@
 //! From an operation to its code: `router.rs` names the handler, `handlers/` has one file an area, and a handler calls the
 //! domain: `store` to read, `submit` to create, the scheduler service for schedules and stops.
 
+mod absent;
 mod direct;
 mod events;
 mod graph_json;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -14,12 +14,16 @@ use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::handlers::auth::{self, Embedded};
-use crate::handlers::{api_keys, blocks, credits, executions, external, graphs, health, integrations, review, schedules, users, webhooks};
+use crate::handlers::{
+    analytics, api_keys, blocks, catalogue, credits, executions, external, files, graphs, health, integrations, library, onboarding, presets, review,
+    schedules, sharing, submissions, users, webhooks,
+};
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
 use crate::wire::body::MAX_BODY_BYTES;
+use crate::wire::slash::Addresses;
 use crate::wire::{ApiError, Prepared, error, headers};
-use crate::{Error, openapi};
+use crate::{Error, absent, openapi};
 
 /// Smaller answers are not worth compressing (rest.md §2.10).
 const COMPRESS_FROM: u64 = 50_000;
@@ -29,15 +33,23 @@ fn operations() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(health::routes())
         .merge(users::routes())
+        .merge(onboarding::routes())
         .merge(blocks::routes())
+        .merge(files::routes())
         .merge(graphs::routes())
         .merge(executions::routes())
+        .merge(sharing::routes())
         .merge(schedules::routes())
+        .merge(library::routes())
+        .merge(presets::routes())
+        .merge(catalogue::routes())
+        .merge(submissions::routes())
         .merge(credits::routes())
         .merge(review::routes())
         .merge(api_keys::routes())
         .merge(integrations::routes())
         .merge(webhooks::routes())
+        .merge(analytics::routes())
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.
@@ -52,9 +64,14 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
         }))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
     let (operations, told) = operations().split_for_parts();
-    let document = Arc::new(Prepared::new(&openapi::complete(told)?)?);
+    let told = serde_json::to_value(told)?;
+    let (absent, described) = absent::routes(&told["paths"])?;
+    let document = openapi::complete(told, described)?;
+    let addresses = Arc::new(Addresses::of(&document));
+    let document = Arc::new(Prepared::new(&document)?);
     let document = get(move |headers: HeaderMap| async move { document.answer(&headers) });
     let router = operations
+        .merge(absent)
         .route("/openapi.json", document)
         .merge(external::router())
         // Ours, so not in the document, which is the contract's.
@@ -65,7 +82,7 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
         .route_layer(axum::middleware::from_fn_with_state(metrics, metrics::measure))
         .merge(probes)
         .method_not_allowed_fallback(error::wrong_method)
-        .fallback(error::unknown_route)
+        .fallback(move |uri: Uri| async move { addresses.answer(&uri) })
         .layer(layers);
     Ok(router)
 }

@@ -1,11 +1,11 @@
 //! What a graph takes and gives, as JSON Schema (rest.md §2.2).
 
 use indexmap::IndexMap;
-use model::{BlockId, Map, NodeModel};
+use model::{Map, NodeModel};
 use serde_json::{Value, json};
-use uuid::uuid;
 
 use crate::block::{BlockCatalog, BlockDescriptor, BlockKind, Pin};
+use crate::webhook;
 
 /// Schema of the run inputs: one property per input node, under its name.
 pub fn input_schema(nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Value {
@@ -111,10 +111,7 @@ pub fn trigger_setup_info(nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Op
         .into_iter()
         .find(|(_, block)| matches!(block.kind, BlockKind::Webhook | BlockKind::WebhookManual))?;
     let credentials = block.inputs.iter().find(|pin| is_credentials(pin.name));
-    let named = WEBHOOK_PROVIDERS
-        .iter()
-        .find(|(id, _)| *id == block.id)
-        .map(|(_, provider)| (*provider).to_owned());
+    let named = webhook::provider(block.id).map(str::to_owned);
     let provider = named.or_else(|| credentials.and_then(|pin| names(pin, "credentials_provider").into_iter().next()))?;
     let mut config_schema = block.input_schema();
     for pin in block.inputs.iter().filter(|pin| is_credentials(pin.name)) {
@@ -131,12 +128,6 @@ pub fn trigger_setup_info(nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Op
         "credentials_input_name": credentials.map(|pin| credentials_key(node, pin)),
     }))
 }
-
-/// Who sends the events of blocks that need no credentials.
-const WEBHOOK_PROVIDERS: [(BlockId, &str); 2] = [
-    (uuid!("8fa8c167-2002-47ce-aba8-97572fc5d387"), "generic_webhook"),
-    (uuid!("9464a020-ed1d-49e1-990f-7f2ac924a2b7"), "compass"),
-];
 
 /// The provider whose credentials belong to a host each.
 const HTTP: &str = "http";

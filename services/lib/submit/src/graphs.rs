@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use engine::block::BlockKind;
 use engine::graph::{Identity, complete, prepare};
+use engine::schema::is_credentials;
 use engine::validate::for_save;
-use model::{Graph, GraphId, GraphModel, NodeId, NodeModel, Timestamp, UserId};
+use model::{Graph, GraphId, GraphModel, Node, NodeId, NodeModel, Timestamp, UserId};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{SubmitError, Submitter, graph_hash};
@@ -21,6 +23,7 @@ impl Submitter {
     /// A new graph with fresh ids, in the user's library.
     pub async fn create_graph(&self, user_id: UserId, graph: Graph) -> Result<GraphModel, SubmitError> {
         let mut graph = self.prepare_graph(graph, Identity::New, user_id)?;
+        self.check_credentials(&graph).await?;
         self.give_webhooks(&mut graph).await?;
         self.store.insert_graph(&graph).await?;
         Ok(graph)
@@ -37,6 +40,9 @@ impl Submitter {
                 version: newest.saturating_add(1),
             };
             let mut prepared = self.prepare_graph(graph.clone(), identity, user_id)?;
+            if prepared.is_active {
+                self.check_credentials(&prepared).await?;
+            }
             self.give_webhooks(&mut prepared).await?;
             match self.store.insert_graph(&prepared).await {
                 Ok(()) => return Ok(Some(prepared)),
@@ -69,6 +75,7 @@ impl Submitter {
     }
 
     /// A version that the user may see, the highest one when none is given; complete with schemas and the agents that it runs.
+    /// The secrets of another owner are left out.
     pub async fn get_graph(&self, user_id: UserId, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>, SubmitError> {
         let Some(found) = self.store.get_graph_metadata(graph_id, version).await? else {
             return Ok(None);
@@ -76,7 +83,20 @@ impl Submitter {
         if !self.store.graph_access(user_id, graph_id, found.version).await?.readable {
             return Ok(None);
         }
-        self.load_bundle(graph_id, Some(found.version)).await
+        if found.user_id == user_id {
+            self.load_bundle(graph_id, Some(found.version)).await
+        } else {
+            self.load_for_strangers(graph_id, found.version).await
+        }
+    }
+
+    /// As everybody may see a graph: without secrets, webhooks and what else is the owner's. Whether he offers it is the caller's to know.
+    pub async fn load_for_strangers(&self, graph_id: GraphId, version: i32) -> Result<Option<GraphModel>, SubmitError> {
+        let mut graph = self.load_bundle(graph_id, Some(version)).await?;
+        if let Some(graph) = &mut graph {
+            engine::secrets::strip(graph, self.catalog.as_ref());
+        }
+        Ok(graph)
     }
 
     /// Whoever owns it: for internal callers only.
@@ -139,13 +159,37 @@ impl Submitter {
         }))
     }
 
-    /// The active version of each of the user's graphs, newest first.
+    /// The active version of each of the user's graphs, newest first, with schemas but without nodes and links.
     pub async fn list_graphs(&self, user_id: UserId) -> Result<Vec<GraphModel>, SubmitError> {
-        let mut graphs = Vec::new();
-        for listed in self.store.list_graphs(user_id, LISTED_GRAPHS).await? {
-            graphs.extend(self.load_graph(listed.id, Some(listed.version)).await?);
-        }
+        let mut graphs = self.store.list_graphs(user_id, LISTED_GRAPHS).await?;
+        self.complete_listed(&mut graphs).await?;
         Ok(graphs)
+    }
+
+    /// Makes a version of the user's graph the active one; false when he owns no such version.
+    pub async fn activate(&self, user_id: UserId, graph_id: GraphId, version: i32) -> Result<bool, SubmitError> {
+        let found = self.store.get_graph_metadata(graph_id, Some(version)).await?;
+        let Some(graph) = found.filter(|graph| graph.user_id == user_id) else {
+            return Ok(false);
+        };
+        let mut graph = [graph];
+        self.complete_listed(&mut graph).await?;
+        Ok(self.store.set_active_version(&graph[0]).await?)
+    }
+
+    /// A copy of a graph that the user may read, as his own: with fresh ids, without the secrets of another owner, and with copies of the
+    /// agents that it runs and he does not own. None when there is no such graph.
+    pub async fn fork_graph(&self, user_id: UserId, graph_id: GraphId, version: i32) -> Result<Option<GraphModel>, SubmitError> {
+        let Some(original) = self.get_graph(user_id, graph_id, Some(version)).await? else {
+            return Ok(None);
+        };
+        let mut copy = posted(&original);
+        copy.forked_from_id = Some(graph_id.to_string());
+        copy.forked_from_version = Some(version);
+        copy.is_active = true;
+        let foreign = original.sub_graphs.iter().filter(|agent| agent.user_id != user_id);
+        copy.sub_graphs = foreign.map(posted).collect();
+        self.create_graph(user_id, copy).await.map(Some)
     }
 
     /// Versions that the user owns, newest first.
@@ -157,11 +201,66 @@ impl Submitter {
         Ok(graphs)
     }
 
+    /// Credentials that the nodes of a graph name must be the owner's (rest.md §2.3).
+    async fn check_credentials(&self, graph: &GraphModel) -> Result<(), SubmitError> {
+        let mut named: Vec<Uuid> = Vec::new();
+        for node in &graph.nodes {
+            let Some(block) = self.catalog.block(node.block_id) else { continue };
+            for pin in block.inputs.iter().filter(|pin| is_credentials(pin.name)) {
+                let reference = node.input_default.get(pin.name).and_then(|reference| reference.get("id"));
+                match reference.and_then(Value::as_str).filter(|id| !id.is_empty()) {
+                    Some(id) => named.push(id.parse().map_err(|_| unknown_credentials(id, &node.id))?),
+                    None => continue,
+                }
+            }
+        }
+        if named.is_empty() {
+            return Ok(());
+        }
+        match self.store.missing_credentials(graph.user_id, &named).await?.first() {
+            Some(id) => Err(SubmitError::Invalid(format!(
+                "Unknown credentials #{id}: a node names credentials that you do not have"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn prepare_graph(&self, graph: Graph, identity: Identity, user_id: UserId) -> Result<GraphModel, SubmitError> {
         let catalog = self.catalog.as_ref();
         let prepared = prepare(graph, identity, user_id, Timestamp::now(), catalog, &mut Uuid::now_v7)?;
         for_save(&prepared, catalog)?;
         Ok(prepared)
+    }
+}
+
+fn unknown_credentials(id: &str, node: &NodeId) -> SubmitError {
+    SubmitError::Invalid(format!("Unknown credentials #{id} in node {node}: choose some that you have"))
+}
+
+/// A stored graph as it could have been posted; without the agents that it brings.
+fn posted(graph: &GraphModel) -> Graph {
+    Graph {
+        id: graph.id.to_string(),
+        version: graph.version,
+        is_active: graph.is_active,
+        name: graph.name.clone(),
+        description: graph.description.clone(),
+        instructions: graph.instructions.clone(),
+        recommended_schedule_cron: graph.recommended_schedule_cron.clone(),
+        nodes: graph
+            .nodes
+            .iter()
+            .map(|node| Node {
+                id: node.id.to_string(),
+                block_id: node.block_id.to_string(),
+                input_default: node.input_default.clone(),
+                metadata: node.metadata.clone(),
+            })
+            .collect(),
+        links: graph.links.clone(),
+        forked_from_id: None,
+        forked_from_version: None,
+        sub_graphs: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ mod error;
 mod graphs;
 mod hash;
 mod intake;
+mod interfaces;
 mod masks;
 mod redrive;
 mod retry;
@@ -26,12 +27,16 @@ use crate::intake::Intake;
 pub use command::{Origin, SubmitCommand};
 pub use error::SubmitError;
 pub use hash::graph_hash;
+pub use interfaces::GraphInterface;
 pub use redrive::Redriven;
 pub use retry::RetryCommand;
 pub use webhooks::Delivery;
 
 /// Nodes of compiled graphs that are kept ready, over all graphs.
 const CACHED_NODES: u64 = 50_000;
+
+/// Graph versions of which it is remembered what they take and give.
+const CACHED_INTERFACES: u64 = 20_000;
 
 /// Accepts graphs and runs. Clones share caches and transactions.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ pub struct Submitter {
     intake: Intake,
     /// Versions of graphs never change, so nothing here is ever out of date.
     ready: Cache<(GraphId, i32), Arc<ReadyGraph>>,
+    /// What the same versions take and give, for lists.
+    interfaces: Cache<(GraphId, i32), Arc<GraphInterface>>,
     /// How long a run that names no deadline may take.
     run_deadline: Option<Duration>,
     /// Where the outside reaches the REST service; empty while nobody has said.
@@ -62,6 +69,7 @@ impl Submitter {
             store,
             catalog,
             ready: Cache::builder().max_capacity(CACHED_NODES).weigher(weight).build(),
+            interfaces: Cache::new(CACHED_INTERFACES),
             run_deadline: None,
             public_url: String::new(),
         }

@@ -26,7 +26,7 @@ use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, PageQuery, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, PageQuery, Pagination, Parameters, id};
 
 /// `GET /api/executions` ends here; there is no paging.
 const NEWEST: i64 = 250;
@@ -56,28 +56,9 @@ impl Shaped for Execute {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Page {
+pub struct Executions {
     executions: Vec<GraphExecutionMeta>,
     pagination: Pagination,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Pagination {
-    total_items: i64,
-    total_pages: i64,
-    current_page: i64,
-    page_size: i64,
-}
-
-impl Pagination {
-    fn new(total_items: i64, current_page: i64, page_size: i64) -> Self {
-        Self {
-            total_items,
-            total_pages: (total_items + page_size - 1) / page_size,
-            current_page,
-            page_size,
-        }
-    }
 }
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -111,23 +92,29 @@ pub async fn execute(
     let (Some(id), Some(version)) = (id(&graph_id), version) else {
         return Err(missing());
     };
-    if submitter.store().get_credits(user.id).await? <= 0 {
-        return Err(SubmitError::InsufficientBalance.into());
-    }
+    let preset = super::presets::known(submitter.store(), user.id, parameters.text("preset_id")).await?;
     let command = SubmitCommand {
         user_id: user.id,
         graph_id: id,
         graph_version: Some(version),
         inputs: body.inputs,
         credentials: body.credentials_inputs,
-        preset_id: parameters.text("preset_id").map(str::to_owned),
+        preset_id: preset.map(|id| id.to_string()),
         ..SubmitCommand::default()
     };
+    start(&submitter, &announcer, command).await.map(Json)
+}
+
+/// Accepts a run, for whoever has credits left, and tells those who watch.
+pub async fn start(submitter: &Submitter, announcer: &Announcer, command: SubmitCommand) -> ApiResult<GraphExecutionMeta> {
+    if submitter.store().get_credits(command.user_id).await? <= 0 {
+        return Err(SubmitError::InsufficientBalance.into());
+    }
     let mut execution = submitter.submit(command).await?;
     announcer.announce(&execution);
     // What the run has done since it was accepted is not this answer's business (findings 21).
     execution.stats = None;
-    Ok(Json(execution))
+    Ok(execution)
 }
 
 #[utoipa::path(
@@ -155,19 +142,21 @@ pub async fn list_of_graph(
     State(store): State<Store>,
     Path(graph_id): Path<String>,
     parameters: Parameters,
-) -> ApiResult<Json<Page>> {
-    let page = parameters.integer_in("page", 1..=i64::MAX, 1)?;
-    let page_size = parameters.integer_in("page_size", 1..=100, 25)?;
+) -> ApiResult<Json<Executions>> {
+    let page = Page {
+        number: parameters.integer_in("page", 1..=i64::MAX, 1)?,
+        size: parameters.integer_in("page_size", 1..=100, 25)?,
+    };
     let (executions, total) = match id(&graph_id) {
         Some(graph_id) => {
-            let found = store.page_executions(user.id, graph_id, page, page_size).await?;
+            let found = store.page_executions(user.id, graph_id, page.number, page.size).await?;
             (found.executions, found.total)
         }
         None => (Vec::new(), 0),
     };
-    Ok(Json(Page {
+    Ok(Json(Executions {
         executions,
-        pagination: Pagination::new(total, page, page_size),
+        pagination: page.of_total(total),
     }))
 }
 

@@ -6,13 +6,17 @@ use axum::Json;
 use axum::extract::{Path, State};
 use blocks::Registry;
 use http::StatusCode;
+use model::graph::GraphSettings;
 use model::{Graph, GraphModel};
-use serde::Deserialize;
+use rpc::services::Scheduler;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use store::{GraphDeletion, Store};
 use submit::Submitter;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::library::{Settings, drop_schedules};
 use crate::graph_json;
 use crate::openapi::schemas;
 use crate::state::AppState;
@@ -98,8 +102,10 @@ struct ExportQuery {
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, delete))
         .routes(routes!(versions))
+        .routes(routes!(activate))
+        .routes(routes!(update_settings))
         .routes(routes!(get_version))
 }
 
@@ -207,6 +213,95 @@ pub async fn update(
     let saved: Option<GraphModel> = submitter.update_graph(user.id, id, graph).await?;
     let saved = saved.ok_or_else(|| missing(&graph_id))?;
     Ok(Json(graph_json::full(&saved)))
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Activation {
+    active_graph_version: i32,
+}
+
+impl Shaped for Activation {
+    const SHAPE: Shape = Shape::Model(&[Field::required("active_graph_version", Shape::Integer)]);
+}
+
+/// From now on lists, schedules without a version, and the library show this version.
+#[utoipa::path(
+    put, path = "/api/graphs/{graph_id}/versions/active",
+    operation_id = "putV1Set active graph version", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path)),
+    request_body = schemas::SetGraphActiveVersion,
+    responses((status = 200, body = Value)),
+)]
+pub async fn activate(
+    user: CurrentUser,
+    State(submitter): State<Submitter>,
+    Path(graph_id): Path<String>,
+    JsonBody(Activation { active_graph_version }): JsonBody<Activation>,
+) -> ApiResult<Json<()>> {
+    let missing = || ApiError::not_found(format!("Graph #{graph_id} v{active_graph_version} not found"));
+    let id = id(&graph_id).ok_or_else(missing)?;
+    if submitter.activate(user.id, id, active_graph_version).await? {
+        Ok(Json(()))
+    } else {
+        Err(missing())
+    }
+}
+
+/// For all versions that the user has of the graph.
+#[utoipa::path(
+    patch, path = "/api/graphs/{graph_id}/settings",
+    operation_id = "patchV1Update graph settings", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path)),
+    request_body = schemas::GraphSettings,
+    responses((status = 200, body = schemas::GraphSettings)),
+)]
+pub async fn update_settings(
+    user: CurrentUser,
+    State(store): State<Store>,
+    Path(graph_id): Path<String>,
+    JsonBody(Settings(settings)): JsonBody<Settings>,
+) -> ApiResult<Json<GraphSettings>> {
+    let found = match id(&graph_id) {
+        Some(id) => store.update_graph_settings(user.id, id, &settings).await?,
+        None => false,
+    };
+    if found {
+        Ok(Json(settings))
+    } else {
+        Err(ApiError::not_found(format!("Graph #{graph_id} not found in your library")))
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct Deletion {
+    version_counts: u64,
+}
+
+/// Deletes all versions with the runs of them, unless somebody else uses the graph or a run is not over.
+#[utoipa::path(
+    delete, path = "/api/graphs/{graph_id}",
+    operation_id = "deleteV1Delete graph permanently", tags = ["v1", "graphs"],
+    params(("graph_id" = String, Path)),
+    responses((status = 200, body = schemas::DeleteGraphResponse)),
+)]
+pub async fn delete(
+    user: CurrentUser,
+    State(store): State<Store>,
+    State(scheduler): State<Arc<dyn Scheduler>>,
+    Path(graph_id): Path<String>,
+) -> ApiResult<Json<Deletion>> {
+    let id = id(&graph_id).ok_or_else(|| missing(&graph_id))?;
+    let refuse = |reason: &str| Err(ApiError::value(format!("Graph #{graph_id} cannot be deleted: {reason}")));
+    match store.delete_graph(user.id, id).await? {
+        GraphDeletion::Deleted { versions: 0 } => Err(missing(&graph_id)),
+        GraphDeletion::Deleted { versions } => {
+            drop_schedules(scheduler.as_ref(), user.id, id).await?;
+            Ok(Json(Deletion { version_counts: versions }))
+        }
+        GraphDeletion::Listed => refuse("the marketplace offers it; withdraw the submission first"),
+        GraphDeletion::UsedByOthers => refuse("others have it in their library, or runs of it"),
+        GraphDeletion::Running => refuse("a run of it is not over; stop it first"),
+    }
 }
 
 async fn read(

@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 const CONTRACT_SCHEMAS: &str = include_str!("../../contract/schemas.json");
 const PREFIX: &str = "#/components/schemas/";
 
-/// Makes the document out of what the handlers tell.
-pub fn complete(told: utoipa::openapi::OpenApi) -> serde_json::Result<Value> {
-    let mut document = serde_json::to_value(told)?;
+/// Makes the document out of what the handlers tell, and the contract's description of the operations that are absent.
+pub fn complete(mut document: Value, absent: Value) -> serde_json::Result<Value> {
+    add(&mut document["paths"], absent);
+    for elsewhere in ELSEWHERE {
+        relocate(&mut document["paths"], elsewhere);
+    }
     document["info"] = json!({ "title": "AutoGPT Agent Server", "version": "0.1" });
     for operation in operations(&mut document) {
         finish(operation);
@@ -36,6 +39,47 @@ pub fn complete(told: utoipa::openapi::OpenApi) -> serde_json::Result<Value> {
         },
     });
     Ok(document)
+}
+
+/// An operation whose parameter the contract calls otherwise than a sibling at the same address does: the router takes one name only.
+struct Elsewhere {
+    method: &'static str,
+    /// Path and parameter of the route.
+    from: (&'static str, &'static str),
+    /// Path and parameter of the contract.
+    to: (&'static str, &'static str),
+}
+
+const ELSEWHERE: &[Elsewhere] = &[Elsewhere {
+    method: "delete",
+    from: ("/api/store/submissions/{store_listing_version_id}", "store_listing_version_id"),
+    to: ("/api/store/submissions/{submission_id}", "submission_id"),
+}];
+
+fn relocate(paths: &mut Value, elsewhere: &Elsewhere) {
+    let (path, name) = elsewhere.from;
+    let item = paths.get_mut(path).and_then(Value::as_object_mut);
+    let Some(mut operation) = item.and_then(|item| item.shift_remove(elsewhere.method)) else {
+        return;
+    };
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if parameter["name"] == name {
+            parameter["name"] = elsewhere.to.1.into();
+        }
+    }
+    add(paths, json!({ elsewhere.to.0: { elsewhere.method: operation } }));
+}
+
+/// Adds operations under their paths.
+fn add(paths: &mut Value, more: Value) {
+    let Value::Object(more) = more else { return };
+    for (path, item) in more {
+        match paths.get_mut(&path).and_then(Value::as_object_mut) {
+            Some(known) => known.extend(item.as_object().cloned().unwrap_or_default()),
+            None => paths[path] = item,
+        }
+    }
 }
 
 fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {

@@ -240,3 +240,17 @@ fn by_type(host_scoped: &str) -> RefOr<Schema> {
         one_of.discriminator(Some(Discriminator::with_mapping("type", mapping))).build(),
     ))
 }
+
+/// What a preset may be made of: values, or a run.
+pub enum AnyPresetCreatable {}
+
+impl PartialSchema for AnyPresetCreatable {
+    fn schema() -> RefOr<Schema> {
+        let either = AnyOfBuilder::new()
+            .item(LibraryAgentPresetCreatable::schema())
+            .item(LibraryAgentPresetCreatableFromGraphExecution::schema());
+        RefOr::T(Schema::AnyOf(either.build()))
+    }
+}
+
+impl ToSchema for AnyPresetCreatable {}

@@ -114,11 +114,6 @@ fn generic(method: &Method, path: &str, status: StatusCode, detail: &str) -> Val
     json!({ "message": format!("Failed to process {method} {path}"), "detail": detail, "hint": hint })
 }
 
-/// A route that does not exist.
-pub async fn unknown_route() -> ApiError {
-    ApiError::not_found("Not Found")
-}
-
 /// A route that exists with other methods.
 pub async fn wrong_method() -> ApiError {
     ApiError::detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")

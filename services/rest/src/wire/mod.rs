@@ -4,11 +4,14 @@ pub mod body;
 pub mod error;
 pub mod headers;
 pub mod json;
+pub mod page;
 pub mod params;
 pub mod prepared;
 pub mod shape;
+pub mod slash;
 
 pub use body::JsonBody;
 pub use error::{ApiError, ApiResult};
+pub use page::{Page, Pagination};
 pub use params::{PageQuery, Parameters, id};
 pub use prepared::Prepared;

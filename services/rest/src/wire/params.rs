@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use model::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -37,6 +38,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 impl Parameters {
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A text that says something.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
+    /// One of these words; an empty text is none.
+    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<&str>, ApiError> {
+        let Some(given) = self.given(name) else { return Ok(None) };
+        if words.contains(&given) {
+            return Ok(Some(given));
+        }
+        let expected = format!("'{}'", words.join("', '"));
+        let problem = Problem::new("enum", &["query", name], format!("Input should be one of {expected}"), Value::from(given));
+        Err(problem.with_context(json!({ "expected": expected })).into())
+    }
+
+    /// A point in time; without a zone it is UTC.
+    pub fn instant(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let Some(given) = self.given(name) else { return Ok(None) };
+        // A plus sign that was not encoded arrives as a space.
+        given.replace(' ', "+").parse().map(Some).map_err(|_| {
+            let msg = "Input should be a valid datetime";
+            Problem::new("datetime_parsing", &["query", name], msg, Value::from(given)).into()
+        })
     }
 
     pub fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {

@@ -207,6 +207,11 @@ impl Request {
         self.map(|builder| builder.header("content-type", "application/json").body(body.into()))
     }
 
+    /// A body of another type.
+    pub fn body(self, content_type: &str, body: Vec<u8>) -> Self {
+        self.map(|builder| builder.header("content-type", content_type).body(body))
+    }
+
     /// Sends it; a successful answer must have the form that the service's own document gives it.
     pub async fn send(self) -> Answer {
         let request = self.builder.build().unwrap();

@@ -3,16 +3,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod absent;
 mod api_keys;
 mod app;
 mod auth;
 mod blocks;
+mod catalogue;
 mod conformance;
+mod credits;
 mod executions;
 mod external;
+mod files;
 mod graphs;
 mod integrations;
+mod library;
 mod openapi;
+mod presets;
 mod reviews;
 mod schedules;
 mod separation;

@@ -121,3 +121,13 @@ async fn without_a_database_the_service_runs_and_says_what_is_missing() {
     assert_eq!(refused.status, 503);
     assert!(refused.body["detail"].as_str().unwrap().contains("does not answer"), "{}", refused.text);
 }
+
+#[tokio::test]
+async fn a_slash_at_the_end_leads_to_the_address_without_it() {
+    let app = TestApp::start().await;
+    let moved = app.request(Method::POST, "/api/email").send().await;
+    assert_eq!((moved.status.as_u16(), moved.header("location")), (307, "/api/email/"));
+    let moved = app.request(Method::GET, "/api/library/agents/?page=2").send().await;
+    assert_eq!((moved.status.as_u16(), moved.header("location")), (307, "/api/library/agents?page=2"));
+    assert_eq!(app.request(Method::GET, "/api/nothing/").send().await.status, 404);
+}

@@ -186,6 +186,11 @@ fn finish(values: &mut Values) -> Result<(), ConfigError> {
         }
         *base = base.trim_end_matches('/').to_owned();
     }
+    if !(1..=1024).contains(&values.upload_file_size_limit_mb) {
+        return Err(ConfigError::Invalid {
+            reason: format!("UPLOAD_FILE_SIZE_LIMIT_MB is {}; it may be 1 to 1024", values.upload_file_size_limit_mb),
+        });
+    }
     finish_database(values)
 }
 

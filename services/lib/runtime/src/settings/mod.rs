@@ -85,6 +85,7 @@ pub struct Values {
     pub platform_service_user_id: Uuid,
     pub enable_metrics: bool,
     pub max_message_size_limit: usize,
+    pub upload_file_size_limit_mb: u64,
     pub log: LogSettings,
     pub ports: Ports,
     pub hosts: Hosts,

@@ -10,6 +10,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("PLATFORM_SERVICE_USER_ID", "platform_service_user_id"),
     ("ENABLE_METRICS", "enable_metrics"),
     ("MAX_MESSAGE_SIZE_LIMIT", "max_message_size_limit"),
+    ("UPLOAD_FILE_SIZE_LIMIT_MB", "upload_file_size_limit_mb"),
     ("LOG_LEVEL", "log.level"),
     ("LOG_FORMAT", "log.format"),
     ("WEBSOCKET_SERVER_PORT", "ports.websocket"),
