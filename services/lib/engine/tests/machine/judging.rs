@@ -147,7 +147,7 @@ fn every_node_link_and_graph_gets_a_fresh_id() {
         .link("s.output -> agent.a")
         .link("s.output -> agent.a");
     world.graph.nodes.push(world.graph.nodes[0].clone());
-    world.graph.instructions = Some("kept nowhere".to_owned());
+    world.graph.instructions = Some("Read me".to_owned());
     let mut inner = World::new().node("q", "pass", json!({"x": 1})).graph;
     inner.id = "inner".to_owned();
     world.graph.sub_graphs.push(inner);
@@ -164,7 +164,7 @@ fn every_node_link_and_graph_gets_a_fresh_id() {
     assert_eq!(agent["graph_id"], graph.sub_graphs[0].id.to_string());
     assert_eq!(agent["inputs"], json!({}));
     assert_eq!(agent["user_id"], Uuid::nil().to_string());
-    assert_eq!(graph.instructions, None);
+    assert_eq!(graph.instructions.as_deref(), Some("Read me"));
     assert!(structure(&graph.nodes, &graph.links, &*world.blocks).is_ok());
 }
 
