@@ -14,56 +14,77 @@ pub(crate) struct Model {
     pub name: &'static str,
     /// The provider's word for credentials and base URLs.
     pub provider: &'static str,
-    /// Credits a run of a block (internals §2.12: 1 to 21; nothing for the user's own and the fork's providers).
-    pub price: i64,
+    pub class: Class,
 }
 
-const fn model(name: &'static str, provider: &'static str, price: i64) -> Model {
-    Model { name, provider, price }
+/// What a model costs, roughly: prices of models change every month, the order of magnitude does not.
+#[derive(Clone, Copy)]
+pub(crate) enum Class {
+    /// Somebody else pays: the user's own server, or providers that the contract leaves unpriced (internals §2.12).
+    Free,
+    Small,
+    Large,
+    Reasoning,
+}
+
+impl Class {
+    /// Credits a run of a block.
+    const fn price(self) -> i64 {
+        match self {
+            Self::Free => 0,
+            Self::Small => 1,
+            Self::Large => 4,
+            Self::Reasoning => 12,
+        }
+    }
+}
+
+const fn model(name: &'static str, provider: &'static str, class: Class) -> Model {
+    Model { name, provider, class }
 }
 
 pub(crate) const DEFAULT: &str = "gpt-4o-mini";
 
 pub(crate) const MODELS: &[Model] = &[
-    model("gpt-4o-mini", "openai", 1),
-    model("gpt-4o", "openai", 3),
-    model("gpt-4-turbo", "openai", 10),
-    model("gpt-3.5-turbo", "openai", 1),
-    model("gpt-4.1", "openai", 2),
-    model("gpt-4.1-mini", "openai", 1),
-    model("gpt-5", "openai", 2),
-    model("gpt-5-mini", "openai", 1),
-    model("gpt-5-nano", "openai", 1),
-    model("o1", "openai", 16),
-    model("o3", "openai", 4),
-    model("o3-mini", "openai", 2),
-    model("claude-opus-4-1-20250805", "anthropic", 21),
-    model("claude-sonnet-4-20250514", "anthropic", 5),
-    model("claude-3-7-sonnet-20250219", "anthropic", 5),
-    model("claude-3-haiku-20240307", "anthropic", 1),
-    model("llama-3.3-70b-versatile", "groq", 1),
-    model("llama-3.1-8b-instant", "groq", 1),
-    model("google/gemini-2.5-pro", "open_router", 4),
-    model("google/gemini-2.5-flash", "open_router", 1),
-    model("mistralai/mistral-nemo", "open_router", 1),
-    model("deepseek/deepseek-chat", "open_router", 1),
-    model("openai/gpt-oss-120b", "open_router", 1),
-    model("Llama-4-Scout-17B-16E-Instruct-FP8", "llama_api", 1),
-    model("Llama-3.3-70B-Instruct", "llama_api", 1),
-    model("Qwen/Qwen2.5-72B-Instruct-Turbo", "aiml_api", 1),
-    model("meta-llama/Llama-3.3-70B-Instruct-Turbo", "aiml_api", 1),
-    model("v0-1.5-md", "v0", 1),
-    model("v0-1.5-lg", "v0", 2),
-    model("deepseek-chat", "deepseek", 0),
-    model("deepseek-reasoner", "deepseek", 0),
-    model("qwen-plus", "qwen", 0),
-    model("qwen-max", "qwen", 0),
-    model("glm-4-plus", "zhipuai", 0),
-    model("glm-4-flash", "zhipuai", 0),
-    model("moonshot-v1-32k", "moonshot", 0),
-    model("llama3.3", "ollama", 0),
-    model("llama3.2", "ollama", 0),
-    model("llama3", "ollama", 0),
+    model("gpt-4o-mini", "openai", Class::Small),
+    model("gpt-4o", "openai", Class::Large),
+    model("gpt-4-turbo", "openai", Class::Large),
+    model("gpt-3.5-turbo", "openai", Class::Small),
+    model("gpt-4.1", "openai", Class::Large),
+    model("gpt-4.1-mini", "openai", Class::Small),
+    model("gpt-5", "openai", Class::Large),
+    model("gpt-5-mini", "openai", Class::Small),
+    model("gpt-5-nano", "openai", Class::Small),
+    model("o1", "openai", Class::Reasoning),
+    model("o3", "openai", Class::Reasoning),
+    model("o3-mini", "openai", Class::Small),
+    model("claude-opus-4-1-20250805", "anthropic", Class::Reasoning),
+    model("claude-sonnet-4-20250514", "anthropic", Class::Large),
+    model("claude-3-7-sonnet-20250219", "anthropic", Class::Large),
+    model("claude-3-haiku-20240307", "anthropic", Class::Small),
+    model("llama-3.3-70b-versatile", "groq", Class::Large),
+    model("llama-3.1-8b-instant", "groq", Class::Small),
+    model("google/gemini-2.5-pro", "open_router", Class::Large),
+    model("google/gemini-2.5-flash", "open_router", Class::Small),
+    model("mistralai/mistral-nemo", "open_router", Class::Small),
+    model("deepseek/deepseek-chat", "open_router", Class::Large),
+    model("openai/gpt-oss-120b", "open_router", Class::Small),
+    model("Llama-4-Scout-17B-16E-Instruct-FP8", "llama_api", Class::Small),
+    model("Llama-3.3-70B-Instruct", "llama_api", Class::Large),
+    model("Qwen/Qwen2.5-72B-Instruct-Turbo", "aiml_api", Class::Large),
+    model("meta-llama/Llama-3.3-70B-Instruct-Turbo", "aiml_api", Class::Large),
+    model("v0-1.5-md", "v0", Class::Small),
+    model("v0-1.5-lg", "v0", Class::Large),
+    model("deepseek-chat", "deepseek", Class::Free),
+    model("deepseek-reasoner", "deepseek", Class::Free),
+    model("qwen-plus", "qwen", Class::Free),
+    model("qwen-max", "qwen", Class::Free),
+    model("glm-4-plus", "zhipuai", Class::Free),
+    model("glm-4-flash", "zhipuai", Class::Free),
+    model("moonshot-v1-32k", "moonshot", Class::Free),
+    model("llama3.3", "ollama", Class::Free),
+    model("llama3.2", "ollama", Class::Free),
+    model("llama3", "ollama", Class::Free),
 ];
 
 pub(crate) fn provider_of(name: &str) -> Option<&'static str> {
@@ -83,10 +104,10 @@ pub(crate) fn providers() -> Vec<&'static str> {
 
 /// The prices of a block that asks one of the models.
 pub(crate) fn priced(list: PriceList, block: BlockId) -> PriceList {
-    let paid = MODELS.iter().filter(|model| model.price > 0);
+    let paid = MODELS.iter().filter(|model| model.class.price() > 0);
     paid.fold(list, |list, model| {
         let filter = [("model".to_owned(), model.name.into())].into_iter().collect();
-        list.with(block, BlockCost::run(model.price, filter))
+        list.with(block, BlockCost::run(model.class.price(), filter))
     })
 }
 
