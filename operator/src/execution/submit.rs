@@ -192,7 +192,8 @@ fn judge(error: &RpcError, platform: &AutoGPTPlatform) -> Outcome {
         return unreachable(platform, &error.to_string());
     }
     match error.kind {
-        RpcErrorKind::GraphValidation => refused(false, reason::GRAPH_INVALID, validation(error)),
+        // A graph of no sound structure, or inputs that it cannot begin with, have no kind of their own.
+        RpcErrorKind::GraphValidation | RpcErrorKind::Value => refused(false, reason::GRAPH_INVALID, validation(error)),
         RpcErrorKind::GraphNotFound | RpcErrorKind::GraphNotInLibrary => {
             let remedy = "check graph.id and graph.version, and that the owner may run it";
             refused(true, reason::GRAPH_NOT_FOUND, format!("{}; {remedy}", error.message))
@@ -244,6 +245,19 @@ mod tests {
         };
         assert_eq!((spec_valid, reason), (false, reason::GRAPH_INVALID));
         assert_eq!(message, "Graph validation failed; node n1, format: This field is required");
+    }
+
+    #[test]
+    fn a_graph_of_no_sound_structure_is_invalid() {
+        let outcome = outcome(&RpcError::new(RpcErrorKind::Value, "node n1 has an unknown block"));
+        assert!(matches!(
+            outcome,
+            Outcome::Refused {
+                spec_valid: false,
+                reason: reason::GRAPH_INVALID,
+                ..
+            }
+        ));
     }
 
     #[test]
