@@ -181,7 +181,7 @@ openssl ecparam -name prime256v1 -genkey -noout -out sa.key && openssl ec -in sa
 etcd=$!
 serve() {{ while :; do
 if [ -e away ]; then sleep 0.1; continue; fi
-{binaries}/kube-apiserver --etcd-servers=http://127.0.0.1:{client} --bind-address=127.0.0.1 --secure-port={secure} \
+setpriv --pdeathsig KILL {binaries}/kube-apiserver --etcd-servers=http://127.0.0.1:{client} --bind-address=127.0.0.1 --secure-port={secure} \
   --advertise-address=127.0.0.1 --endpoint-reconciler-type=none --service-cluster-ip-range=10.96.0.0/16 --cert-dir=certs \
   --token-auth-file=tokens.csv --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=sa.pub \
   --service-account-signing-key-file=sa.key --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount \
