@@ -28,7 +28,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("redis", &["bus", "devservices", "bench", "faults"]),
     // faults repeats messages.
     ("lapin", &["bus", "devservices", "faults"]),
-    // bench looks at schedules from outside.
+    // bench and faults look at schedules from outside.
     (
         "kube",
         &[
@@ -39,6 +39,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "controllers-tests",
             "e2e-tests",
             "bench",
+            "faults",
         ],
     ),
     ("ring", &["vault"]),
