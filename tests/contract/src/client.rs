@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
+use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -33,34 +34,43 @@ pub struct Answer {
 impl Client {
     /// A new user of the REST service at `base`, who exists when this returns.
     pub async fn new_user(base: &str) -> Self {
-        runtime::install_tls_provider();
         let user = Uuid::new_v4();
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(30))
-            .no_proxy()
-            .build()
-            .expect("HTTP client");
-        let client = Self {
-            http,
-            base: base.to_owned(),
-            token: token(user),
-            user,
-        };
+        let client = Self::with_token(base, user, token(user));
         let answer = client.post("/api/auth/user", &json!({})).await;
         assert_eq!(answer.status, 200, "creating a user: {answer:?}");
         client
     }
 
+    /// A user who has a token from elsewhere.
+    pub fn with_token(base: &str, user: Uuid, token: String) -> Self {
+        runtime::install_tls_provider();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .no_proxy()
+            .build()
+            .expect("HTTP client");
+        Self {
+            http,
+            base: base.to_owned(),
+            token,
+            user,
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
-        self.send(self.http.get(format!("{}{path}", self.base))).await
+        self.send(Method::GET, path, None).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(self.http.post(format!("{}{path}", self.base)).json(body)).await
+        self.send(Method::POST, path, Some(body)).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        match request.bearer_auth(&self.token).send().await {
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        match request.send().await {
             Ok(response) => {
                 let status = response.status().as_u16();
                 Answer {

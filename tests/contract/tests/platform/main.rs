@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic)] // a test that cannot go on ends by panicking
 
 mod app;
+mod browser;
 mod nested;
 mod recorded;
 mod refusals;

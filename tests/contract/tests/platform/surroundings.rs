@@ -15,10 +15,10 @@ use crate::app::app;
 
 const SOON: Duration = Duration::from_secs(20);
 
-type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// A socket that follows all runs of a graph.
-async fn follow(user: &Client, graph: Uuid) -> Socket {
+pub async fn follow(user: &Client, graph: Uuid) -> Socket {
     let base = process::url(&app().variables, "WEBSOCKET_SERVER_PORT").replace("http", "ws");
     let (mut socket, _) = connect_async(format!("{base}/ws?token={}", token(user.user)))
         .await
@@ -30,7 +30,7 @@ async fn follow(user: &Client, graph: Uuid) -> Socket {
     socket
 }
 
-async fn frame(socket: &mut Socket) -> Value {
+pub async fn frame(socket: &mut Socket) -> Value {
     let message = tokio::time::timeout(SOON, socket.next())
         .await
         .expect("a frame in time")
