@@ -12,6 +12,8 @@ pub const DEGRADED: &str = "Degraded";
 pub const MIGRATIONS_APPLIED: &str = "MigrationsApplied";
 /// Postgres, Redis and RabbitMQ can be used.
 pub const DEPENDENCIES_READY: &str = "DependenciesReady";
+/// The Ingress has an address.
+pub const INGRESS_READY: &str = "IngressReady";
 /// The specification makes sense beyond what the schema can say.
 pub const SPEC_VALID: &str = "SpecValid";
 /// The platform has taken the run.
@@ -46,6 +48,8 @@ pub mod reason {
     pub const MIGRATED: &str = "Migrated";
     pub const ROLLING_OUT: &str = "RollingOut";
     pub const ROLLED_OUT: &str = "RolledOut";
+    pub const ADDRESS_ASSIGNED: &str = "AddressAssigned";
+    pub const ADDRESS_PENDING: &str = "AddressPending";
     pub const UNAVAILABLE: &str = "Unavailable";
     pub const TIME_ZONE_UNKNOWN: &str = "TimeZoneUnknown";
     pub const CRON_INVALID: &str = "CronInvalid";
@@ -119,6 +123,11 @@ fn set_status(list: &mut Vec<Condition>, kind: &str, status: &str, reason: &str,
 /// The condition of this type.
 pub fn get<'a>(list: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     list.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Takes the condition of this type away: what it is about is not wanted any more.
+pub fn remove(list: &mut Vec<Condition>, kind: &str) {
+    list.retain(|condition| condition.type_ != kind);
 }
 
 /// Whether the condition of this type is there and True.

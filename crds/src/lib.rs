@@ -6,6 +6,7 @@
 pub mod common;
 pub mod conditions;
 pub mod execution;
+pub mod exposure;
 pub mod manifest;
 pub mod platform;
 pub mod schedule;

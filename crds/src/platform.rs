@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{LocalObjectReference, OBJECT_NAME, SecretKeyReference, condition_list, quantity};
+use crate::exposure::{Frontend, Ingress};
 
 /// One platform: six services, their database, cache and broker.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,12 @@ pub struct PlatformSpec {
     /// A Secret whose keys become environment variables of the notification service (SMTP_SERVER, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_TLS, NOTIFICATION_SENDER_EMAIL). Mail is only logged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smtp: Option<SecretRef>,
+    /// How the platform is reached from outside. The Services are reachable inside the cluster only when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+    /// The web frontend; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frontend: Option<Frontend>,
     /// What GraphExecutions and GraphSchedules of this namespace may do.
     #[serde(default)]
     pub access: Access,
@@ -124,7 +131,7 @@ pub struct DataImages {
     pub rabbitmq: Option<String>,
 }
 
-const IMAGE: &str = r"^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$";
+pub(crate) const IMAGE: &str = r"^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$";
 
 /// The six services.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -381,10 +388,10 @@ pub struct PlatformStatus {
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub components: Vec<ComponentStatus>,
-    /// Addresses inside the cluster.
+    /// Addresses inside the cluster, and the one from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
-    /// Ready, Progressing, Degraded, MigrationsApplied, DependenciesReady.
+    /// Ready, Progressing, Degraded, MigrationsApplied, DependenciesReady, IngressReady.
     #[serde(default)]
     #[schemars(schema_with = "condition_list")]
     pub conditions: Vec<Condition>,
@@ -408,7 +415,7 @@ pub struct ComponentStatus {
     pub updated: i32,
 }
 
-/// Addresses inside the cluster.
+/// Addresses inside the cluster, and the one from outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
@@ -418,6 +425,10 @@ pub struct Endpoints {
     /// Live events.
     #[schemars(length(max = 255))]
     pub websocket: String,
+    /// Everything, through the Ingress, when it has a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 270))]
+    pub external: Option<String>,
 }
 
 #[cfg(test)]

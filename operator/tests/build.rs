@@ -95,6 +95,8 @@ fn yaml(resources: &Resources) -> String {
         stateful_sets,
         migration,
         deployments,
+        frontend,
+        ingress,
     } = resources;
     let mut documents: Vec<Value> = Vec::new();
     documents.extend(service_account.iter().map(|object| json!(object)));
@@ -103,7 +105,8 @@ fn yaml(resources: &Resources) -> String {
     documents.extend(services.iter().map(|object| json!(object)));
     documents.extend(stateful_sets.iter().map(|object| json!(object)));
     documents.push(json!(migration));
-    documents.extend(deployments.values().map(|object| json!(object)));
+    documents.extend(deployments.values().chain(frontend).map(|object| json!(object)));
+    documents.extend(ingress.iter().map(|object| json!(object)));
     documents
         .iter()
         .map(|document| serde_yaml::to_string(document).unwrap())
@@ -119,6 +122,37 @@ fn a_platform_with_everything_of_its_own() {
 #[test]
 fn a_platform_on_existing_data_services() {
     insta::assert_snapshot!(yaml(&build(&validated(everything_elsewhere()))));
+}
+
+#[test]
+fn what_is_there_for_browsers() {
+    let spec = json!({
+        "ingress": {"className": "traefik", "host": "agents.example", "tls": {"secretName": "certificate"}, "annotations": {"a": "b"}},
+        "frontend": {"image": "frontend:1", "env": [{"name": "PORT", "value": "3000"}, {"name": "MORE", "secretKeyRef": {"name": "mine", "key": "key"}}]},
+    });
+    let Resources { frontend, ingress, .. } = build(&validated(spec));
+    let documents = [json!(frontend), json!(ingress)].map(|document| serde_yaml::to_string(&document).unwrap());
+    insta::assert_snapshot!(documents.join("---\n"));
+}
+
+#[test]
+fn without_a_frontend_everything_goes_to_the_api() {
+    let ingress = json!(build(&validated(json!({"ingress": {}}))).ingress);
+    let rule = &ingress["spec"]["rules"][0];
+    assert_eq!(rule.get("host"), None);
+    let paths = rule["http"]["paths"].as_array().unwrap().iter();
+    let to: BTreeMap<&str, &str> = paths
+        .map(|path| (path["path"].as_str().unwrap(), path["backend"]["service"]["name"].as_str().unwrap()))
+        .collect();
+    let rest = "autogpt-rest";
+    let wanted = [
+        ("/", rest),
+        ("/api", rest),
+        ("/auth/v1", rest),
+        ("/external-api", rest),
+        ("/ws", "autogpt-websocket"),
+    ];
+    assert_eq!(to, BTreeMap::from(wanted));
 }
 
 #[test]

@@ -93,6 +93,8 @@ pub async fn act(
         stateful_sets,
         migration,
         deployments,
+        frontend,
+        ingress,
     } = wanted;
     let mut hand = Hand {
         client,
@@ -114,6 +116,9 @@ pub async fn act(
     for service in services {
         hand.apply(service, live.services.get(&service.name_any())).await?;
     }
+    if let Some(ingress) = ingress {
+        hand.apply(ingress, live.ingresses.get(&ingress.name_any())).await?;
+    }
     for set in stateful_sets {
         hand.apply(set, live.stateful_sets.get(&set.name_any())).await?;
     }
@@ -125,6 +130,12 @@ pub async fn act(
             hand.apply(deployment, live.deployments.get(&deployment.name_any())).await?;
         }
     }
+    if let Some(frontend) = frontend.as_ref().filter(|_| decision.release_frontend) {
+        hand.apply(frontend, live.deployments.get(&frontend.name_any())).await?;
+    }
+    let all: Vec<_> = deployments.values().chain(frontend).cloned().collect();
+    hand.prune(&live.deployments, &all).await?;
+    hand.prune(&live.ingresses, ingress.as_slice()).await?;
     hand.prune(&live.stateful_sets, stateful_sets).await?;
     hand.prune(&live.services, services).await?;
     if decision.release.len() == deployments.len() {

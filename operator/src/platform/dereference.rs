@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::{Client, ResourceExt};
 
-use crate::platform::component::{Component, DataStore};
-use crate::platform::validate::Names;
+use crate::platform::component::DataStore;
+use crate::platform::validate::{Names, environments};
 
 /// The Secrets that were looked for; absent ones as `None`.
 #[derive(Debug, Clone, Default)]
@@ -54,12 +54,8 @@ pub fn secret_names(platform: &AutoGPTPlatform) -> Vec<String> {
         found.push(external.map_or_else(|| names.data(store), |external| external.secret_ref.name.clone()));
     }
     found.extend(spec.smtp.iter().map(|smtp| smtp.secret_ref.name.clone()));
-    for component in Component::ALL {
-        let references = component
-            .options(&spec.components)
-            .env
-            .iter()
-            .filter_map(|variable| variable.secret_key_ref.as_ref());
+    for (_, env) in environments(spec) {
+        let references = env.iter().filter_map(|variable| variable.secret_key_ref.as_ref());
         found.extend(references.map(|reference| reference.name.clone()));
     }
     found.sort();

@@ -9,6 +9,7 @@ use futures::{StreamExt, future};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::Api;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -30,6 +31,7 @@ pub struct Caches {
     pub stateful_sets: Cache<StatefulSet>,
     pub jobs: Cache<Job>,
     pub deployments: Cache<Deployment>,
+    pub ingresses: Cache<Ingress>,
     pub pods: Cache<Pod>,
 }
 
@@ -44,6 +46,7 @@ pub fn watch(client: &Client, namespace: &str) -> (Caches, BoxStream<'static, Ob
         stateful_sets: one(client, namespace, &mut triggers),
         jobs: one(client, namespace, &mut triggers),
         deployments: one(client, namespace, &mut triggers),
+        ingresses: one(client, namespace, &mut triggers),
         pods: one(client, namespace, &mut triggers),
     };
     (caches, select_all(triggers).boxed())
@@ -76,6 +79,7 @@ impl Caches {
             self.stateful_sets.ready(),
             self.jobs.ready(),
             self.deployments.ready(),
+            self.ingresses.ready(),
             self.pods.ready(),
         );
     }
@@ -90,6 +94,7 @@ impl Caches {
             stateful_sets: named(&self.stateful_sets, platform),
             jobs: named(&self.jobs, platform),
             deployments: named(&self.deployments, platform),
+            ingresses: named(&self.ingresses, platform),
             pods: named(&self.pods, platform).into_values().collect(),
         }
     }
@@ -113,5 +118,6 @@ pub struct Live {
     pub stateful_sets: BTreeMap<String, Arc<StatefulSet>>,
     pub jobs: BTreeMap<String, Arc<Job>>,
     pub deployments: BTreeMap<String, Arc<Deployment>>,
+    pub ingresses: BTreeMap<String, Arc<Ingress>>,
     pub pods: Vec<Arc<Pod>>,
 }

@@ -2,11 +2,12 @@
 //!
 //! | step | what                               | waits for                                    |
 //! |------|------------------------------------|----------------------------------------------|
-//! | 0    | accounts, Services, data services  | nothing                                      |
+//! | 0    | accounts, Services, Ingress, data services | nothing                              |
 //! | 1    | migration Job                      | data services ready                          |
 //! | 2    | database manager                   | migration complete                           |
 //! | 3    | executor, scheduler, notification  | database manager rolled out                  |
 //! | 4    | rest, websocket                    | executor, scheduler, notification rolled out |
+//! | 5    | frontend                           | rest, websocket rolled out                   |
 //!
 //! A step that waits leaves its Deployments as they are: a failed migration leaves the old version serving. A service
 //! that has been rolled out and fails later does not stop the others from being kept as wanted.
@@ -50,6 +51,8 @@ pub struct Observed {
     pub waiting_for_data: Vec<String>,
     pub migration: Migration,
     pub services: BTreeMap<Component, Progress>,
+    /// Of the frontend, when there is to be one.
+    pub frontend: Option<Progress>,
 }
 
 /// What to do, and what is waited for.
@@ -57,6 +60,7 @@ pub struct Observed {
 pub struct Decision {
     pub run_migration: bool,
     pub release: BTreeSet<Component>,
+    pub release_frontend: bool,
     pub stage: Stage,
 }
 
@@ -67,6 +71,7 @@ pub enum Stage {
     Migrating,
     MigrationFailed,
     Services(Vec<Component>),
+    Frontend,
     Complete,
 }
 
@@ -82,6 +87,7 @@ pub fn decide(observed: &Observed) -> Decision {
     let hold = |run_migration, stage| Decision {
         run_migration,
         release: BTreeSet::new(),
+        release_frontend: false,
         stage,
     };
     match observed.migration {
@@ -102,23 +108,27 @@ pub fn decide(observed: &Observed) -> Decision {
             return Decision {
                 run_migration: true,
                 release,
+                release_frontend: false,
                 stage: Stage::Services(waiting),
             };
         }
     }
-    let stage = match observed.waiting_for_data.as_slice() {
-        [] => Stage::Complete,
-        waiting => Stage::DataServices(waiting.to_vec()),
+    let stage = match (observed.waiting_for_data.as_slice(), observed.frontend) {
+        ([], None | Some(Progress::Done)) => Stage::Complete,
+        ([], Some(_)) => Stage::Frontend,
+        (waiting, _) => Stage::DataServices(waiting.to_vec()),
     };
     Decision {
         run_migration: true,
         release,
+        release_frontend: observed.frontend.is_some(),
         stage,
     }
 }
 
 /// Compares what is wanted with what is there.
 pub fn observe(wanted: &Resources, live: &Live) -> Observed {
+    let progress_of = |deployment: &Deployment| progress(deployment, live.deployments.get(&deployment.name_any()).map(AsRef::as_ref));
     let not_ready = |set: &&StatefulSet| !live.stateful_sets.get(&set.name_any()).is_some_and(|live| is_ready(live));
     Observed {
         waiting_for_data: wanted.stateful_sets.iter().filter(not_ready).map(ResourceExt::name_any).collect(),
@@ -129,13 +139,9 @@ pub fn observe(wanted: &Resources, live: &Live) -> Observed {
         services: wanted
             .deployments
             .iter()
-            .map(|(component, deployment)| {
-                (
-                    *component,
-                    progress(deployment, live.deployments.get(&deployment.name_any()).map(AsRef::as_ref)),
-                )
-            })
+            .map(|(component, deployment)| (*component, progress_of(deployment)))
             .collect(),
+        frontend: wanted.frontend.as_ref().map(progress_of),
     }
 }
 
@@ -199,6 +205,7 @@ mod tests {
             waiting_for_data: waiting.iter().map(|name| (*name).to_owned()).collect(),
             migration,
             services: all,
+            frontend: None,
         }
     }
 
@@ -245,6 +252,21 @@ mod tests {
         assert_eq!(third.stage, Stage::Services(vec![Rest, Websocket]));
         let all = Component::ALL.map(|component| (component, Done));
         assert_eq!(decide(&observed(Migration::Complete, &[], &all)).stage, Stage::Complete);
+    }
+
+    #[test]
+    fn the_frontend_comes_last() {
+        let all = Component::ALL.map(|component| (component, Done));
+        let with = |frontend, services: &[(Component, Progress)]| {
+            decide(&Observed {
+                frontend: Some(frontend),
+                ..observed(Migration::Complete, &[], services)
+            })
+        };
+        assert!(!with(Absent, &all[1..]).release_frontend);
+        let released = with(Absent, &all);
+        assert_eq!((released.release_frontend, released.stage), (true, Stage::Frontend));
+        assert_eq!(with(Done, &all).stage, Stage::Complete);
     }
 
     #[test]

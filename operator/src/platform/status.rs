@@ -6,7 +6,7 @@ use crds::platform::{ComponentStatus, Endpoints, PlatformStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
-use crate::platform::build::Resources;
+use crate::platform::build::{Resources, frontend};
 use crate::platform::component::Component;
 use crate::platform::live::Live;
 use crate::platform::rollout::{Decision, Migration, Observed, Stage};
@@ -74,6 +74,7 @@ pub fn of(
     let ready = decision.stage == Stage::Complete && unavailable.is_empty();
 
     let list = &mut status.conditions;
+    ingress(list, wanted, live, generation, now);
     dependencies(list, validated, observed, &troubles, generation, now);
     migrations(list, validated, wanted, observed, &troubles, generation, now);
     match (ready, &waiting) {
@@ -178,6 +179,7 @@ fn waiting(decision: &Decision, unavailable: &[&ComponentStatus]) -> (&'static s
             let names: Vec<&str> = components.iter().map(|component| component.name()).collect();
             (reason::ROLLING_OUT, format!("rolling out {}", names.join(", ")))
         }
+        Stage::Frontend => (reason::ROLLING_OUT, "rolling out frontend".to_owned()),
         Stage::Complete => {
             let names: Vec<String> = unavailable
                 .iter()
@@ -231,6 +233,33 @@ fn dependencies(list: &mut Vec<Condition>, validated: &Validated, observed: &Obs
     }
 }
 
+fn ingress(list: &mut Vec<Condition>, wanted: &Resources, live: &Live, generation: Option<i64>, now: &Time) {
+    let Some(wanted) = &wanted.ingress else {
+        conditions::remove(list, conditions::INGRESS_READY);
+        return;
+    };
+    let name = wanted.name_any();
+    let balancer = live.ingresses.get(&name).and_then(|live| live.status.as_ref()?.load_balancer.as_ref());
+    let addresses: Vec<&str> = balancer
+        .iter()
+        .flat_map(|balancer| balancer.ingress.iter().flatten())
+        .filter_map(|point| point.ip.as_deref().or(point.hostname.as_deref()))
+        .collect();
+    if addresses.is_empty() {
+        let class = wanted
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.ingress_class_name.as_deref())
+            .unwrap_or("the default");
+        let message =
+            format!("no controller has given Ingress {name} an address yet: is one running for the class {class}? (`kubectl get ingressclass`)");
+        set(list, conditions::INGRESS_READY, false, reason::ADDRESS_PENDING, message, generation, now);
+    } else {
+        let message = format!("reached at {}", addresses.join(", "));
+        set(list, conditions::INGRESS_READY, true, reason::ADDRESS_ASSIGNED, message, generation, now);
+    }
+}
+
 fn migrations(
     list: &mut Vec<Condition>,
     validated: &Validated,
@@ -279,11 +308,13 @@ fn migrations(
 
 fn components(wanted: &Resources, live: &Live) -> Vec<ComponentStatus> {
     let mut list = Vec::new();
-    for (component, deployment) in &wanted.deployments {
+    let services = wanted.deployments.iter().map(|(component, deployment)| (component.name(), deployment));
+    let frontend = wanted.frontend.iter().map(|deployment| (frontend::COMPONENT, deployment));
+    for (name, deployment) in services.chain(frontend) {
         let live = live.deployments.get(&deployment.name_any());
         let status = live.and_then(|live| live.status.as_ref());
         list.push(ComponentStatus {
-            name: component.name().to_owned(),
+            name: name.to_owned(),
             desired: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
             ready: status.and_then(|status| status.ready_replicas).unwrap_or_default(),
             updated: status.and_then(|status| status.updated_replicas).unwrap_or_default(),
@@ -315,5 +346,6 @@ fn endpoints(validated: &Validated) -> Endpoints {
     Endpoints {
         rest: format!("http://{}", address(Component::Rest)),
         websocket: format!("ws://{}/ws", address(Component::Websocket)),
+        external: validated.external_url(),
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crds::conditions::reason;
-use crds::platform::{Component as Options, DataService, Managed, PullPolicy};
+use crds::platform::{Component as Options, DataService, EnvVar, Managed, PullPolicy};
 use crds::{AutoGPTPlatform, PlatformSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::config::DefaultImages;
+use crate::platform::build::frontend;
 use crate::platform::component::{Component, DataStore};
 use crate::platform::dereference::Dereferenced;
 use crate::runtime::apply;
@@ -42,6 +43,10 @@ impl Names {
 
     pub fn data(&self, store: DataStore) -> String {
         format!("{}-{}", self.0, store.name())
+    }
+
+    pub fn frontend(&self) -> String {
+        format!("{}-{}", self.0, frontend::COMPONENT)
     }
 
     pub fn jwt(&self) -> String {
@@ -121,6 +126,16 @@ pub struct Validated {
     pub generated: Vec<(String, Generated, bool)>,
     /// Changes when the contents of any Secret in use change.
     pub secrets_hash: BTreeMap<String, String>,
+}
+
+impl Validated {
+    /// The address of everything from outside, when the Ingress has a host that is no pattern.
+    pub fn external_url(&self) -> Option<String> {
+        let ingress = self.spec.ingress.as_ref()?;
+        let host = ingress.host.as_deref().filter(|host| !host.starts_with('*'))?;
+        let scheme = if ingress.tls.is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{host}"))
+    }
 }
 
 /// Something that the user must put right.
@@ -218,8 +233,7 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
         );
         problems.push(missing(name, "spec.smtp", &hint));
     }
-    for component in Component::ALL {
-        let Options { env, .. } = component.options(&spec.components);
+    for (place, env) in environments(spec) {
         for reference in env.iter().filter_map(|variable| variable.secret_key_ref.as_ref()) {
             let key = SecretKey::new(&reference.name, &reference.key);
             let hint = format!(
@@ -228,13 +242,7 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
                 key.secret,
                 key.key
             );
-            require(
-                found,
-                &key,
-                &format!("spec.components, env of {}", component.name()),
-                &hint,
-                &mut problems,
-            );
+            require(found, &key, &format!("{place}.env"), &hint, &mut problems);
         }
     }
 
@@ -276,6 +284,21 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
             Err(problems)
         }
     }
+}
+
+/// The variables that users add, with the place of each list.
+pub fn environments(spec: &PlatformSpec) -> Vec<(String, &[EnvVar])> {
+    let of_component = |component: Component| {
+        let Options { env, .. } = component.options(&spec.components);
+        (format!("spec.components, {}", component.name()), env.as_slice())
+    };
+    let mut all: Vec<_> = Component::ALL.into_iter().map(of_component).collect();
+    all.extend(
+        spec.frontend
+            .as_ref()
+            .map(|frontend| ("spec.frontend".to_owned(), frontend.env.as_slice())),
+    );
+    all
 }
 
 /// The keys of a managed data service's Secret.

@@ -2,6 +2,8 @@
 
 mod access;
 mod data;
+pub mod frontend;
+mod ingress;
 mod migration;
 mod pod;
 mod service;
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -40,6 +43,8 @@ pub struct Resources {
     pub stateful_sets: Vec<StatefulSet>,
     pub migration: Job,
     pub deployments: BTreeMap<Component, Deployment>,
+    pub frontend: Option<Deployment>,
+    pub ingress: Option<Ingress>,
 }
 
 /// Builds them.
@@ -60,7 +65,10 @@ pub fn build(platform: &Validated) -> Resources {
             stateful_sets.push(data::stateful_set(platform, *store, managed));
         }
     }
+    services.extend(frontend::service(platform));
     Resources {
+        frontend: frontend::deployment(platform),
+        ingress: ingress::ingress(platform),
         service_account,
         role,
         role_binding,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::platform::{ResourceList, Resources};
 use k8s_openapi::api::core::v1::{
     Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, Probe, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    SeccompProfile, SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -84,6 +84,20 @@ pub fn http_probe(path: &str, port: &str, period_seconds: i32, failure_threshold
             path: Some(path.to_owned()),
             port: IntOrString::String(port.to_owned()),
             ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+/// A probe that only connects.
+pub fn socket_probe(port: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction {
+            port: IntOrString::String(port.to_owned()),
+            host: None,
         }),
         period_seconds: Some(period_seconds),
         timeout_seconds: Some(5),

@@ -25,7 +25,7 @@ pub fn of_data(platform: &Validated, store: DataStore) -> Service {
     )
 }
 
-fn service(platform: &Validated, name: String, component: &str, port_name: &str, port: i32, target: &str) -> Service {
+pub fn service(platform: &Validated, name: String, component: &str, port_name: &str, port: i32, target: &str) -> Service {
     let select: BTreeMap<String, String> = selector(platform, component);
     Service {
         metadata: metadata(platform, name, labels(platform, component)),

@@ -17,6 +17,8 @@ use crate::runtime::apply;
 pub fn deployment(platform: &Validated, component: Component) -> Deployment {
     let options = component.options(&platform.spec.components);
     let labels = versioned(platform, component.name());
+    let env = environment(platform, component);
+    let mail = platform.smtp.as_deref().filter(|_| component == Component::Notification);
     Deployment {
         metadata: metadata(platform, platform.names.component(component), labels.clone()),
         spec: Some(DeploymentSpec {
@@ -26,21 +28,14 @@ pub fn deployment(platform: &Validated, component: Component) -> Deployment {
                 match_expressions: None,
             },
             revision_history_limit: Some(3),
-            // A roll-out never takes away what serves.
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
-                }),
-            }),
+            strategy: Some(never_less()),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),
-                    annotations: Some(BTreeMap::from([(ANNOTATION_CONFIG.to_owned(), config_hash(platform, component))])),
+                    annotations: Some(BTreeMap::from([(ANNOTATION_CONFIG.to_owned(), config_hash(platform, &env, mail))])),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod_spec(platform, component)),
+                spec: Some(pod_spec(platform, component, env)),
             },
             ..DeploymentSpec::default()
         }),
@@ -48,7 +43,18 @@ pub fn deployment(platform: &Validated, component: Component) -> Deployment {
     }
 }
 
-fn pod_spec(platform: &Validated, component: Component) -> PodSpec {
+/// A roll-out that never takes away what serves.
+pub fn never_less() -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(IntOrString::Int(1)),
+            max_unavailable: Some(IntOrString::Int(0)),
+        }),
+    }
+}
+
+fn pod_spec(platform: &Validated, component: Component, env: Vec<EnvVar>) -> PodSpec {
     let options = component.options(&platform.spec.components);
     let account = (component == Component::Scheduler).then(|| access::scheduler_account(platform)).flatten();
     PodSpec {
@@ -63,7 +69,7 @@ fn pod_spec(platform: &Validated, component: Component) -> PodSpec {
             image: Some(image(platform, component)),
             image_pull_policy: Some(platform.pull_policy.as_str().to_owned()),
             ports: Some(vec![pod::port("http", component.port())]),
-            env: Some(environment(platform, component)),
+            env: Some(env),
             env_from: mail(platform, component),
             liveness_probe: Some(pod::http_probe("/livez", "http", 10, 6)),
             readiness_probe: Some(pod::http_probe("/readyz", "http", 2, 3)),
@@ -106,7 +112,17 @@ fn environment(platform: &Validated, component: Component) -> Vec<EnvVar> {
         variables.push(pod::value("PLATFORM_NAME", platform.names.platform()));
         variables.push(pod::value("PLATFORM_NAMESPACE", &platform.namespace));
     }
-    for wanted in &component.options(&platform.spec.components).env {
+    if let Some(external) = platform.external_url().filter(|_| component == Component::Rest) {
+        // In links of mails, webhooks and shared runs.
+        variables.push(pod::value("PLATFORM_BASE_URL", &external));
+        variables.push(pod::value("FRONTEND_BASE_URL", external));
+    }
+    with_wanted(variables, &component.options(&platform.spec.components).env)
+}
+
+/// The operator's variables with the user's, which win.
+pub fn with_wanted(mut variables: Vec<EnvVar>, wanted: &[Wanted]) -> Vec<EnvVar> {
+    for wanted in wanted {
         let variable = user_variable(wanted);
         match variables.iter_mut().find(|ours| ours.name == wanted.name) {
             Some(ours) => *ours = variable,
@@ -148,16 +164,14 @@ fn mail(platform: &Validated, component: Component) -> Option<Vec<EnvFromSource>
     }])
 }
 
-/// Hash over the contents of the Secrets that the component uses.
-fn config_hash(platform: &Validated, component: Component) -> String {
-    let mut used: Vec<&str> = environment(platform, component)
+/// Hash over the contents of the Secrets that the variables name, and of one that is taken whole.
+pub fn config_hash(platform: &Validated, env: &[EnvVar], whole: Option<&str>) -> String {
+    let mut used: Vec<&str> = env
         .iter()
         .filter_map(|variable| variable.value_from.as_ref()?.secret_key_ref.as_ref())
         .filter_map(|reference| platform.secrets_hash.get_key_value(&reference.name).map(|(name, _)| name.as_str()))
         .collect();
-    if component == Component::Notification {
-        used.extend(platform.smtp.as_deref());
-    }
+    used.extend(whole);
     used.sort_unstable();
     used.dedup();
     let contents: Vec<_> = used.iter().map(|name| json!([name, platform.secrets_hash.get(*name)])).collect();

@@ -9,6 +9,7 @@ use crds::conditions::{self, reason};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams};
@@ -75,6 +76,7 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
     of::<Deployment>(world, &mut versions).await;
     of::<StatefulSet>(world, &mut versions).await;
     of::<Job>(world, &mut versions).await;
+    of::<Ingress>(world, &mut versions).await;
     of::<Service>(world, &mut versions).await;
     of::<ServiceAccount>(world, &mut versions).await;
     of::<Role>(world, &mut versions).await;
@@ -166,7 +168,7 @@ async fn nothing_is_written_when_nothing_changed() {
     let world = World::new().await;
     let operator = world.operator("a").await;
     // 1000m is stored as 1 in what is made of it: no difference.
-    let spec = json!({"components": {"rest": {"replicas": 2, "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}}}});
+    let spec = json!({"ingress": {"annotations": {"a": "b"}}, "frontend": {"image": "frontend:1"}, "components": {"rest": {"replicas": 2, "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}}}});
     world.apply(&platform(spec)).await.unwrap();
     world.bring_up("p").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -437,6 +439,39 @@ async fn what_is_no_longer_wanted_goes() {
     })
     .await;
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn browsers_get_an_ingress_and_a_frontend_and_lose_them() {
+    let world = World::new().await;
+    let operator = world.operator("a").await;
+    let spec = json!({"ingress": {"host": "agents.example", "className": "none"}, "frontend": {"image": "frontend:1", "replicas": 2}});
+    world.apply(&platform(spec)).await.unwrap();
+    let message = expect(&world, conditions::INGRESS_READY, "False", reason::ADDRESS_PENDING).await;
+    assert!(message.contains("class none"), "{message}");
+    world.bring_up("p").await;
+    let status = world.api::<AutoGPTPlatform>().get("p").await.unwrap().status.unwrap();
+    assert_eq!(status.endpoints.unwrap().external.as_deref(), Some("http://agents.example"));
+    let frontend = status.components.iter().find(|component| component.name == "frontend").unwrap();
+    assert_eq!((frontend.desired, frontend.ready), (2, 2));
+
+    let address = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}});
+    world.merge_status::<Ingress>("p", address).await;
+    let message = expect(&world, conditions::INGRESS_READY, "True", reason::ADDRESS_ASSIGNED).await;
+    assert_eq!(message, "reached at 192.0.2.7");
+
+    world.apply(&platform(json!({}))).await.unwrap();
+    eventually("both are gone", || async {
+        let there = (
+            names::<Ingress>(&world).await,
+            world.api::<Deployment>().get_opt("p-frontend").await.unwrap().is_some(),
+            world.api::<Service>().get_opt("p-frontend").await.unwrap().is_some(),
+            condition(&world, conditions::INGRESS_READY).await,
+        );
+        if there == (Vec::new(), false, false, None) { Ok(()) } else { Err(there) }
+    })
+    .await;
+    operator.assert_running().await.stop().await;
 }
 
 #[tokio::test]

@@ -71,7 +71,8 @@ async fn every_right_is_used() {
     let world = World::new().await;
     let first = world.operator("a").await;
     let platform = |spec: Value| json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": "p"}, "spec": spec});
-    world.apply(&platform(json!({"redis": {"managed": {}}}))).await.unwrap();
+    let browsers = json!({"redis": {"managed": {}}, "ingress": {}, "frontend": {"image": "frontend:1"}});
+    world.apply(&platform(browsers)).await.unwrap();
     world.bring_up("p").await;
 
     let schedule = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "schedules": ["* * * * *"]});
