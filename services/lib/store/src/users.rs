@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 const COLUMNS: &str = "id, email, email_verified, name, created_at, updated_at, metadata, stripe_customer_id, top_up_config, max_emails_per_day, \
     notify_on_agent_run, notify_on_zero_balance, notify_on_low_balance, notify_on_block_execution_failed, notify_on_continuous_agent_error, \
@@ -32,45 +32,51 @@ impl Store {
         if let Some(user) = self.get_user(user_id).await? {
             return Ok(user);
         }
-        sqlx::query(
-            "WITH made AS (INSERT INTO users (id, email, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING id)
-             INSERT INTO profiles (id, user_id, username, name) SELECT $4, id, $5, coalesce($3, split_part($2, '@', 1)) FROM made
-             ON CONFLICT (username) DO NOTHING",
-        )
-        .bind(user_id)
-        .bind(email)
-        .bind(name)
-        .bind(Uuid::now_v7())
-        .bind(format!("user-{}", user_id.simple()))
-        .execute(&self.pool)
-        .await
-        .map_err(|error| self.explain(error))?;
-        self.get_user(user_id)
-            .await?
-            .ok_or_else(|| crate::Error::NotFound(format!("User {user_id} not found")))
+        let shown = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default());
+        let username = format!("user-{}", user_id.simple());
+        self.make_user(user_id, email, true, name, &username, shown).await?;
+        self.get_user(user_id).await?.ok_or_else(|| email_taken(email))
     }
 
     /// The user in whose name the platform itself runs things, made on first sight with a profile. It has no mailbox: nothing is sent to it.
     pub async fn ensure_service_user(&self, user_id: UserId) -> Result<()> {
-        let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM users WHERE id = $1)")
+        if self.is_user(user_id).await? {
+            return Ok(());
+        }
+        let email = format!("{user_id}@service.invalid");
+        let username = format!("platform-{}", user_id.simple());
+        self.make_user(user_id, &email, false, Some("Platform"), &username, "Platform").await?;
+        if self.is_user(user_id).await? {
+            Ok(())
+        } else {
+            Err(email_taken(&email))
+        }
+    }
+
+    async fn is_user(&self, user_id: UserId) -> Result<bool> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM users WHERE id = $1)")
             .bind(user_id)
             .fetch_one(&self.pool)
             .await
-            .map_err(|error| self.explain(error))?;
-        if there {
-            return Ok(());
-        }
+            .map_err(|error| self.explain(error))
+    }
+
+    /// Makes the user and the profile unless the id or the e-mail is taken. No conflict is an error: of two that make the same user at the same moment, the
+    /// later one may meet the earlier one's e-mail before it meets its id.
+    async fn make_user(&self, user_id: UserId, email: &str, verified: bool, name: Option<&str>, username: &str, shown: &str) -> Result<()> {
         sqlx::query(
             "WITH made AS (
-                 INSERT INTO users (id, email, email_verified, name) VALUES ($1, $2, false, $3) ON CONFLICT (id) DO NOTHING RETURNING id
+                 INSERT INTO users (id, email, email_verified, name) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING id
              )
-             INSERT INTO profiles (id, user_id, username, name) SELECT $4, id, $5, $3 FROM made ON CONFLICT (username) DO NOTHING",
+             INSERT INTO profiles (id, user_id, username, name) SELECT $5, id, $6, $7 FROM made ON CONFLICT (username) DO NOTHING",
         )
         .bind(user_id)
-        .bind(format!("{user_id}@service.invalid"))
-        .bind("Platform")
+        .bind(email)
+        .bind(verified)
+        .bind(name)
         .bind(Uuid::now_v7())
-        .bind(format!("platform-{}", user_id.simple()))
+        .bind(username)
+        .bind(shown)
         .execute(&self.pool)
         .await
         .map_err(|error| self.explain(error))?;
@@ -181,6 +187,13 @@ impl Store {
                 .fetch_all(&self.pool)
                 .await?,
         )
+    }
+}
+
+fn email_taken(email: &str) -> Error {
+    Error::Constraint {
+        constraint: "users_email_key".to_owned(),
+        message: format!("another user has the e-mail address {email}"),
     }
 }
 

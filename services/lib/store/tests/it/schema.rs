@@ -1,3 +1,4 @@
+use futures::future::try_join_all;
 use store::{SchemaState, Store};
 
 use crate::world::World;
@@ -50,4 +51,20 @@ async fn two_users_cannot_have_one_address() {
     world.store.get_or_create_user(first, "changed@example.com", None).await.unwrap();
     let refused = world.store.get_or_create_user(second, "a@example.com", None).await.unwrap_err();
     assert_eq!(refused.constraint(), Some("users_email_key"));
+}
+
+#[tokio::test]
+async fn a_user_who_comes_first_on_many_ways_at_once_is_made_once() {
+    let world = World::new().await;
+    for _ in 0..40 {
+        let id = uuid::Uuid::new_v4();
+        let email = format!("{id}@example.com");
+        let users = try_join_all((0..8).map(|_| world.store.get_or_create_user(id, &email, None)))
+            .await
+            .unwrap();
+        assert!(users.iter().all(|user| user.email == email));
+        try_join_all((0..8).map(|_| world.store.ensure_service_user(uuid::Uuid::from_u128(id.as_u128() + 1))))
+            .await
+            .unwrap();
+    }
 }
