@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::OBJECT_NAME;
-use crate::platform::{EnvVar, IMAGE, Resources};
+use crate::platform::{EnvVar, IMAGE, Resources, one};
 
 /// A host name, `*.` allowed in front.
 const HOST: &str = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
@@ -69,8 +69,4 @@ pub struct Frontend {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,
-}
-
-fn one() -> i32 {
-    1
 }

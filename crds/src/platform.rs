@@ -174,7 +174,7 @@ pub struct Component {
     pub env: Vec<EnvVar>,
 }
 
-fn one() -> i32 {
+pub(crate) fn one() -> i32 {
     1
 }
 

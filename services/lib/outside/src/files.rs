@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, Method};
 use runtime::settings::BlockSettings;
 use uuid::Uuid;
 
@@ -114,14 +113,7 @@ impl Files {
         }
         if source.starts_with("http://") || source.starts_with("https://") {
             let url = read_url(source)?;
-            let request = WebRequest {
-                method: Method::GET,
-                url: url.clone(),
-                headers: HeaderMap::new(),
-                secret_headers: HeaderMap::new(),
-                body: None,
-            };
-            let reply = web.send(request).await?;
+            let reply = web.send(WebRequest::get(url.clone())).await?;
             if !reply.status.is_success() {
                 return Err(FileError::Status {
                     url: url.to_string(),

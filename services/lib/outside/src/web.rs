@@ -44,6 +44,19 @@ pub struct WebRequest {
     pub body: Option<Bytes>,
 }
 
+impl WebRequest {
+    /// A plain GET.
+    pub fn get(url: Url) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            secret_headers: HeaderMap::new(),
+            body: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct WebReply {
     pub status: StatusCode,

@@ -7,7 +7,7 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::execution_rows::instant;
-use crate::library::like;
+use crate::pages::{Window, like};
 use crate::{Error, Result, Store};
 
 /// How a list of agents is ordered; always the best or the newest first, but names by alphabet.
@@ -107,25 +107,21 @@ impl Store {
         };
         let mut count = QueryBuilder::new("SELECT count(*)");
         count.push(OFFERED);
-        restrict(&mut count);
-        let total: i64 = count
-            .build_query_scalar()
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
         let mut query = QueryBuilder::new(
             "SELECT l.slug, v.name, v.image_urls, p.username, coalesce(p.avatar_url, '') AS avatar_url, v.sub_heading, v.description, use.runs, stars.rating",
         );
         query.push(OFFERED).push(FIGURES);
-        restrict(&mut query);
-        query.push(match filter.order {
+        let order = match filter.order {
             AgentOrder::Updated => " ORDER BY v.reviewed_at DESC NULLS LAST, l.id",
             AgentOrder::Rating => " ORDER BY stars.rating DESC, use.runs DESC, l.id",
             AgentOrder::Runs => " ORDER BY use.runs DESC, stars.rating DESC, l.id",
             AgentOrder::Name => " ORDER BY v.name, l.id",
-        });
-        query.push(" LIMIT ").push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        };
+        let window = Window {
+            limit: filter.limit,
+            offset: filter.offset,
+        };
+        let (rows, total) = self.page(count, query, restrict, order, window).await?;
         Ok((rows.iter().map(store_agent).collect::<Result<_>>()?, total))
     }
 
@@ -193,23 +189,18 @@ impl Store {
                     .push_bind(like(word));
             }
         };
-        let mut count = QueryBuilder::new("SELECT count(*) FROM profiles p");
-        restrict(&mut count);
-        let total: i64 = count
-            .build_query_scalar()
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        let mut query = QueryBuilder::new(CREATORS);
-        restrict(&mut query);
-        query.push(" GROUP BY p.id ").push(match filter.order {
-            CreatorOrder::Name => "ORDER BY p.username",
-            CreatorOrder::Rating => "ORDER BY rating DESC, p.username",
-            CreatorOrder::Runs => "ORDER BY runs DESC, p.username",
-            CreatorOrder::Agents => "ORDER BY agents DESC, p.username",
-        });
-        query.push(" LIMIT ").push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let count = QueryBuilder::new("SELECT count(*) FROM profiles p");
+        let order = match filter.order {
+            CreatorOrder::Name => " GROUP BY p.id ORDER BY p.username",
+            CreatorOrder::Rating => " GROUP BY p.id ORDER BY rating DESC, p.username",
+            CreatorOrder::Runs => " GROUP BY p.id ORDER BY runs DESC, p.username",
+            CreatorOrder::Agents => " GROUP BY p.id ORDER BY agents DESC, p.username",
+        };
+        let window = Window {
+            limit: filter.limit,
+            offset: filter.offset,
+        };
+        let (rows, total) = self.page(count, QueryBuilder::new(CREATORS), restrict, order, window).await?;
         let creators = rows.iter().map(|row| {
             Ok(Creator {
                 name: row.try_get("name")?,

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use crate::execution_rows::instant;
-use crate::library::like;
+use crate::pages::{Window, like};
 use crate::{Result, Store};
 
 /// One entry.
@@ -81,21 +81,14 @@ impl Store {
                     .push_bind(like(search));
             }
         };
-        let mut count = QueryBuilder::new("SELECT count(*)");
-        restrict(&mut count);
-        let total: i64 = count
-            .build_query_scalar()
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        let mut query = QueryBuilder::new(COLUMNS);
-        restrict(&mut query);
-        query
-            .push(" ORDER BY t.created_at DESC, t.user_id, t.transaction_key LIMIT ")
-            .push_bind(filter.limit)
-            .push(" OFFSET ")
-            .push_bind(filter.offset);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let order = " ORDER BY t.created_at DESC, t.user_id, t.transaction_key";
+        let window = Window {
+            limit: filter.limit,
+            offset: filter.offset,
+        };
+        let (rows, total) = self
+            .page(QueryBuilder::new("SELECT count(*)"), QueryBuilder::new(COLUMNS), restrict, order, window)
+            .await?;
         Ok((rows.iter().map(entry).collect::<Result<_>>()?, total))
     }
 

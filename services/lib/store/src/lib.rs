@@ -36,6 +36,7 @@ mod node_executions;
 mod notifications;
 mod onboarding;
 mod outbox;
+mod pages;
 mod presets;
 mod progress;
 mod retention;

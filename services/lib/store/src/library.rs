@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::execution_rows::instant;
+use crate::pages::{Window, like};
 use crate::{Result, Store};
 
 /// Runs of an agent that its status is judged by.
@@ -104,23 +105,17 @@ impl Store {
                 query.push(" OR g.description ILIKE ").push_bind(pattern).push(")");
             }
         };
-        let mut count =
-            QueryBuilder::new("SELECT count(*) FROM library_agents la JOIN graphs g ON g.id = la.graph_id AND g.version = la.graph_version");
-        restrict(&mut count);
-        let total: i64 = count
-            .build_query_scalar()
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        let mut query = entries();
-        restrict(&mut query);
-        query.push(if filter.by_creation {
+        let count = QueryBuilder::new("SELECT count(*) FROM library_agents la JOIN graphs g ON g.id = la.graph_id AND g.version = la.graph_version");
+        let order = if filter.by_creation {
             " ORDER BY la.created_at, la.id"
         } else {
             " ORDER BY la.updated_at DESC, la.id"
-        });
-        query.push(" LIMIT ").push_bind(filter.limit).push(" OFFSET ").push_bind(filter.offset);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        };
+        let window = Window {
+            limit: filter.limit,
+            offset: filter.offset,
+        };
+        let (rows, total) = self.page(count, entries(), restrict, order, window).await?;
         Ok((rows.iter().map(agent).collect::<Result<_>>()?, total))
     }
 
@@ -215,19 +210,6 @@ fn entries() -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(ENTRIES);
     query.push(JUDGED_RUNS).push(") r) runs");
     query
-}
-
-/// A pattern for ILIKE that finds the text anywhere, and takes none of its characters for more than they are.
-pub(crate) fn like(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 fn agent(row: &PgRow) -> Result<LibraryAgent> {

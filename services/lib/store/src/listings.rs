@@ -2,13 +2,14 @@
 
 use model::catalogue::{ListingContent, MyAgent, StoreListingWithVersions, StoreSubmission, SubmissionStatus};
 use model::{GraphId, UserId};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::catalogue::FIGURES;
 use crate::execution_rows::{instant, time};
-use crate::library::like;
+use crate::pages::{Window, like};
 use crate::{Error, Result, Store};
 
 /// A graph version that its owner offers.
@@ -151,22 +152,12 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let id = if row.try_get::<&str, _>("status")? == "PENDING" {
-            sqlx::query(
+            let update = sqlx::query(
                 "UPDATE store_listing_versions SET name = $2, sub_heading = $3, description = $4, instructions = $5, video_url = $6, image_urls = $7,
                      categories = $8, changes_summary = $9, recommended_schedule_cron = $10, updated_at = now() WHERE id = $1",
             )
-            .bind(version_id)
-            .bind(&content.name)
-            .bind(&content.sub_heading)
-            .bind(&content.description)
-            .bind(&content.instructions)
-            .bind(&content.video_url)
-            .bind(&content.image_urls)
-            .bind(&content.categories)
-            .bind(&content.changes_summary)
-            .bind(&content.recommended_schedule_cron)
-            .execute(&mut *tx)
-            .await?;
+            .bind(version_id);
+            with_content(update, content).execute(&mut *tx).await?;
             version_id
         } else {
             insert_version(
@@ -270,21 +261,20 @@ impl Store {
             }
             query.push(")");
         };
-        let mut count = QueryBuilder::new("SELECT count(*)");
-        restrict(&mut count);
-        let total: i64 = count
-            .build_query_scalar()
-            .fetch_one(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        let mut query = QueryBuilder::new("SELECT l.id, l.slug, l.graph_id, l.active_version_id, u.email");
-        restrict(&mut query);
-        query
-            .push(" ORDER BY l.updated_at DESC, l.id LIMIT ")
-            .push_bind(filter.limit)
-            .push(" OFFSET ")
-            .push_bind(filter.offset);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let query = QueryBuilder::new("SELECT l.id, l.slug, l.graph_id, l.active_version_id, u.email");
+        let window = Window {
+            limit: filter.limit,
+            offset: filter.offset,
+        };
+        let (rows, total) = self
+            .page(
+                QueryBuilder::new("SELECT count(*)"),
+                query,
+                restrict,
+                " ORDER BY l.updated_at DESC, l.id",
+                window,
+            )
+            .await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
         let mut query = submissions();
         query
@@ -338,27 +328,33 @@ async fn insert_version(
     graph_version: i32,
     content: &ListingContent,
 ) -> Result<Uuid> {
-    Ok(sqlx::query_scalar(
+    let id = Uuid::now_v7();
+    let insert = sqlx::query(
         "INSERT INTO store_listing_versions (id, listing_id, version, graph_id, graph_version, name, sub_heading, description, instructions, video_url,
              image_urls, categories, changes_summary, recommended_schedule_cron, status)
          VALUES ($1, $2, (SELECT coalesce(max(version), 0) + 1 FROM store_listing_versions WHERE listing_id = $2), $3, $4, $5, $6, $7, $8, $9, $10, $11,
-             $12, $13, 'PENDING') RETURNING id",
+             $12, $13, 'PENDING')",
     )
-    .bind(Uuid::now_v7())
+    .bind(id)
     .bind(listing_id)
     .bind(graph_id)
-    .bind(graph_version)
-    .bind(&content.name)
-    .bind(&content.sub_heading)
-    .bind(&content.description)
-    .bind(&content.instructions)
-    .bind(&content.video_url)
-    .bind(&content.image_urls)
-    .bind(&content.categories)
-    .bind(&content.changes_summary)
-    .bind(&content.recommended_schedule_cron)
-    .fetch_one(connection)
-    .await?)
+    .bind(graph_version);
+    with_content(insert, content).execute(connection).await?;
+    Ok(id)
+}
+
+/// Binds what a submission says, as the next nine parameters.
+fn with_content<'q>(query: Query<'q, Postgres, PgArguments>, content: &'q ListingContent) -> Query<'q, Postgres, PgArguments> {
+    query
+        .bind(&content.name)
+        .bind(&content.sub_heading)
+        .bind(&content.description)
+        .bind(&content.instructions)
+        .bind(&content.video_url)
+        .bind(&content.image_urls)
+        .bind(&content.categories)
+        .bind(&content.changes_summary)
+        .bind(&content.recommended_schedule_cron)
 }
 
 fn word(status: SubmissionStatus) -> &'static str {

@@ -138,8 +138,7 @@ pub async fn revoke(
 ) -> ApiResult<Json<ApiKeyInfo>> {
     let id = id(&key_id).ok_or_else(missing)?;
     let changed = store.revoke_api_key(user.id, id).await?;
-    ring.forget();
-    changed.map(Json).ok_or_else(missing)
+    answer(&ring, changed)
 }
 
 #[utoipa::path(
@@ -156,8 +155,7 @@ pub async fn suspend(
 ) -> ApiResult<Json<ApiKeyInfo>> {
     let id = id(&key_id).ok_or_else(missing)?;
     let changed = store.suspend_api_key(user.id, id).await?;
-    ring.forget();
-    changed.map(Json).ok_or_else(missing)
+    answer(&ring, changed)
 }
 
 #[utoipa::path(
@@ -177,6 +175,11 @@ pub async fn set_permissions(
     let id = id(&key_id).ok_or_else(missing)?;
     tidy(&mut body.permissions);
     let changed = store.set_api_key_permissions(user.id, id, &body.permissions).await?;
+    answer(&ring, changed)
+}
+
+/// The key after a change, which what was looked up before does not outlive.
+fn answer(ring: &KeyRing, changed: Option<ApiKeyInfo>) -> ApiResult<Json<ApiKeyInfo>> {
     ring.forget();
     changed.map(Json).ok_or_else(missing)
 }

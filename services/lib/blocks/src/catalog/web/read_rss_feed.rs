@@ -6,7 +6,6 @@ use chrono::{TimeDelta, Utc};
 use engine::block::Effects;
 use engine::types::PinType;
 use feed_rs::model::Entry;
-use http::{HeaderMap, Method};
 use outside::{Web, WebRequest, read_url};
 use serde_json::{Value, json};
 use uuid::uuid;
@@ -86,14 +85,7 @@ fn run<'a>(mut input: Inputs, context: &'a BlockContext, out: &'a mut Emitter<'_
 /// The entries of the feed; none when it cannot be had (finding 29).
 async fn fetch(web: &Web, address: &str) -> Vec<Entry> {
     let Ok(url) = read_url(address) else { return Vec::new() };
-    let request = WebRequest {
-        method: Method::GET,
-        url,
-        headers: HeaderMap::new(),
-        secret_headers: HeaderMap::new(),
-        body: None,
-    };
-    match web.send(request).await {
+    match web.send(WebRequest::get(url)).await {
         Ok(reply) if reply.body.len() <= MAX_FEED => feed_rs::parser::parse(reply.body.as_ref()).map(|feed| feed.entries).unwrap_or_default(),
         Ok(_) => Vec::new(),
         Err(error) => {

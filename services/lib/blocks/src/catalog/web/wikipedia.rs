@@ -2,7 +2,6 @@
 
 use engine::block::Effects;
 use engine::types::PinType;
-use http::{HeaderMap, Method};
 use outside::{WebRequest, read_url};
 use serde_json::Value;
 use uuid::uuid;
@@ -30,14 +29,7 @@ fn run<'a>(mut input: Inputs, context: &'a BlockContext, out: &'a mut Emitter<'_
     Box::pin(async move {
         let raised = |error: &dyn std::fmt::Display| Failure::raised(error.to_string());
         let url = read_url(&format!("https://en.wikipedia.org/api/rest_v1/page/summary/{}", input.text("topic"))).map_err(|error| raised(&error))?;
-        let request = WebRequest {
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            secret_headers: HeaderMap::new(),
-            body: None,
-        };
-        let reply = context.outside.web().send(request).await.map_err(|error| raised(&error))?;
+        let reply = context.outside.web().send(WebRequest::get(url)).await.map_err(|error| raised(&error))?;
         let article: Value = serde_json::from_slice(&reply.body).map_err(|error| raised(&error))?;
         let summary = article.get("extract").and_then(Value::as_str);
         let summary = summary.ok_or_else(|| Failure::raised(format!("Wikipedia has no such article (status {})", reply.status)))?;
