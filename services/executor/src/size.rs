@@ -25,7 +25,7 @@ pub fn of_entry(entry: &JournalEntry) -> usize {
     const FRAME: usize = 200;
     FRAME
         + match entry {
-            JournalEntry::RunStatus { .. } | JournalEntry::Suspended { .. } | JournalEntry::NodeCreated { .. } => 0,
+            JournalEntry::RunStatus { .. } | JournalEntry::Suspended { .. } | JournalEntry::Progressed | JournalEntry::NodeCreated { .. } => 0,
             JournalEntry::NodeStatus { execution_data, .. } => execution_data.as_ref().map_or(0, of_map),
             JournalEntry::NodeInput { name, value, .. } | JournalEntry::NodeOutput { name, value, .. } => name.len() + of_value(value),
         }

@@ -298,8 +298,9 @@ impl RunTask {
 
     /// Moves what the engine wrote into the backlog, with the events that tell about it.
     fn collect(&mut self) {
-        let entries = self.run.take_journal();
+        let mut entries = self.run.take_journal();
         if !entries.is_empty() {
+            events::make_place_for_run(&mut entries);
             let events = events::describe(&self.run, &entries, self.backlog.next_seq());
             self.backlog.push(entries, events);
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::shift::Shifted;
 use crate::task::{Control, Limits};
-use crate::testing::{COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
+use crate::testing::{AWAIT, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
 
 /// Claims the only queued run and works on it in a task.
 async fn take(world: &World) -> (Control, tokio::task::JoinHandle<Shifted>) {
@@ -42,7 +42,7 @@ async fn a_run_ends_completed_and_says_so_last() {
 
     let told = world.told();
     assert!(
-        told.windows(2).all(|pair| pair[0].seq <= pair[1].seq && pair[1].prev == pair[0].seq),
+        told.windows(2).all(|pair| pair[0].seq < pair[1].seq && pair[1].prev == pair[0].seq),
         "{told:#?}"
     );
     let status = |event: &ExecutionEvent| match event {
@@ -284,6 +284,24 @@ async fn reclaimed(world: &World, id: model::GraphExecId) -> ClaimedRun {
     let held = world.ledger.run(id).held();
     world.ledger.release_runs(uuid::Uuid::nil(), vec![held]).await.unwrap();
     world.claim().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_a_run_that_waited_for_another_have_no_gap() {
+    let mut world = World::new();
+    let id = world.submit(&[ECHO, AWAIT, ECHO], json!("x"));
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    assert_eq!(world.ledger.run(id).status, ExecutionStatus::Running);
+    let before = world.told();
+    go_on(&world, id).await;
+    assert_eq!(world.ledger.run(id).status, ExecutionStatus::Completed);
+    let after = world.told();
+    assert!(!before.is_empty() && !after.is_empty());
+    let places: Vec<(i64, i64)> = before.iter().chain(&after).map(|placed| (placed.prev, placed.seq)).collect();
+    assert_eq!(places[0].0, 0);
+    assert!(places.iter().all(|(prev, seq)| prev < seq), "{places:?}");
+    assert!(places.windows(2).all(|pair| pair[1].0 == pair[0].1), "{places:?}");
 }
 
 #[tokio::test(start_paused = true)]

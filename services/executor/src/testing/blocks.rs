@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use blocks::{Block, BlockContext, BlockCost, Emitter, Failure, PriceList, Registry};
+use blocks::{Block, BlockContext, BlockCost, Emitter, Failure, PriceList, Registry, Wait};
 use engine::block::{BlockDescriptor, BlockKind, Effects, Pin};
 use engine::types::PinType;
 use model::{BlockId, ExecutionStatus, Map, NodeExecId};
@@ -27,6 +27,8 @@ pub const REPORT: BlockId = Uuid::from_u128(7);
 pub const TRICKLE: BlockId = Uuid::from_u128(8);
 /// Awaits a moment and then computes without end, until the test is over.
 pub const SPIN: BlockId = Uuid::from_u128(9);
+/// Waits for another run at its first attempt and gives its input on at the second.
+pub const AWAIT: BlockId = Uuid::from_u128(10);
 
 /// What [`EFFECT`] and [`FOREVER`] cost. The others are free.
 pub const PRICE: i64 = 10;
@@ -127,6 +129,17 @@ impl Block for TestBlock {
                 }
                 Ok(())
             }
+            AWAIT => {
+                let is_first = {
+                    let mut attempts = self.seen.attempts.lock().unwrap();
+                    attempts.push(context.node_exec_id);
+                    attempts.len() == 1
+                };
+                match is_first {
+                    true => Err(Failure::Wait(Wait::Agent)),
+                    false => out.emit("value", value).await,
+                }
+            }
             COUNT => {
                 for number in 0..value.as_u64().unwrap_or_default() {
                     out.emit("value", Value::from(number)).await?;
@@ -152,6 +165,7 @@ pub fn registry(seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<Registry> {
         block(REPORT, Effects::Idempotent),
         block(TRICKLE, Effects::Idempotent),
         block(SPIN, Effects::Pure),
+        block(AWAIT, Effects::Idempotent),
     ];
     Arc::new(Registry::new(blocks).with_prices(prices))
 }

@@ -366,6 +366,7 @@ fn apply(run: &mut ClaimedRun, entry: JournalEntry) {
             run.stats = stats.unwrap_or_else(|| run.stats.clone());
         }
         JournalEntry::Suspended { stats, .. } => run.stats = stats,
+        JournalEntry::Progressed => {}
         JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
             run.node_executions
                 .push(record(node_exec_id, node_id, ExecutionStatus::Incomplete, Map::new(), at));

@@ -24,7 +24,7 @@ use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, Limits};
 
-pub use self::blocks::{COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
+pub use self::blocks::{AWAIT, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
 pub use self::ledger::MemoryLedger;
 use self::ledger::record;
 

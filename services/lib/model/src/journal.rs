@@ -18,6 +18,8 @@ pub enum JournalEntry {
     /// The run waits for runs that its nodes have started and for nothing else: it stays RUNNING, but nobody works on it until one of them
     /// has ended. `stats` replaces what is stored.
     Suspended { stats: StoredStats, at: Timestamp },
+    /// Nodes have ended, and the run's watchers are told what that means for the run: the position of that event. No row changes.
+    Progressed,
     /// A node execution comes into being, INCOMPLETE.
     NodeCreated {
         node_exec_id: NodeExecId,

@@ -197,7 +197,7 @@ fn make_batch_storable(batch: &mut JournalBatch) {
                     storable::strip(error);
                 }
             }
-            JournalEntry::Suspended { .. } | JournalEntry::NodeCreated { .. } => {}
+            JournalEntry::Suspended { .. } | JournalEntry::Progressed | JournalEntry::NodeCreated { .. } => {}
             JournalEntry::RunStatus { stats, .. } => {
                 if let Some(error) = stats.as_mut().and_then(|stats| stats.error.as_mut()) {
                     storable::strip(error);

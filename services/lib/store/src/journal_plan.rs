@@ -216,6 +216,7 @@ impl<'a> JournalPlan<'a> {
                 change.suspended_at = Some(at.into_inner());
                 Ok(())
             }
+            JournalEntry::Progressed => Ok(()),
             JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
                 let created = Created {
                     node_id: *node_id,

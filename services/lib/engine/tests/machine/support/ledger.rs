@@ -74,6 +74,7 @@ impl Ledger {
                 }
             }
             JournalEntry::Suspended { stats, .. } => self.run.stats = stats,
+            JournalEntry::Progressed => {}
             JournalEntry::NodeCreated { node_exec_id, node_id, at } => {
                 self.positions.insert(node_exec_id, self.run.node_executions.len());
                 self.run.node_executions.push(NodeExecutionRecord {
