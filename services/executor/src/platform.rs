@@ -56,7 +56,7 @@ impl Platform for RunPlatform {
     async fn credential(&self, context: &BlockContext, reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
         let asked = answered(|| self.ledger.open_credential(context, reference.id.clone()));
         let opened = trace::within_some(self.trace, asked).await?;
-        if opened.provider != reference.provider || opened.secret.kind() != reference.kind {
+        if !opened.fits(reference) {
             return Err(Failure::raised("Invalid credentials: type/provider mismatch"));
         }
         Ok(opened)

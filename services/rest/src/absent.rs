@@ -16,15 +16,13 @@ const CONTRACT: &str = include_str!("../contract/operations.json");
 
 const PAYMENT: &str = "no payment provider is connected to this platform";
 const SOON: &str = "this part of the contract is not built yet";
-const CHAT: &str = "this platform has no chat service";
+pub const CHAT: &str = "this platform has no chat service";
 const EDITOR: &str = "the block menu of the new builder is not served: the builder that the frontend uses reads GET /api/blocks";
 const IMAGES: &str = "this platform keeps no public images: give addresses of images that are kept elsewhere";
 const LETTERS: &str = "this platform does not receive messages about its mails";
 
 /// `operation id → why it is not there`.
 pub const ABSENT: &[(&str, &str)] = &[
-    // 7 Library
-    ("postV2SetupTrigger", SOON),
     // 8 Catalogue
     ("postV2Upload submission media", IMAGES),
     ("postV2Generate submission image", IMAGES),
@@ -124,7 +122,8 @@ fn add(router: Router<AppState>, operation: Operation) -> Router<AppState> {
     }
 }
 
-fn not_here(reason: &str) -> ApiError {
+/// The answer of an operation that is not there.
+pub fn not_here(reason: &str) -> ApiError {
     ApiError::Generic(StatusCode::NOT_IMPLEMENTED, format!("Not implemented: {reason}"))
 }
 

@@ -1,24 +1,77 @@
-//! What a block gets of the platform that is run alone, outside any run (finding 22).
+//! Running one block alone, outside any run, and what it gets of the platform then (rest.md §2.1, finding 22).
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use blocks::{Agent, BlockContext, Failure, Platform, Question};
+use axum::extract::FromRef;
+use blocks::{Agent, BlockContext, BlockErrorKind, Failure, Outside, Platform, Question, Registry};
+use http::StatusCode;
 use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
-use model::{AgentRun, CredentialsMetaInput, Map};
-use serde_json::Value;
+use model::{AgentRun, CredentialsMetaInput, Map, UserId};
+use serde_json::{Value, json};
 use store::Store;
+use vault::Credentials;
 
-/// The user's own store, and nothing that needs a run.
-pub struct DirectPlatform {
+use crate::state::AppState;
+use crate::wire::{ApiError, ApiResult, id};
+
+/// Runs blocks for the platform's own interface and the external one.
+pub struct BlockRunner {
+    registry: Arc<Registry>,
+    outside: Outside,
     store: Store,
+    credentials: Credentials,
 }
 
-impl DirectPlatform {
-    pub fn new(store: Store) -> Self {
-        Self { store }
+impl FromRef<AppState> for BlockRunner {
+    fn from_ref(state: &AppState) -> Self {
+        Self {
+            registry: state.registry.clone(),
+            outside: state.outside.clone(),
+            store: state.store.clone(),
+            credentials: state.credentials.clone(),
+        }
     }
+}
+
+impl BlockRunner {
+    /// The outputs by pin. Inputs that do not fit, and failures that the block foresees, are 400.
+    pub async fn run(self, user_id: UserId, block_id: &str, inputs: Map) -> ApiResult<Value> {
+        let block = id(block_id)
+            .and_then(|id| self.registry.get(id))
+            .ok_or_else(|| ApiError::not_found(format!("Block #{block_id} not found.")))?;
+        if block.descriptor().disabled {
+            return Err(ApiError::detail(StatusCode::FORBIDDEN, format!("Block #{block_id} is disabled.")));
+        }
+        let user = self.store.get_user(user_id).await?;
+        let mut context = BlockContext {
+            platform: Arc::new(DirectPlatform {
+                store: self.store,
+                credentials: self.credentials,
+            }),
+            ..BlockContext::direct(user_id, self.outside)
+        };
+        if let Some(user) = user
+            && user.timezone.parse::<chrono_tz::Tz>().is_ok()
+        {
+            context.execution.user_timezone = user.timezone;
+        }
+        let collected = blocks::collect(block.as_ref(), inputs, &context).await;
+        context.outside.files().forget(context.graph_exec_id).await;
+        match collected {
+            Ok(outputs) => Ok(json!(outputs)),
+            Err(error) if error.kind == BlockErrorKind::Unknown => Err(ApiError::Generic(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+            Err(error) => Err(ApiError::value(error.to_string())),
+        }
+    }
+}
+
+/// The user's own values and credentials, and nothing that needs a run.
+struct DirectPlatform {
+    store: Store,
+    credentials: Credentials,
 }
 
 impl fmt::Debug for DirectPlatform {
@@ -35,6 +88,10 @@ fn unavailable(error: store::Error) -> Failure {
     Failure::raised(error.to_string())
 }
 
+fn unopened(error: vault::Error) -> Failure {
+    Failure::raised(error.to_string())
+}
+
 #[async_trait]
 impl Platform for DirectPlatform {
     async fn run_agent(&self, _context: &BlockContext, _agent: Agent) -> Result<AgentRun, Failure> {
@@ -45,8 +102,17 @@ impl Platform for DirectPlatform {
         Ok(None)
     }
 
-    async fn credential(&self, _context: &BlockContext, _reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
-        Err(needs_a_run("credentials are opened for"))
+    /// What the caller names wrongly is told as the caller's mistake.
+    async fn credential(&self, context: &BlockContext, reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
+        let opened = match id(&reference.id) {
+            Some(id) => self.credentials.open(context.user_id, id).await.map_err(unopened)?,
+            None => None,
+        };
+        let opened = opened.ok_or_else(|| Failure::reported(format!("Unknown credentials #{}: choose some that you have", reference.id)))?;
+        if !opened.fits(reference) {
+            return Err(Failure::reported("Invalid credentials: type/provider mismatch"));
+        }
+        Ok(opened)
     }
 
     async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, Failure> {

@@ -87,3 +87,10 @@ pub struct OpenCredential {
     pub title: Option<String>,
     pub secret: CredentialSecret,
 }
+
+impl OpenCredential {
+    /// Whether it is of the provider and kind that a reference to it says.
+    pub fn fits(&self, reference: &CredentialsMetaInput) -> bool {
+        self.provider == reference.provider && self.secret.kind() == reference.kind
+    }
+}

@@ -103,6 +103,16 @@ impl Store {
         .map_err(|error| self.explain(error))
     }
 
+    /// `(id, provider, kind)` of those of these credentials that the user has.
+    pub async fn known_credentials(&self, user_id: UserId, ids: &[Uuid]) -> Result<Vec<(Uuid, String, String)>> {
+        sqlx::query_as("SELECT id, provider, type FROM credentials WHERE user_id = $1 AND id = ANY($2)")
+            .bind(user_id)
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))
+    }
+
     /// Credentials of all users that other keys than this one seal, in the order of their ids, after `after`.
     pub async fn credentials_of_other_keys(&self, key_id: &str, after: Uuid, limit: i64) -> Result<Vec<Credential>> {
         let query = format!("SELECT {COLUMNS} FROM credentials WHERE key_id <> $1 AND id > $2 ORDER BY id LIMIT $3");

@@ -4,10 +4,8 @@ use std::collections::HashSet;
 
 use engine::block::BlockKind;
 use engine::graph::{Identity, complete, prepare};
-use engine::schema::is_credentials;
 use engine::validate::for_save;
 use model::{Graph, GraphId, GraphModel, Node, NodeId, NodeModel, Timestamp, UserId};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{SubmitError, Submitter, graph_hash};
@@ -201,40 +199,12 @@ impl Submitter {
         Ok(graphs)
     }
 
-    /// Credentials that the nodes of a graph name must be the owner's (rest.md §2.3).
-    async fn check_credentials(&self, graph: &GraphModel) -> Result<(), SubmitError> {
-        let mut named: Vec<Uuid> = Vec::new();
-        for node in &graph.nodes {
-            let Some(block) = self.catalog.block(node.block_id) else { continue };
-            for pin in block.inputs.iter().filter(|pin| is_credentials(pin.name)) {
-                let reference = node.input_default.get(pin.name).and_then(|reference| reference.get("id"));
-                match reference.and_then(Value::as_str).filter(|id| !id.is_empty()) {
-                    Some(id) => named.push(id.parse().map_err(|_| unknown_credentials(id, &node.id))?),
-                    None => continue,
-                }
-            }
-        }
-        if named.is_empty() {
-            return Ok(());
-        }
-        match self.store.missing_credentials(graph.user_id, &named).await?.first() {
-            Some(id) => Err(SubmitError::Invalid(format!(
-                "Unknown credentials #{id}: a node names credentials that you do not have"
-            ))),
-            None => Ok(()),
-        }
-    }
-
     fn prepare_graph(&self, graph: Graph, identity: Identity, user_id: UserId) -> Result<GraphModel, SubmitError> {
         let catalog = self.catalog.as_ref();
         let prepared = prepare(graph, identity, user_id, Timestamp::now(), catalog, &mut Uuid::now_v7)?;
         for_save(&prepared, catalog)?;
         Ok(prepared)
     }
-}
-
-fn unknown_credentials(id: &str, node: &NodeId) -> SubmitError {
-    SubmitError::Invalid(format!("Unknown credentials #{id} in node {node}: choose some that you have"))
 }
 
 /// A stored graph as it could have been posted; without the agents that it brings.

@@ -2,12 +2,14 @@
 //! manager; nothing else creates runs or graphs.
 
 mod command;
+mod credentials;
 mod error;
 mod graphs;
 mod hash;
 mod intake;
 mod interfaces;
 mod masks;
+mod presets;
 mod redrive;
 mod retry;
 mod runs;

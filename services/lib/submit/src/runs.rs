@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::error::summary;
 use engine::plan::Plan;
 use engine::{start, validate};
-use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, GraphModel, Timestamp, UserId};
+use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, GraphModel, NodeInputMasks, Timestamp, UserId};
 use runtime::Trace;
 use store::{Accepted, Access, NewRun, PackedRun, StartingNode};
 use uuid::Uuid;
@@ -14,6 +14,15 @@ use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter, masks};
 
 /// Runs above a run, at most.
 const MAX_NESTING: i64 = 16;
+
+/// A graph that may be run as a command says.
+pub(crate) struct Judged {
+    pub version: i32,
+    pub access: Access,
+    pub ready: Arc<ReadyGraph>,
+    /// Compiled: the command's credentials and masks, by node.
+    pub masks: NodeInputMasks,
+}
 
 impl Submitter {
     /// Accepts a run: when this returns it is durable, and it will be run. QUEUED, or in any later state when the idempotency key had been
@@ -73,21 +82,41 @@ impl Submitter {
         self.prepare(command).await.map(drop)
     }
 
-    pub(crate) async fn prepare(&self, command: &SubmitCommand) -> Result<NewRun, SubmitError> {
+    /// Whether the user may run the graph, and it is complete with what the command gives. The values that starting nodes begin with are not
+    /// looked at.
+    pub(crate) async fn judge(&self, command: &SubmitCommand) -> Result<Judged, SubmitError> {
         let version = self.resolve_version(command.graph_id, command.graph_version).await?;
         let access = self.check_access(command.user_id, command.graph_id, version, command.origin).await?;
         let ready = self.ready_graph(command.graph_id, version).await?;
         if command.origin == Origin::Resource {
             known_credentials(&ready.graph, command)?;
         }
-        let compiled_masks = masks::compile(&ready.graph, &command.credentials, &command.masks, self.catalog.as_ref());
-        let node_errors = validate::for_run(&ready.graph, self.catalog.as_ref(), &compiled_masks)?;
+        let masks = masks::compile(&ready.graph, &command.credentials, &command.masks, self.catalog.as_ref());
+        let mut node_errors = validate::for_run(&ready.graph, self.catalog.as_ref(), &masks)?;
+        if node_errors.is_empty() {
+            node_errors = self.credential_errors(command.user_id, &ready.graph, &masks).await?;
+        }
         if !node_errors.is_empty() {
             return Err(SubmitError::Validation {
                 message: summary(&node_errors),
                 node_errors,
             });
         }
+        Ok(Judged {
+            version,
+            access,
+            ready,
+            masks,
+        })
+    }
+
+    pub(crate) async fn prepare(&self, command: &SubmitCommand) -> Result<NewRun, SubmitError> {
+        let Judged {
+            version,
+            access,
+            ready,
+            masks: compiled_masks,
+        } = self.judge(command).await?;
         let starting = start::starting_inputs(&ready.plan, &command.inputs, &compiled_masks)?;
         let deadline_at = self.deadline(command)?;
         let id = Uuid::now_v7();

@@ -183,7 +183,12 @@ pub async fn update_profile(
     responses((status = 200, body = schemas::StoreAgentsResponse)),
 )]
 pub async fn agents(State(store): State<Store>, parameters: Parameters) -> ApiResult<Json<Agents>> {
-    let page = Page::of(&parameters, DEFAULT_SIZE)?;
+    agents_of(&store, &parameters).await.map(Json)
+}
+
+/// For the platform's own interface and the external one, as the following three.
+pub async fn agents_of(store: &Store, parameters: &Parameters) -> ApiResult<Agents> {
+    let page = Page::of(parameters, DEFAULT_SIZE)?;
     let filter = AgentFilter {
         featured: parameters.flag("featured")?,
         creator: parameters.given("creator"),
@@ -199,10 +204,10 @@ pub async fn agents(State(store): State<Store>, parameters: Parameters) -> ApiRe
         offset: page.offset(),
     };
     let (agents, total) = store.list_store_agents(&filter).await?;
-    Ok(Json(Agents {
+    Ok(Agents {
         agents,
         pagination: page.of_total(total),
-    }))
+    })
 }
 
 #[utoipa::path(
@@ -212,8 +217,12 @@ pub async fn agents(State(store): State<Store>, parameters: Parameters) -> ApiRe
     responses((status = 200, body = schemas::StoreAgentDetails)),
 )]
 pub async fn agent(State(store): State<Store>, Path((username, slug)): Path<(String, String)>) -> ApiResult<Json<StoreAgentDetails>> {
-    let agent = store.get_store_agent(&username, &slug).await?;
-    agent.map(Json).ok_or_else(|| missing(format!("Agent {username}/{slug} not found")))
+    agent_named(&store, &username, &slug).await.map(Json)
+}
+
+pub async fn agent_named(store: &Store, username: &str, slug: &str) -> ApiResult<StoreAgentDetails> {
+    let agent = store.get_store_agent(username, slug).await?;
+    agent.ok_or_else(|| missing(format!("Agent {username}/{slug} not found")))
 }
 
 #[utoipa::path(
@@ -276,7 +285,11 @@ pub async fn review(
     responses((status = 200, body = schemas::CreatorsResponse)),
 )]
 pub async fn creators(State(store): State<Store>, parameters: Parameters) -> ApiResult<Json<Creators>> {
-    let page = Page::of(&parameters, DEFAULT_SIZE)?;
+    creators_of(&store, &parameters).await.map(Json)
+}
+
+pub async fn creators_of(store: &Store, parameters: &Parameters) -> ApiResult<Creators> {
+    let page = Page::of(parameters, DEFAULT_SIZE)?;
     let filter = CreatorFilter {
         featured: parameters.flag("featured")?,
         search_query: parameters.given("search_query"),
@@ -290,10 +303,10 @@ pub async fn creators(State(store): State<Store>, parameters: Parameters) -> Api
         offset: page.offset(),
     };
     let (creators, total) = store.list_creators(&filter).await?;
-    Ok(Json(Creators {
+    Ok(Creators {
         creators,
         pagination: page.of_total(total),
-    }))
+    })
 }
 
 #[utoipa::path(
@@ -336,7 +349,7 @@ async fn offered_graph(submitter: &Submitter, version_id: &str) -> ApiResult<Gra
     graph.ok_or_else(|| no_version(version_id))
 }
 
-async fn creator_of(store: &Store, username: &str) -> ApiResult<CreatorDetails> {
+pub async fn creator_of(store: &Store, username: &str) -> ApiResult<CreatorDetails> {
     let creator = store.get_creator(username).await?;
     creator.ok_or_else(|| missing(format!("Creator {username} not found")))
 }

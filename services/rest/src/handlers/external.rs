@@ -6,7 +6,6 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use blocks::{Outside, Registry};
 use http::{HeaderMap, StatusCode};
 use model::api_key::ApiKeyPermission as Permission;
 use model::{ExecutionStatus, Map};
@@ -16,15 +15,17 @@ use store::{IoBlocks, Store};
 use submit::{SubmitCommand, Submitter};
 use vault::Credentials;
 
-use super::blocks::{Inputs, run_block};
-use super::integrations;
+use super::blocks::Inputs;
+use super::{catalogue, integrations};
+use crate::absent;
+use crate::direct::BlockRunner;
 use crate::events::Announcer;
 use crate::keys::KeyRing;
 use crate::state::AppState;
 use crate::wire::body::Shaped;
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
-use crate::wire::{ApiError, JsonBody, Prepared, id};
+use crate::wire::{ApiError, JsonBody, Parameters, Prepared, id};
 
 /// An error in this interface's form.
 pub struct External(ApiError);
@@ -57,6 +58,12 @@ pub fn router() -> Router<AppState> {
         .route("/external-api/v1/blocks/{block_id}/execute", post(execute_block))
         .route("/external-api/v1/graphs/{graph_id}/execute/{graph_version}", post(execute_graph))
         .route("/external-api/v1/graphs/{graph_id}/executions/{graph_exec_id}/results", get(results))
+        .route("/external-api/v1/store/agents", get(store_agents))
+        .route("/external-api/v1/store/agents/{username}/{agent_name}", get(store_agent))
+        .route("/external-api/v1/store/creators", get(store_creators))
+        .route("/external-api/v1/store/creators/{username}", get(store_creator))
+        .route("/external-api/v1/tools/find-agent", post(no_tools))
+        .route("/external-api/v1/tools/run-agent", post(no_tools))
         .route("/external-api/v1/integrations/providers", get(providers))
         .route("/external-api/v1/integrations/credentials", get(credentials))
         .route(
@@ -91,16 +98,14 @@ async fn list_blocks(State(ring): State<KeyRing>, State(list): State<Arc<BlocksW
 
 async fn execute_block(
     State(ring): State<KeyRing>,
-    State(registry): State<Arc<Registry>>,
-    State(store): State<Store>,
-    State(outside): State<Outside>,
+    State(runner): State<BlockRunner>,
     Path(block_id): Path<String>,
     headers: HeaderMap,
     body: Result<JsonBody<Inputs>, ApiError>,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::ExecuteBlock).await?;
     let JsonBody(Inputs(inputs)) = body?;
-    Ok(Json(run_block(&registry, &store, outside, holder.user_id, &block_id, inputs).await?))
+    Ok(Json(runner.run(holder.user_id, &block_id, inputs).await?))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -180,6 +185,37 @@ async fn results(
     Ok(Json(
         json!({ "execution_id": meta.id, "status": meta.status, "nodes": nodes.collect::<Vec<_>>(), "output": output }),
     ))
+}
+
+async fn store_agents(State(ring): State<KeyRing>, State(store): State<Store>, headers: HeaderMap, parameters: Parameters) -> Reply {
+    ring.admit(&headers, Permission::ReadStore).await?;
+    Ok(Json(json!(catalogue::agents_of(&store, &parameters).await?)))
+}
+
+async fn store_agent(
+    State(ring): State<KeyRing>,
+    State(store): State<Store>,
+    Path((username, slug)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Reply {
+    ring.admit(&headers, Permission::ReadStore).await?;
+    Ok(Json(json!(catalogue::agent_named(&store, &username, &slug).await?)))
+}
+
+async fn store_creators(State(ring): State<KeyRing>, State(store): State<Store>, headers: HeaderMap, parameters: Parameters) -> Reply {
+    ring.admit(&headers, Permission::ReadStore).await?;
+    Ok(Json(json!(catalogue::creators_of(&store, &parameters).await?)))
+}
+
+async fn store_creator(State(ring): State<KeyRing>, State(store): State<Store>, Path(username): Path<String>, headers: HeaderMap) -> Reply {
+    ring.admit(&headers, Permission::ReadStore).await?;
+    Ok(Json(json!(catalogue::creator_of(&store, &username).await?)))
+}
+
+/// They are tools of the chat service, and the contract gives them no other form.
+async fn no_tools(State(ring): State<KeyRing>, headers: HeaderMap) -> Reply {
+    ring.admit(&headers, Permission::UseTools).await?;
+    Err(External(absent::not_here(absent::CHAT)))
 }
 
 async fn providers(State(ring): State<KeyRing>, headers: HeaderMap) -> Reply {

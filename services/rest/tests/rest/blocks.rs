@@ -5,9 +5,11 @@ use std::io::Read;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, TestUser};
+use crate::app::{TestApp, TestUser, text};
 
 const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
+/// SendAuthenticatedWebRequest.
+const AUTHENTICATED: &str = "fff86bcd-e001-4bad-a7f6-2eae4720c8dc";
 
 #[tokio::test]
 async fn the_list_is_plain_or_compressed_and_known_by_its_tag() {
@@ -131,4 +133,58 @@ async fn numbers_that_json_cannot_hold_are_read_as_null() {
         .send()
         .await;
     assert_eq!(answer.body, json!({"result": [3.0]}));
+}
+
+/// A service outside that tells which headers it got, and its address.
+async fn mirror() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let told = |headers: http::HeaderMap| async move {
+        let key = headers.get("x-key").map_or("", |value| value.to_str().unwrap());
+        axum::Json(json!({ "x-key": key }))
+    };
+    let service = axum::Router::new().route("/", axum::routing::get(told));
+    tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+    address
+}
+
+#[tokio::test]
+async fn a_block_that_is_run_alone_gets_the_callers_credentials_and_nobody_elses() {
+    let mirror = mirror().await;
+    let app = TestApp::builder().set("BLOCK_TRUSTED_HOSTS", &json!([mirror]).to_string()).start().await;
+    let (user, stranger) = (TestUser::new(), TestUser::new());
+    let secret = json!({"provider": "http", "type": "host_scoped", "host": mirror, "headers": {"X-Key": "hush"}});
+    let kept = app.post(&user, "/api/integrations/http/credentials", secret).await;
+    assert_eq!(kept.status, 201, "{}", kept.text);
+    let input = |id: &str, kind: &str| json!({"url": format!("http://{mirror}/"), "method": "GET", "credentials": {"id": id, "provider": "http", "type": kind}});
+    let path = format!("/api/blocks/{AUTHENTICATED}/execute");
+    let own = text(&kept.body, "id");
+    let answer = app.post(&user, &path, input(own, "host_scoped")).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["response"]),
+        (200, &json!([{"x-key": "hush"}])),
+        "{}",
+        answer.text
+    );
+    let (_, key) = app.api_key(&user, json!(["EXECUTE_BLOCK"])).await;
+    let external = format!("/blocks/{AUTHENTICATED}/execute");
+    let answer = app.with_key(Method::POST, &external, &key, input(own, "host_scoped")).await;
+    assert_eq!(answer.body["response"], json!([{"x-key": "hush"}]), "{}", answer.text);
+
+    let unknown = uuid::Uuid::new_v4().to_string();
+    for (caller, id) in [(&stranger, own), (&user, unknown.as_str()), (&user, "no id")] {
+        let refused = app.post(caller, &path, input(id, "host_scoped")).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        let detail = text(&refused.body, "detail");
+        assert!(
+            detail.contains(&format!("Unknown credentials #{id}")) && !refused.text.contains("hush"),
+            "{detail}"
+        );
+    }
+    let other = json!({"provider": "http", "type": "api_key", "api_key": "k"});
+    let other = app.post(&user, "/api/integrations/http/credentials", other).await;
+    assert_eq!(other.status, 201, "{}", other.text);
+    let mismatch = app.post(&user, &path, input(text(&other.body, "id"), "host_scoped")).await;
+    assert_eq!(mismatch.status, 400, "{}", mismatch.text);
+    assert!(mismatch.text.contains("type/provider mismatch"), "{}", mismatch.text);
 }

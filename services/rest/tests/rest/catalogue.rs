@@ -405,3 +405,58 @@ async fn onboarding_remembers_what_was_done() {
     assert_eq!(app.get(&user, "/api/onboarding/enabled").await.text, "true");
     assert_eq!(app.get(&user, "/api/onboarding/agents").await.body.as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn programs_read_the_same_catalogue_with_a_key_for_it() {
+    let app = TestApp::start().await;
+    let author = named(&app, "author").await;
+    let (_, submission) = submitted(&app, &author, "one").await;
+    assert_eq!(review(&app, &submission, true).await.status, 200);
+    submitted(&app, &author, "unapproved").await;
+    let (_, key) = app.api_key(&TestUser::new(), json!(["READ_STORE"])).await;
+    let (_, other) = app.api_key(&TestUser::new(), json!(["READ_BLOCK", "USE_TOOLS"])).await;
+    let read = async |path: &str, key: &str| app.with_key(Method::GET, path, key, Value::Null).await;
+    for (external, own) in [
+        ("/store/agents?page_size=5", "/api/store/agents?page_size=5"),
+        (
+            "/store/agents?sorted_by=runs&search_query=nothing",
+            "/api/store/agents?sorted_by=runs&search_query=nothing",
+        ),
+        ("/store/agents/author/one", "/api/store/agents/author/one"),
+        ("/store/creators", "/api/store/creators"),
+        // Here in the plural.
+        ("/store/creators/author", "/api/store/creator/author"),
+    ] {
+        let answer = read(external, &key).await;
+        assert_eq!(answer.status, 200, "{external}: {}", answer.text);
+        assert_eq!(answer.body, public(&app, own).await.body, "{external}");
+        assert_eq!(read(external, &other).await.status, 403, "{external}");
+        assert_eq!(public(&app, &format!("/external-api/v1{external}")).await.status, 401, "{external}");
+    }
+    assert_eq!(slugs(&read("/store/agents", &key).await.body), ["one"]);
+    for missing in ["/store/agents/author/unapproved", "/store/agents/nobody/one", "/store/creators/nobody"] {
+        let answer = read(missing, &key).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.as_object().unwrap().len()),
+            (404, 1),
+            "{}",
+            answer.text
+        );
+    }
+    let bad = read("/store/agents?sorted_by=colour&page=0", &key).await;
+    assert_eq!((bad.status.as_u16(), bad.body["detail"].is_array()), (422, true), "{}", bad.text);
+    for tool in ["/tools/find-agent", "/tools/run-agent"] {
+        let use_it = |key: String| async {
+            let key = key;
+            app.with_key(Method::POST, tool, &key, json!({})).await
+        };
+        assert_eq!(use_it(key.clone()).await.status, 403);
+        let answer = use_it(other.clone()).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body["detail"].is_string()),
+            (501, true),
+            "{}",
+            answer.text
+        );
+    }
+}

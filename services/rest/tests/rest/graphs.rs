@@ -281,3 +281,67 @@ async fn a_body_of_the_wrong_shape_names_every_place() {
         ])
     );
 }
+
+/// A web request with the credentials of this id in its node.
+fn authenticated(credentials: Value) -> Value {
+    json!({"name": "n", "description": "d", "nodes": [{"id": "1", "block_id": "fff86bcd-e001-4bad-a7f6-2eae4720c8dc",
+        "input_default": {"url": "https://a.test", "credentials": credentials}}]})
+}
+
+#[tokio::test]
+async fn credentials_that_the_owner_does_not_have_refuse_the_save_and_the_run() {
+    let app = TestApp::start().await;
+    let (user, stranger) = (TestUser::new(), TestUser::new());
+    let kept = async |user: &TestUser| {
+        let secret = json!({"provider": "http", "type": "host_scoped", "host": "a.test", "headers": {"X-Key": "k"}});
+        let answer = app.post(user, "/api/integrations/http/credentials", secret).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        text(&answer.body, "id").to_owned()
+    };
+    let (own, foreign) = (kept(&user).await, kept(&stranger).await);
+    let reference = |id: &str, kind: &str| json!({"id": id, "provider": "http", "type": kind});
+    let unknown = uuid::Uuid::new_v4().to_string();
+    let saved = app.graph(&user, authenticated(reference(&own, "host_scoped"))).await;
+    let path = format!("/api/graphs/{}", text(&saved, "id"));
+    for id in [foreign.as_str(), unknown.as_str(), "no id"] {
+        let graph = authenticated(reference(id, "host_scoped"));
+        let created = app.post(&user, "/api/graphs", json!({ "graph": graph })).await;
+        let updated = app.request(Method::PUT, &path).by(&user).json(&graph).send().await;
+        for refused in [created, updated] {
+            assert_eq!(refused.status, 400, "{}", refused.text);
+            assert!(
+                text(&refused.body, "detail").contains(&format!("Unknown credentials #{id}")),
+                "{}",
+                refused.text
+            );
+        }
+    }
+    assert_eq!(
+        app.get(&user, "/api/graphs").await.body.as_array().unwrap().len(),
+        1,
+        "nothing was kept of them"
+    );
+
+    // For a run the map says which field of which node (rest.md §2.4).
+    let open = app.graph(&user, authenticated(Value::Null)).await;
+    let node = text(&open["nodes"][0], "id");
+    let needed = open["credentials_input_schema"]["properties"].as_object().unwrap();
+    let name = needed.keys().next().unwrap().clone();
+    let execute = format!("/api/graphs/{}/execute/1", text(&open, "id"));
+    let run = async |given: Value| app.post(&user, &execute, json!({ "credentials_inputs": { name.as_str(): given } })).await;
+    for (given, problem) in [
+        (reference(&foreign, "host_scoped"), format!("Unknown credentials #{foreign}")),
+        (reference(&unknown, "host_scoped"), format!("Unknown credentials #{unknown}")),
+        (reference(&own, "api_key"), "Invalid credentials: type/provider mismatch".to_owned()),
+    ] {
+        let refused = run(given).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        assert_eq!(
+            refused.body["detail"]["node_errors"],
+            json!({ node: { "credentials": problem } }),
+            "{}",
+            refused.text
+        );
+    }
+    assert_eq!(run(reference(&own, "host_scoped")).await.status, 200);
+}
