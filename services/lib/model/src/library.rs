@@ -106,8 +106,6 @@ pub struct NewPreset {
     pub description: String,
     #[serde(default = "yes")]
     pub is_active: bool,
-    #[serde(default)]
-    pub webhook_id: Option<Uuid>,
 }
 
 fn yes() -> bool {

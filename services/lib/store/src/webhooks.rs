@@ -20,8 +20,12 @@ pub struct Listener {
 }
 
 impl Store {
+    /// None while the preset that it belongs to is switched off: the address rests, and is the same when it is switched on again.
     pub async fn webhook(&self, id: Uuid) -> Result<Option<Webhook>> {
-        let query = format!("SELECT {COLUMNS} FROM webhooks WHERE id = $1");
+        let query = format!(
+            "SELECT {COLUMNS} FROM webhooks w WHERE id = $1
+             AND NOT EXISTS (SELECT FROM presets p WHERE p.webhook_id = w.id AND NOT p.is_deleted AND NOT p.is_active)"
+        );
         let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
         row.map_err(|error| self.explain(error))?.as_ref().map(webhook).transpose()
     }
@@ -82,24 +86,30 @@ pub(crate) fn webhook_id(node: &model::NodeModel) -> Option<Uuid> {
 pub(crate) async fn insert(connection: &mut PgConnection, graph: &GraphModel) -> Result<()> {
     let brought = graph.nodes.iter().filter_map(|node| node.webhook.clone());
     for webhook in brought.filter_map(|value| serde_json::from_value::<Webhook>(value).ok()) {
-        sqlx::query(
-            "INSERT INTO webhooks (id, user_id, graph_id, provider, credentials_id, webhook_type, resource, events, config, secret, provider_webhook_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(webhook.id)
-        .bind(webhook.user_id)
-        .bind(graph.id)
-        .bind(webhook.provider)
-        .bind(webhook.credentials_id)
-        .bind(webhook.webhook_type)
-        .bind(webhook.resource)
-        .bind(webhook.events)
-        .bind(Json(webhook.config))
-        .bind(webhook.secret)
-        .bind(webhook.provider_webhook_id)
-        .execute(&mut *connection)
-        .await?;
+        insert_one(connection, &webhook, Some(graph.id)).await?;
     }
+    Ok(())
+}
+
+/// `graph_id` is that of the graph whose nodes listen.
+pub(crate) async fn insert_one(connection: &mut PgConnection, webhook: &Webhook, graph_id: Option<GraphId>) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO webhooks (id, user_id, graph_id, provider, credentials_id, webhook_type, resource, events, config, secret, provider_webhook_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(webhook.id)
+    .bind(webhook.user_id)
+    .bind(graph_id)
+    .bind(&webhook.provider)
+    .bind(&webhook.credentials_id)
+    .bind(&webhook.webhook_type)
+    .bind(&webhook.resource)
+    .bind(&webhook.events)
+    .bind(Json(&webhook.config))
+    .bind(&webhook.secret)
+    .bind(&webhook.provider_webhook_id)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

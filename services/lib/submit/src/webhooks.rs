@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{SubmitCommand, SubmitError, Submitter};
 
 /// The pin on which a trigger gets what was sent.
-const PAYLOAD: &str = "payload";
+pub(crate) const PAYLOAD: &str = "payload";
 
 /// What arrived at a webhook.
 #[derive(Debug, Clone)]
@@ -46,30 +46,44 @@ impl Submitter {
     /// Puts the addresses of webhooks in, as the contract shows them.
     pub(crate) fn show_addresses(&self, graph: &mut GraphModel) {
         for shown in graph.nodes.iter_mut().filter_map(|node| node.webhook.as_mut()) {
-            let webhook = serde_json::from_value::<Webhook>(shown.clone());
-            if let (Ok(webhook), Value::Object(fields)) = (webhook, shown) {
-                fields.insert("url".to_owned(), Value::from(format!("{}{}", self.public_url, webhook.path())));
-            }
+            self.show_address(shown);
         }
     }
 
-    /// Starts every graph that listens to the webhook, each once for a delivery that has a name. A graph that cannot run as it is keeps the
-    /// others from nothing; that the platform cannot accept a run now is an error, so that the sender comes again.
+    pub(crate) fn show_address(&self, shown: &mut Value) {
+        let webhook = serde_json::from_value::<Webhook>(shown.clone());
+        if let (Ok(webhook), Value::Object(fields)) = (webhook, shown) {
+            fields.insert("url".to_owned(), Value::from(format!("{}{}", self.public_url, webhook.path())));
+        }
+    }
+
+    /// Starts every graph and every preset that listens to the webhook, each once for a delivery that has a name. One that cannot run as it
+    /// is keeps the others from nothing; that the platform cannot accept a run now is an error, so that the sender comes again.
     pub async fn deliver(&self, webhook: &Webhook, delivery: &Delivery) -> Result<Vec<GraphExecutionMeta>, SubmitError> {
-        let mut started = Vec::new();
+        let mut commands = Vec::new();
         for listener in self.store.listeners(webhook.id).await? {
-            let graph_id = listener.graph_id;
-            match self.submit(command(webhook, listener, delivery)).await {
+            commands.push(Ok(command(webhook, listener, delivery)));
+        }
+        for preset in self.store.presets_of_webhook(webhook.id).await? {
+            commands.push(self.delivered_to(&preset, webhook, delivery).await);
+        }
+        let mut started = Vec::new();
+        for command in commands {
+            let accepted = match command {
+                Ok(command) => self.submit(command).await,
+                Err(error) => Err(error),
+            };
+            match accepted {
                 Ok(execution) => started.push(execution),
                 Err(SubmitError::Store(error)) => return Err(error.into()),
-                Err(error) => tracing::warn!(webhook = %webhook.id, %graph_id, %error, "a delivery could not start this graph"),
+                Err(error) => tracing::warn!(webhook = %webhook.id, %error, "a delivery could not start what listens to it"),
             }
         }
         Ok(started)
     }
 }
 
-fn new_webhook(user_id: model::UserId, provider: &str) -> Webhook {
+pub(crate) fn new_webhook(user_id: model::UserId, provider: &str) -> Webhook {
     Webhook {
         id: Uuid::new_v4(),
         user_id,

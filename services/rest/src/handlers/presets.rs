@@ -5,11 +5,11 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use indexmap::IndexMap;
 use model::library::{LibraryAgentPreset, NewPreset, PresetUpdate};
-use model::{CredentialsMetaInput, GraphExecutionMeta, Map, UserId};
+use model::{CredentialsMetaInput, GraphExecutionMeta, GraphId, Map, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::Store;
-use submit::{SubmitCommand, Submitter};
+use submit::Submitter;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -111,6 +111,30 @@ impl Shaped for Execute {
     const STORED: bool = true;
 }
 
+#[derive(Debug, Deserialize)]
+pub struct TriggerSetup {
+    name: String,
+    #[serde(default)]
+    description: String,
+    graph_id: String,
+    graph_version: i32,
+    trigger_config: Map,
+    #[serde(default)]
+    agent_credentials: IndexMap<String, CredentialsMetaInput>,
+}
+
+impl Shaped for TriggerSetup {
+    const SHAPE: Shape = Shape::Model(&[
+        Field::required("name", Shape::Text),
+        Field::optional("description", Shape::Text),
+        Field::required("graph_id", Shape::Text),
+        Field::required("graph_version", Shape::Integer),
+        Field::required("trigger_config", Shape::Object),
+        Field::optional("agent_credentials", Shape::MapOf(&CREDENTIALS)),
+    ]);
+    const STORED: bool = true;
+}
+
 #[derive(Debug, Serialize)]
 pub struct Presets {
     presets: Vec<LibraryAgentPreset>,
@@ -135,6 +159,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(list, create))
         .routes(routes!(get, update, delete))
         .routes(routes!(execute))
+        .routes(routes!(set_up_trigger))
 }
 
 #[utoipa::path(
@@ -143,17 +168,19 @@ pub fn routes() -> OpenApiRouter<AppState> {
     params(ListQuery),
     responses((status = 200, body = schemas::LibraryAgentPresetResponse)),
 )]
-pub async fn list(user: CurrentUser, State(store): State<Store>, parameters: Parameters) -> ApiResult<Json<Presets>> {
+pub async fn list(user: CurrentUser, State(submitter): State<Submitter>, parameters: Parameters) -> ApiResult<Json<Presets>> {
     let page = Page::of(&parameters, DEFAULT_SIZE)?;
     // The key must be there, and may be empty (rest.md trap 13).
     let Some(graph_id) = parameters.text("graph_id") else {
         return Err(Problem::new("missing", &["query", "graph_id"], "Field required", Value::Null).into());
     };
-    let (presets, total) = match (graph_id, id(graph_id)) {
+    let store = submitter.store();
+    let (mut presets, total) = match (graph_id, id(graph_id)) {
         ("" | "null", _) => store.list_presets(user.id, None, page.size, page.offset()).await?,
         (_, None) => (Vec::new(), 0),
         (_, graph_id) => store.list_presets(user.id, graph_id, page.size, page.offset()).await?,
     };
+    presets.iter_mut().for_each(|preset| submitter.show_address_of(preset));
     Ok(Json(Presets {
         presets,
         pagination: page.of_total(total),
@@ -168,15 +195,15 @@ pub async fn list(user: CurrentUser, State(store): State<Store>, parameters: Par
 )]
 pub async fn create(
     user: CurrentUser,
-    State(submitter): State<Submitter>,
+    State(store): State<Store>,
     JsonBody(Creation(body)): JsonBody<Creation>,
 ) -> ApiResult<Json<LibraryAgentPreset>> {
     let new = if body.contains_key("graph_execution_id") {
-        from_run(submitter.store(), user.id, read(&FROM_RUN, body)?).await?
+        from_run(&store, user.id, read(&FROM_RUN, body)?).await?
     } else {
-        from_values(&submitter, user.id, read(&FROM_VALUES, body)?).await?
+        from_values(&store, user.id, read(&FROM_VALUES, body)?).await?
     };
-    Ok(Json(submitter.store().create_preset(user.id, &new).await?))
+    Ok(Json(store.create_preset(user.id, &new).await?))
 }
 
 #[utoipa::path(
@@ -185,8 +212,10 @@ pub async fn create(
     params(("preset_id" = String, Path)),
     responses((status = 200, body = schemas::LibraryAgentPreset)),
 )]
-pub async fn get(user: CurrentUser, State(store): State<Store>, Path(preset_id): Path<String>) -> ApiResult<Json<LibraryAgentPreset>> {
-    find(&store, user.id, &preset_id).await.map(Json)
+pub async fn get(user: CurrentUser, State(submitter): State<Submitter>, Path(preset_id): Path<String>) -> ApiResult<Json<LibraryAgentPreset>> {
+    let mut preset = find(submitter.store(), user.id, &preset_id).await?;
+    submitter.show_address_of(&mut preset);
+    Ok(Json(preset))
 }
 
 #[utoipa::path(
@@ -198,16 +227,21 @@ pub async fn get(user: CurrentUser, State(store): State<Store>, Path(preset_id):
 )]
 pub async fn update(
     user: CurrentUser,
-    State(store): State<Store>,
+    State(submitter): State<Submitter>,
     Path(preset_id): Path<String>,
     JsonBody(Update(update)): JsonBody<Update>,
 ) -> ApiResult<Json<LibraryAgentPreset>> {
-    let preset = find(&store, user.id, &preset_id).await?;
-    if !store.graph_access(user.id, preset.graph_id, preset.graph_version).await?.readable {
+    let preset = find(submitter.store(), user.id, &preset_id).await?;
+    if !submitter
+        .store()
+        .graph_access(user.id, preset.graph_id, preset.graph_version)
+        .await?
+        .readable
+    {
         let text = format!("Graph #{} v{} of this preset is gone", preset.graph_id, preset.graph_version);
         return Err(ApiError::detail(StatusCode::GONE, text));
     }
-    let updated = store.update_preset(user.id, preset.id, &update).await?;
+    let updated = submitter.change_preset(preset, &update).await?;
     updated.map(Json).ok_or_else(|| missing(&preset_id))
 }
 
@@ -241,19 +275,34 @@ pub async fn execute(
     JsonBody(body): JsonBody<Execute>,
 ) -> ApiResult<Json<GraphExecutionMeta>> {
     let preset = find(submitter.store(), user.id, &preset_id).await?;
-    let (mut inputs, mut credentials) = (preset.inputs, preset.credentials);
-    inputs.extend(body.inputs);
-    credentials.extend(body.credential_inputs);
-    let command = SubmitCommand {
-        user_id: user.id,
-        graph_id: preset.graph_id,
-        graph_version: Some(preset.graph_version),
-        inputs,
-        credentials,
-        preset_id: Some(preset.id.to_string()),
-        ..SubmitCommand::default()
-    };
+    let mut command = submitter.command_of(&preset).await?;
+    command.inputs.extend(body.inputs);
+    command.credentials.extend(body.credential_inputs);
     start(&submitter, &announcer, command).await.map(Json)
+}
+
+/// Makes a preset that deliveries at an address of its own start.
+#[utoipa::path(
+    post, path = "/api/library/presets/setup-trigger",
+    operation_id = "postV2SetupTrigger", tags = ["v2", "presets"],
+    request_body = schemas::TriggeredPresetSetupRequest,
+    responses((status = 200, body = schemas::LibraryAgentPreset)),
+)]
+pub async fn set_up_trigger(
+    user: CurrentUser,
+    State(submitter): State<Submitter>,
+    JsonBody(given): JsonBody<TriggerSetup>,
+) -> ApiResult<Json<LibraryAgentPreset>> {
+    let new = NewPreset {
+        graph_id: readable(submitter.store(), user.id, &given.graph_id, given.graph_version).await?,
+        graph_version: given.graph_version,
+        inputs: given.trigger_config,
+        credentials: given.agent_credentials,
+        name: given.name,
+        description: given.description,
+        is_active: true,
+    };
+    Ok(Json(submitter.set_up_trigger(user.id, new).await?))
 }
 
 fn read<T: serde::de::DeserializeOwned>(shape: &Shape, body: Map) -> ApiResult<T> {
@@ -261,17 +310,16 @@ fn read<T: serde::de::DeserializeOwned>(shape: &Shape, body: Map) -> ApiResult<T
     serde_json::from_value(checked).map_err(ApiError::internal)
 }
 
-async fn from_values(submitter: &Submitter, user_id: UserId, given: FromValues) -> ApiResult<NewPreset> {
-    let missing = || {
-        ApiError::Generic(
-            StatusCode::NOT_FOUND,
-            format!("Graph #{} v{} not found", given.graph_id, given.graph_version),
-        )
+async fn readable(store: &Store, user_id: UserId, graph_id: &str, version: i32) -> ApiResult<GraphId> {
+    let found = match id(graph_id) {
+        Some(id) => store.graph_access(user_id, id, version).await?.readable.then_some(id),
+        None => None,
     };
-    let graph_id = id(&given.graph_id).ok_or_else(missing)?;
-    if !submitter.store().graph_access(user_id, graph_id, given.graph_version).await?.readable {
-        return Err(missing());
-    }
+    found.ok_or_else(|| ApiError::Generic(StatusCode::NOT_FOUND, format!("Graph #{graph_id} v{version} not found")))
+}
+
+async fn from_values(store: &Store, user_id: UserId, given: FromValues) -> ApiResult<NewPreset> {
+    let graph_id = readable(store, user_id, &given.graph_id, given.graph_version).await?;
     if let Some(webhook_id) = given.webhook_id {
         let text = format!("Webhook #{webhook_id} not found: a preset with a webhook comes from POST /api/library/presets/setup-trigger");
         return Err(ApiError::Generic(StatusCode::NOT_FOUND, text));
@@ -284,7 +332,6 @@ async fn from_values(submitter: &Submitter, user_id: UserId, given: FromValues) 
         name: given.name,
         description: given.description,
         is_active: given.is_active,
-        webhook_id: None,
     })
 }
 
@@ -303,7 +350,6 @@ async fn from_run(store: &Store, user_id: UserId, given: FromRun) -> ApiResult<N
         name: given.name,
         description: given.description,
         is_active: given.is_active,
-        webhook_id: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::app::{Answer, TestApp, TestUser, text};
 use crate::graphs::echo;
@@ -24,6 +25,19 @@ async fn listening(app: &TestApp, user: &TestUser) -> (Value, String) {
 fn path_of(graph: &Value) -> String {
     let url = text(&graph["nodes"][0]["webhook"], "url");
     url.strip_prefix(BASE).unwrap_or_else(|| panic!("{url}")).to_owned()
+}
+
+/// What a delivery to a preset of the saved graph is set up with.
+fn setup(graph: &Value) -> Value {
+    json!({"name": "Hooked", "graph_id": graph["id"], "graph_version": graph["version"], "trigger_config": {"constants": {"c": 2}}})
+}
+
+/// A preset that deliveries start, and the path of its own webhook.
+async fn hooked(app: &TestApp, user: &TestUser, graph: &Value) -> (Value, String) {
+    let preset = app.post(user, "/api/library/presets/setup-trigger", setup(graph)).await;
+    assert_eq!(preset.status, 200, "{}", preset.text);
+    let url = text(&preset.body["webhook"], "url").to_owned();
+    (preset.body, url.strip_prefix(BASE).unwrap().to_owned())
 }
 
 async fn deliver(app: &TestApp, path: &str, name: Option<&str>, body: &str) -> Answer {
@@ -126,4 +140,143 @@ async fn what_is_no_delivery_starts_nothing() {
     assert_eq!(app.request(Method::POST, &ping).send().await.status, 401);
     let plain = app.graph(&user, echo()).await;
     assert_eq!(plain["nodes"][0]["webhook"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_delivery_starts_a_preset_with_its_configuration_and_its_credentials() {
+    let app = start().await;
+    let user = TestUser::new();
+    let mut graph = triggered()["graph"].clone();
+    let request = json!({"id": "2", "block_id": "fff86bcd-e001-4bad-a7f6-2eae4720c8dc", "input_default": {"url": "https://a.test"}});
+    graph["nodes"].as_array_mut().unwrap().push(request);
+    let graph = app.graph(&user, graph).await;
+    let secret = json!({"provider": "http", "type": "host_scoped", "host": "a.test", "headers": {"X-Key": "k"}});
+    let secret = app.post(&user, "/api/integrations/http/credentials", secret).await.body;
+    let needed = graph["credentials_input_schema"]["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap();
+    let reference = json!({"id": secret["id"], "title": null, "provider": "http", "type": "host_scoped"});
+    let mut body = setup(&graph);
+    let without = app.post(&user, "/api/library/presets/setup-trigger", body.clone()).await;
+    assert_eq!(without.status, 400, "the run would lack credentials: {}", without.text);
+    body["agent_credentials"] = json!({ needed.as_str(): reference });
+    let preset = app.post(&user, "/api/library/presets/setup-trigger", body).await;
+    assert_eq!(preset.status, 200, "{}", preset.text);
+    let preset = preset.body;
+    assert_eq!(
+        (&preset["inputs"], &preset["is_active"], &preset["webhook"]["id"]),
+        (&json!({"constants": {"c": 2}}), &json!(true), &preset["webhook_id"])
+    );
+    assert_ne!(preset["webhook_id"], graph["nodes"][0]["webhook_id"], "its own address");
+    let read = format!("/api/library/presets/{}", text(&preset, "id"));
+    assert_eq!(app.get(&user, &read).await.body, preset);
+    assert_eq!(app.get(&user, "/api/library/presets?graph_id=").await.body["presets"], json!([preset]));
+
+    let path = text(&preset["webhook"], "url").strip_prefix(BASE).unwrap().to_owned();
+    for name in [Some("d1"), Some("d1"), None] {
+        assert_eq!(deliver(&app, &path, name, r#"{"n": 1}"#).await.status, 200);
+    }
+    let started = runs(&app, &user).await;
+    assert_eq!(started.len(), 2, "a named delivery starts nothing twice");
+    for run in &started {
+        assert_eq!(
+            (&run["preset_id"], &run["credential_inputs"]),
+            (&preset["id"], &json!({ needed.as_str(): reference }))
+        );
+        let detail = app
+            .get(&user, &format!("/api/graphs/{}/executions/{}", text(&graph, "id"), text(run, "id")))
+            .await
+            .body;
+        let nodes = detail["node_executions"].as_array().unwrap();
+        let trigger = nodes.iter().find(|node| node["block_id"] == TRIGGER).unwrap();
+        assert_eq!(
+            (&trigger["input_data"]["payload"], &trigger["input_data"]["constants"]),
+            (&json!({"n": 1}), &json!({"c": 2}))
+        );
+        let request = nodes.iter().find(|node| node["block_id"] != TRIGGER).unwrap();
+        assert_eq!(request["input_data"]["credentials"]["id"], secret["id"]);
+    }
+}
+
+#[tokio::test]
+async fn a_presets_address_rests_while_it_is_off_and_ends_with_it() {
+    let app = start().await;
+    let user = TestUser::new();
+    let (graph, graphs_own) = listening(&app, &user).await;
+    let (preset, path) = hooked(&app, &user, &graph).await;
+    let read = format!("/api/library/presets/{}", text(&preset, "id"));
+    let patch = async |body: Value| app.request(Method::PATCH, &read).by(&user).json(&body).send().await;
+    assert_eq!(patch(json!({"is_active": false})).await.status, 200);
+    assert_eq!(deliver(&app, &path, None, "{}").await.status, 404);
+    assert!(runs(&app, &user).await.is_empty());
+
+    let on = patch(json!({"is_active": true, "inputs": {"constants": {"c": 3}}})).await;
+    assert_eq!((on.status.as_u16(), &on.body["webhook"]), (200, &preset["webhook"]), "{}", on.text);
+    assert_eq!(deliver(&app, &path, None, "{}").await.status, 200);
+    let refused = patch(json!({"inputs": {"constants": 5}})).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    // By hand it runs with the same configuration.
+    let by_hand = app.post(&user, &format!("{read}/execute"), Value::Null).await;
+    assert_eq!(by_hand.status, 200, "{}", by_hand.text);
+    let started = runs(&app, &user).await;
+    assert_eq!(started.len(), 2);
+    for run in &started {
+        let detail = app
+            .get(&user, &format!("/api/graphs/{}/executions/{}", text(&graph, "id"), text(run, "id")))
+            .await
+            .body;
+        assert_eq!(detail["node_executions"][0]["input_data"]["constants"], json!({"c": 3}), "{detail}");
+    }
+
+    assert_eq!(app.request(Method::DELETE, &read).by(&user).send().await.status, 204);
+    assert_eq!(deliver(&app, &path, None, "{}").await.status, 404);
+    let mut connection = PgConnection::connect(&app.database).await.unwrap();
+    let kept: Vec<String> = sqlx::query_scalar("SELECT id::text FROM webhooks")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(kept, [text(&graph["nodes"][0], "webhook_id")], "only the graph's own is left");
+    assert_eq!(deliver(&app, &graphs_own, None, "{}").await.status, 200);
+    assert_eq!(runs(&app, &user).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_trigger_that_cannot_start_anything_is_refused() {
+    let app = start().await;
+    let (user, stranger) = (TestUser::new(), TestUser::new());
+    let (graph, _) = listening(&app, &user).await;
+    let set_up = async |user: &TestUser, body: Value| app.post(user, "/api/library/presets/setup-trigger", body).await;
+    assert_eq!(set_up(&stranger, setup(&graph)).await.status, 404);
+    let changed = |name: &str, value: Value| {
+        let mut body = setup(&graph);
+        body[name] = value;
+        body
+    };
+    assert_eq!(set_up(&user, changed("graph_version", json!(9))).await.status, 404);
+    let plain = app.graph(&user, echo()).await;
+    let cases = [
+        (setup(&plain), "has no trigger"),
+        (changed("trigger_config", json!({"constants": [1]})), "constants"),
+        (changed("trigger_config", json!({"colour": 1})), "no setting 'colour'"),
+    ];
+    for (body, told) in cases {
+        let refused = set_up(&user, body).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        assert!(text(&refused.body, "detail").contains(told), "{}", refused.text);
+    }
+    let malformed = set_up(&user, json!({"name": 1})).await;
+    assert_eq!(
+        (malformed.status.as_u16(), malformed.body["detail"].as_array().unwrap().len()),
+        (422, 4),
+        "{}",
+        malformed.text
+    );
+    assert_eq!(
+        app.get(&user, "/api/library/presets?graph_id=").await.body["presets"],
+        json!([]),
+        "nothing was kept of them"
+    );
 }
