@@ -3,6 +3,8 @@
 #   tools.sh etcd-apiserver   kube-apiserver, kubectl and etcd: a directory usable as KUBEBUILDER_ASSETS
 #   tools.sh cluster          the above and everything else that the local cluster runs
 #   tools.sh client           kubectl and Helm where they are not installed
+#   tools.sh traefik          the ingress controller of `make up INGRESS=1`
+#   tools.sh gateway-api      prints the file with the Gateway API's standard definitions, made when it is missing
 #   tools.sh path             prints the directory and builds nothing
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -135,6 +137,85 @@ build_helm() {
     -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=v$HELM_VERSION" helm.sh/helm/v4/cmd/helm
 }
 
+# Traefik as published but for three modules that the proxy does not serve and nothing here uses: its fork of an
+# authentication library, the DNS providers' SDKs (only ACME by DNS needs them), and a local placeholder.
+build_traefik() {
+  module github.com/traefik/traefik/v3 "v$TRAEFIK_VERSION"
+  local lego=github.com/go-acme/lego/v5 auth=github.com/abbot/go-http-auth ext=github.com/traefik/traefik/dynamic/ext
+
+  copy_module "$lego" "$(go list -mod=mod -m -f '{{.Version}}' "$lego")" lego
+  find lego/providers/dns -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
+  cat >lego/providers/dns/zz_gen_dns_providers.go <<'GO'
+package dns
+
+import (
+	"errors"
+
+	"github.com/go-acme/lego/v5/challenge"
+)
+
+// NewDNSChallengeProviderByName knows no provider: this build leaves them out.
+func NewDNSChallengeProviderByName(name string) (challenge.Provider, error) {
+	return nil, errors.New("built without DNS providers: " + name)
+}
+GO
+
+  copy_module "$auth" v0.4.0 goauth
+  printf 'module %s\n\ngo 1.26\n\nrequire (\n\tgolang.org/x/crypto v0.56.0\n\tgolang.org/x/net v0.58.0\n)\n' "$auth" >goauth/go.mod
+  cat >goauth/compat.go <<'GO'
+package auth
+
+import (
+	"net/http"
+	"strings"
+)
+
+// CheckSecret compares a password with its hashed form.
+func CheckSecret(password, secret string) bool {
+	compare := compareFuncs[0].compare
+	for _, candidate := range compareFuncs[1:] {
+		if strings.HasPrefix(secret, candidate.prefix) {
+			compare = candidate.compare
+			break
+		}
+	}
+	return compare([]byte(secret), []byte(password)) == nil
+}
+
+// RequireAuthStale asks for credentials afresh.
+func (a *DigestAuth) RequireAuthStale(w http.ResponseWriter, r *http.Request) { a.RequireAuth(w, r) }
+GO
+
+  mkdir ext
+  printf 'module %s\n\ngo 1.26\n' "$ext" >ext/go.mod
+  printf 'package ext\n\n// HTTP and Router are where another edition adds fields.\ntype HTTP struct{}\n\ntype Router struct{}\n' >ext/ext.go
+
+  go mod edit -require="$auth@v0.4.0" -replace="$lego=./lego" -replace="$auth=./goauth" -replace="$ext=./ext"
+  compile -o out/traefik -ldflags "-s -w -X github.com/traefik/traefik/v3/pkg/version.Version=$TRAEFIK_VERSION" \
+    github.com/traefik/traefik/v3/cmd/traefik
+}
+
+# copy_module PATH VERSION DIRECTORY: a writable copy of a published module
+copy_module() {
+  local dir
+  dir=$(go mod download -json "$1@$2" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  [[ -n $dir ]] || die "cannot download $1@$2" "check GOPROXY and the network"
+  cp -r "$dir" "$3"
+  chmod -R u+w "$3"
+}
+
+# One server-side apply takes them all; the tests read the same file.
+gateway_api() {
+  [[ ! -e $GATEWAY_API_CRDS ]] || return 0
+  need_go
+  local dir
+  dir=$(go mod download -json "sigs.k8s.io/gateway-api@v$GATEWAY_API_VERSION" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  [[ -n $dir ]] || die "cannot download sigs.k8s.io/gateway-api@v$GATEWAY_API_VERSION" "check GOPROXY and the network"
+  mkdir -p "$(dirname "$GATEWAY_API_CRDS")"
+  sed -s '1i ---' "$dir"/config/crd/standard/*.yaml >"$GATEWAY_API_CRDS.$$"
+  mv "$GATEWAY_API_CRDS.$$" "$GATEWAY_API_CRDS"
+}
+
 # The user's own assets win: what they hold is not built.
 etcd_apiserver() {
   if [[ -n ${KUBEBUILDER_ASSETS:-} && ! $KUBEBUILDER_ASSETS -ef $BIN ]]; then
@@ -168,7 +249,9 @@ for what in "${@:-cluster}"; do
       once "the rest of Kubernetes (about 2 minutes the first time)" build_kubernetes \
         kube-controller-manager kube-scheduler kubelet kube-proxy
       ;;
+    traefik) BIN=$TRAEFIK_BIN once "Traefik (about 7 minutes the first time)" build_traefik traefik ;;
+    gateway-api) gateway_api && printf '%s\n' "$GATEWAY_API_CRDS" ;;
     path) printf '%s\n' "$BIN" ;;
-    *) die "unknown argument '$what'" "use: tools.sh [etcd-apiserver|client|cluster|path]" ;;
+    *) die "unknown argument '$what'" "use: tools.sh [etcd-apiserver|client|cluster|traefik|gateway-api|path]" ;;
   esac
 done

@@ -14,6 +14,8 @@ pub const MIGRATIONS_APPLIED: &str = "MigrationsApplied";
 pub const DEPENDENCIES_READY: &str = "DependenciesReady";
 /// The Ingress has an address.
 pub const INGRESS_READY: &str = "IngressReady";
+/// The Gateway has taken the HTTPRoute and finds what it names.
+pub const GATEWAY_READY: &str = "GatewayReady";
 /// The specification makes sense beyond what the schema can say.
 pub const SPEC_VALID: &str = "SpecValid";
 /// The platform has taken the run.
@@ -50,6 +52,11 @@ pub mod reason {
     pub const ROLLED_OUT: &str = "RolledOut";
     pub const ADDRESS_ASSIGNED: &str = "AddressAssigned";
     pub const ADDRESS_PENDING: &str = "AddressPending";
+    pub const GATEWAY_API_MISSING: &str = "GatewayApiMissing";
+    pub const ROUTE_PENDING: &str = "RoutePending";
+    pub const ROUTE_REFUSED: &str = "RouteRefused";
+    pub const ROUTE_UNRESOLVED: &str = "RouteUnresolved";
+    pub const ROUTE_ACCEPTED: &str = "RouteAccepted";
     pub const UNAVAILABLE: &str = "Unavailable";
     pub const TIME_ZONE_UNKNOWN: &str = "TimeZoneUnknown";
     pub const CRON_INVALID: &str = "CronInvalid";

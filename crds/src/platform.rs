@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{LocalObjectReference, OBJECT_NAME, SecretKeyReference, condition_list, quantity};
-use crate::exposure::{Frontend, Ingress};
+use crate::exposure::{Frontend, Gateway, Ingress};
 
 /// One platform: six services, their database, cache and broker.
 #[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,9 +60,12 @@ pub struct PlatformSpec {
     /// A Secret whose keys become environment variables of the notification service (SMTP_SERVER, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_TLS, NOTIFICATION_SENDER_EMAIL). Mail is only logged when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smtp: Option<SecretRef>,
-    /// How the platform is reached from outside. The Services are reachable inside the cluster only when absent.
+    /// How the platform is reached from outside. The Services are reachable inside the cluster only when this and gateway are absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
+    /// The same by the Gateway API, beside or instead of the Ingress. The cluster needs its definitions, a Gateway and a controller for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
     /// The web frontend; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
@@ -391,7 +394,7 @@ pub struct PlatformStatus {
     /// Addresses inside the cluster, and the one from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
-    /// Ready, Progressing, Degraded, MigrationsApplied, DependenciesReady, IngressReady.
+    /// Ready, Progressing, Degraded, MigrationsApplied, DependenciesReady, IngressReady, GatewayReady.
     #[serde(default)]
     #[schemars(schema_with = "condition_list")]
     pub conditions: Vec<Condition>,
@@ -425,7 +428,7 @@ pub struct Endpoints {
     /// Live events.
     #[schemars(length(max = 255))]
     pub websocket: String,
-    /// Everything, through the Ingress, when it has a host.
+    /// Everything, through the Ingress when it has a host, otherwise through the Gateway when its url is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 270))]
     pub external: Option<String>,

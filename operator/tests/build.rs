@@ -97,6 +97,7 @@ fn yaml(resources: &Resources) -> String {
         deployments,
         frontend,
         ingress,
+        http_route,
     } = resources;
     let mut documents: Vec<Value> = Vec::new();
     documents.extend(service_account.iter().map(|object| json!(object)));
@@ -107,6 +108,7 @@ fn yaml(resources: &Resources) -> String {
     documents.push(json!(migration));
     documents.extend(deployments.values().chain(frontend).map(|object| json!(object)));
     documents.extend(ingress.iter().map(|object| json!(object)));
+    documents.extend(http_route.iter().map(|object| json!(object)));
     documents
         .iter()
         .map(|document| serde_yaml::to_string(document).unwrap())
@@ -128,10 +130,16 @@ fn a_platform_on_existing_data_services() {
 fn what_is_there_for_browsers() {
     let spec = json!({
         "ingress": {"className": "traefik", "host": "agents.example", "tls": {"secretName": "certificate"}, "annotations": {"a": "b"}},
+        "gateway": {"parentRef": {"name": "edge", "namespace": "gateways", "sectionName": "web", "port": 80}, "hostnames": ["agents.example"]},
         "frontend": {"image": "frontend:1", "env": [{"name": "PORT", "value": "3000"}, {"name": "MORE", "secretKeyRef": {"name": "mine", "key": "key"}}]},
     });
-    let Resources { frontend, ingress, .. } = build(&validated(spec));
-    let documents = [json!(frontend), json!(ingress)].map(|document| serde_yaml::to_string(&document).unwrap());
+    let Resources {
+        frontend,
+        ingress,
+        http_route,
+        ..
+    } = build(&validated(spec));
+    let documents = [json!(frontend), json!(ingress), json!(http_route)].map(|document| serde_yaml::to_string(&document).unwrap());
     insta::assert_snapshot!(documents.join("---\n"));
 }
 
@@ -153,6 +161,52 @@ fn without_a_frontend_everything_goes_to_the_api() {
         ("/ws", "autogpt-websocket"),
     ];
     assert_eq!(to, BTreeMap::from(wanted));
+}
+
+#[test]
+fn an_ingress_and_a_route_lead_to_the_same_places() {
+    for spec in [
+        json!({"ingress": {}, "gateway": {"parentRef": {"name": "edge"}}}),
+        json!({"ingress": {}, "gateway": {"parentRef": {"name": "edge"}}, "frontend": {"image": "frontend:1"}}),
+    ] {
+        let Resources { ingress, http_route, .. } = build(&validated(spec));
+        let (ingress, route) = (json!(ingress), json!(http_route));
+        let by_ingress: BTreeMap<String, (String, i64)> = ingress["spec"]["rules"][0]["http"]["paths"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|path| {
+                assert_eq!(path["pathType"], "Prefix");
+                let service = &path["backend"]["service"];
+                let to = (service["name"].as_str().unwrap().to_owned(), service["port"]["number"].as_i64().unwrap());
+                (path["path"].as_str().unwrap().to_owned(), to)
+            })
+            .collect();
+        let mut by_route = BTreeMap::new();
+        for rule in route["spec"]["rules"].as_array().unwrap() {
+            let backend = &rule["backendRefs"][0];
+            let to = (backend["name"].as_str().unwrap().to_owned(), backend["port"].as_i64().unwrap());
+            for matched in rule["matches"].as_array().unwrap() {
+                assert_eq!(matched["path"]["type"], "PathPrefix");
+                by_route.insert(matched["path"]["value"].as_str().unwrap().to_owned(), to.clone());
+            }
+        }
+        assert!(by_ingress.len() >= 5);
+        assert_eq!(by_ingress, by_route);
+    }
+}
+
+#[test]
+fn the_address_for_browsers_is_the_ingress_host_or_what_is_said_of_the_gateway() {
+    let gateway = json!({"parentRef": {"name": "edge"}, "hostnames": ["agents.example"], "url": "https://agents.example:8443"});
+    for (spec, wanted) in [
+        (json!({"gateway": gateway}), Some("https://agents.example:8443")),
+        (json!({"gateway": gateway, "ingress": {}}), Some("https://agents.example:8443")),
+        (json!({"gateway": gateway, "ingress": {"host": "a.example"}}), Some("http://a.example")),
+        (json!({"gateway": {"parentRef": {"name": "edge"}, "hostnames": ["agents.example"]}}), None),
+    ] {
+        assert_eq!(validated(spec).external_url().as_deref(), wanted);
+    }
 }
 
 #[test]

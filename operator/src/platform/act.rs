@@ -17,6 +17,7 @@ use crate::platform::live::Live;
 use crate::platform::rollout::Decision;
 use crate::platform::validate::Validated;
 use crate::runtime::apply::{Applied, ApplyError, apply};
+use crate::runtime::cache::Served;
 use crate::runtime::events::MANAGER;
 
 /// What was done, for events.
@@ -95,6 +96,7 @@ pub async fn act(
         deployments,
         frontend,
         ingress,
+        http_route,
     } = wanted;
     let mut hand = Hand {
         client,
@@ -119,6 +121,10 @@ pub async fn act(
     if let Some(ingress) = ingress {
         hand.apply(ingress, live.ingresses.get(&ingress.name_any())).await?;
     }
+    // Without its definition it waits; the condition says so.
+    if let Some(route) = http_route.as_ref().filter(|_| live.gateway_api == Served::Yes) {
+        hand.apply(route, live.http_routes.get(&route.name_any())).await?;
+    }
     for set in stateful_sets {
         hand.apply(set, live.stateful_sets.get(&set.name_any())).await?;
     }
@@ -136,6 +142,7 @@ pub async fn act(
     let all: Vec<_> = deployments.values().chain(frontend).cloned().collect();
     hand.prune(&live.deployments, &all).await?;
     hand.prune(&live.ingresses, ingress.as_slice()).await?;
+    hand.prune(&live.http_routes, http_route.as_slice()).await?;
     hand.prune(&live.stateful_sets, stateful_sets).await?;
     hand.prune(&live.services, services).await?;
     if decision.release.len() == deployments.len() {

@@ -66,6 +66,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) {
     let (caches, triggers) = live::watch(&client, &namespace);
+    let gateway_api = caches.http_routes.changes();
     let platforms: Api<AutoGPTPlatform> = Api::namespaced(client.clone(), &namespace);
     let (known, events_of_platforms) = cache::watch(platforms, watcher::Config::default(), |_| {});
     let store = known.store();
@@ -86,6 +87,7 @@ pub async fn run(
         .reconcile_on(triggers)
         .reconcile_on(secret_changes(&client, &namespace, store))
         .reconcile_all_on(leadership.begins())
+        .reconcile_all_on(gateway_api)
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {

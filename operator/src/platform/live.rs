@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crds::AutoGPTPlatform;
 use futures::stream::{BoxStream, select_all};
-use futures::{StreamExt, future};
+use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
@@ -18,7 +18,8 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::platform::build::{LABEL_INSTANCE, LABEL_MANAGED_BY};
-use crate::runtime::cache::{Cache, cache};
+use crate::platform::gateway::HttpRoute;
+use crate::runtime::cache::{Cache, Optional, Served, cache, optional};
 use crate::runtime::events::MANAGER;
 
 /// The caches of one namespace.
@@ -32,12 +33,15 @@ pub struct Caches {
     pub jobs: Cache<Job>,
     pub deployments: Cache<Deployment>,
     pub ingresses: Cache<Ingress>,
+    pub http_routes: Optional<HttpRoute>,
     pub pods: Cache<Pod>,
 }
 
 /// Starts the caches. The stream names the platform of every object that changes, and must be polled.
 pub fn watch(client: &Client, namespace: &str) -> (Caches, BoxStream<'static, ObjectRef<AutoGPTPlatform>>) {
     let mut triggers = Vec::new();
+    let (http_routes, changes) = optional::<HttpRoute>(Api::namespaced(client.clone(), namespace), owned());
+    triggers.push(platforms_of(changes));
     let caches = Caches {
         service_accounts: one(client, namespace, &mut triggers),
         roles: one(client, namespace, &mut triggers),
@@ -47,6 +51,7 @@ pub fn watch(client: &Client, namespace: &str) -> (Caches, BoxStream<'static, Ob
         jobs: one(client, namespace, &mut triggers),
         deployments: one(client, namespace, &mut triggers),
         ingresses: one(client, namespace, &mut triggers),
+        http_routes,
         pods: one(client, namespace, &mut triggers),
     };
     (caches, select_all(triggers).boxed())
@@ -56,11 +61,22 @@ fn one<K>(client: &Client, namespace: &str, triggers: &mut Vec<BoxStream<'static
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    let config = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"));
-    let (store, changes) = cache::<K>(Api::namespaced(client.clone(), namespace), config);
-    let trigger = changes.filter_map(|change| future::ready(change.ok().and_then(|object| platform_of(&object))));
-    triggers.push(trigger.boxed());
+    let (store, changes) = cache::<K>(Api::namespaced(client.clone(), namespace), owned());
+    triggers.push(platforms_of(changes));
     store
+}
+
+/// What the operator made.
+fn owned() -> watcher::Config {
+    watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"))
+}
+
+fn platforms_of<K: Resource + 'static>(
+    changes: impl Stream<Item = watcher::Result<K>> + Send + 'static,
+) -> BoxStream<'static, ObjectRef<AutoGPTPlatform>> {
+    changes
+        .filter_map(|change| future::ready(change.ok().and_then(|object| platform_of(&object))))
+        .boxed()
 }
 
 fn platform_of<K: Resource>(object: &K) -> Option<ObjectRef<AutoGPTPlatform>> {
@@ -80,6 +96,7 @@ impl Caches {
             self.jobs.ready(),
             self.deployments.ready(),
             self.ingresses.ready(),
+            self.http_routes.settled(),
             self.pods.ready(),
         );
     }
@@ -95,6 +112,8 @@ impl Caches {
             jobs: named(&self.jobs, platform),
             deployments: named(&self.deployments, platform),
             ingresses: named(&self.ingresses, platform),
+            http_routes: named(&self.http_routes, platform),
+            gateway_api: self.http_routes.served(),
             pods: named(&self.pods, platform).into_values().collect(),
         }
     }
@@ -119,5 +138,8 @@ pub struct Live {
     pub jobs: BTreeMap<String, Arc<Job>>,
     pub deployments: BTreeMap<String, Arc<Deployment>>,
     pub ingresses: BTreeMap<String, Arc<Ingress>>,
+    pub http_routes: BTreeMap<String, Arc<HttpRoute>>,
+    /// Whether there are HTTPRoutes in this cluster at all.
+    pub gateway_api: Served,
     pub pods: Vec<Arc<Pod>>,
 }

@@ -5,6 +5,7 @@ pub mod build;
 pub mod component;
 pub mod controller;
 pub mod dereference;
+pub mod gateway;
 pub mod live;
 pub mod rollout;
 mod status;

@@ -2,7 +2,7 @@
 //!
 //! | step | what                               | waits for                                    |
 //! |------|------------------------------------|----------------------------------------------|
-//! | 0    | accounts, Services, Ingress, data services | nothing                              |
+//! | 0    | accounts, Services, Ingress, HTTPRoute, data services | nothing                   |
 //! | 1    | migration Job                      | data services ready                          |
 //! | 2    | database manager                   | migration complete                           |
 //! | 3    | executor, scheduler, notification  | database manager rolled out                  |

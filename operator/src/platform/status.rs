@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use crate::platform::build::{Resources, frontend};
 use crate::platform::component::Component;
+use crate::platform::gateway::verdict;
 use crate::platform::live::Live;
 use crate::platform::rollout::{Decision, Migration, Observed, Stage};
 use crate::platform::troubles::{Trouble, troubles};
@@ -75,6 +76,7 @@ pub fn of(
 
     let list = &mut status.conditions;
     ingress(list, wanted, live, generation, now);
+    gateway(list, wanted, live, generation, now);
     dependencies(list, validated, observed, &troubles, generation, now);
     migrations(list, validated, wanted, observed, &troubles, generation, now);
     match (ready, &waiting) {
@@ -258,6 +260,16 @@ fn ingress(list: &mut Vec<Condition>, wanted: &Resources, live: &Live, generatio
         let message = format!("reached at {}", addresses.join(", "));
         set(list, conditions::INGRESS_READY, true, reason::ADDRESS_ASSIGNED, message, generation, now);
     }
+}
+
+fn gateway(list: &mut Vec<Condition>, wanted: &Resources, live: &Live, generation: Option<i64>, now: &Time) {
+    let Some(wanted) = &wanted.http_route else {
+        conditions::remove(list, conditions::GATEWAY_READY);
+        return;
+    };
+    let there = live.http_routes.get(&wanted.name_any()).map(AsRef::as_ref);
+    let (ready, reason, message) = verdict(wanted, there, &live.gateway_api);
+    set(list, conditions::GATEWAY_READY, ready, reason, message, generation, now);
 }
 
 fn migrations(

@@ -129,12 +129,15 @@ pub struct Validated {
 }
 
 impl Validated {
-    /// The address of everything from outside, when the Ingress has a host that is no pattern.
+    /// The address of everything from outside: of the Ingress when it has a host that is no pattern, otherwise what is said of the Gateway.
     pub fn external_url(&self) -> Option<String> {
-        let ingress = self.spec.ingress.as_ref()?;
-        let host = ingress.host.as_deref().filter(|host| !host.starts_with('*'))?;
-        let scheme = if ingress.tls.is_some() { "https" } else { "http" };
-        Some(format!("{scheme}://{host}"))
+        let of_ingress = || {
+            let ingress = self.spec.ingress.as_ref()?;
+            let host = ingress.host.as_deref().filter(|host| !host.starts_with('*'))?;
+            let scheme = if ingress.tls.is_some() { "https" } else { "http" };
+            Some(format!("{scheme}://{host}"))
+        };
+        of_ingress().or_else(|| self.spec.gateway.as_ref()?.url.clone())
     }
 }
 

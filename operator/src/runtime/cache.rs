@@ -71,20 +71,117 @@ pub fn watch<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
+    let mut complaint = Complaint::about(K::kind(&()).into_owned());
+    let (cache, events) = follow(api, config, slim);
+    let events = events.inspect(move |event| complaint.hear(event.as_ref().err()));
+    (cache, events)
+}
+
+fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    slim: fn(&mut K),
+) -> (Cache<K>, impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
     let (store, writer) = reflector::store();
     let (fill, filled) = watch::channel(false);
-    let mut complaint = Complaint::about(K::kind(&()).into_owned());
     let events = tolerant(api, config)
         .default_backoff()
         .modify(slim)
         .reflect(writer)
         .inspect(move |event| {
-            complaint.hear(event.as_ref().err());
             if matches!(event, Ok(watcher::Event::InitDone)) {
                 fill.send_replace(true);
             }
         });
     (Cache { store, filled }, events)
+}
+
+/// Whether a kind is there that a cluster need not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Served {
+    /// Nothing has been heard yet.
+    #[default]
+    Unknown,
+    Yes,
+    /// Its definition or the right to read it is missing; in words.
+    No(String),
+}
+
+/// A watched kind that a cluster need not have. Where it is missing, it is asked for again every half minute. Cheap to clone.
+#[derive(Clone)]
+pub struct Optional<K: Resource<DynamicType = ()> + Clone + 'static> {
+    cache: Cache<K>,
+    served: watch::Receiver<Served>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Optional<K> {
+    /// Whether it is there.
+    pub fn served(&self) -> Served {
+        self.served.borrow().clone()
+    }
+
+    /// Waits until it has been filled once, or is known to be missing.
+    pub async fn settled(&self) {
+        // An error means that everything ends.
+        let _ = self.served.clone().wait_for(|served| *served != Served::Unknown).await;
+    }
+
+    /// Yields whenever it appears or goes.
+    pub fn changes(&self) -> impl Stream<Item = ()> + Send + 'static {
+        futures::stream::unfold(self.served.clone(), |mut served| async move {
+            served.changed().await.ok()?;
+            Some(((), served))
+        })
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Optional<K> {
+    type Target = Store<K>;
+    fn deref(&self) -> &Store<K> {
+        &self.cache.store
+    }
+}
+
+/// As [`cache`], for a kind that a cluster need not have.
+pub fn optional<K>(api: Api<K>, config: watcher::Config) -> (Optional<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (tell, served) = watch::channel(Served::Unknown);
+    let mut complaint = Complaint::about(K::kind(&()).into_owned());
+    let (cache, events) = follow(api, config, without_writers);
+    let events = events.inspect(move |event| {
+        let next = match event {
+            Ok(watcher::Event::InitDone) => Served::Yes,
+            Err(error) if let Some(why) = missing(error) => Served::No(why),
+            // A server that does not answer says nothing about what it has.
+            _ => return complaint.hear(event.as_ref().err()),
+        };
+        tell.send_if_modified(|before| {
+            let changed = *before != next;
+            if changed {
+                tracing::info!(kind = %K::kind(&()), served = ?next, "a kind that a cluster need not have");
+                *before = next;
+            }
+            changed
+        });
+    });
+    (Optional { cache, served }, events.touched_objects())
+}
+
+/// Why a kind cannot be watched, when the server says that it does not have it or does not show it.
+fn missing(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status)) | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error else {
+        return None;
+    };
+    match status.code {
+        404 => Some("its definition is not installed".to_owned()),
+        403 => Some(format!("the operator may not read it: {}", status.message.trim())),
+        _ => None,
+    }
 }
 
 /// The history of who wrote which field is half of an object and read by nobody here.

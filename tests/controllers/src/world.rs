@@ -1,6 +1,7 @@
 //! A namespace of its own for each test, with operators that have the rights that the chart gives them and no others.
 
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -33,8 +34,15 @@ pub struct World {
 }
 
 impl World {
-    /// A new namespace with the definitions installed and the chart's rights for an operator.
+    /// A new namespace with the definitions installed, the Gateway API's among them, and the chart's rights for an operator.
     pub async fn new() -> Self {
+        let world = Self::without_gateway_api().await;
+        world.install_gateway_api().await;
+        world
+    }
+
+    /// The same without the Gateway API, unless another test of this process has it.
+    pub async fn without_gateway_api() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let cluster = Cluster::get().await;
         let client = cluster.admin();
@@ -59,27 +67,37 @@ impl World {
     }
 
     async fn install_definitions(&self) {
-        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         for (_, definition) in crds::manifest::definitions() {
-            let name = definition.metadata.name.clone().unwrap();
-            api.patch(&name, &PatchParams::apply(TESTER).force(), &Patch::Apply(&definition))
-                .await
-                .unwrap();
-            eventually("the definition is established", || async {
-                let conditions = api
-                    .get(&name)
-                    .await
-                    .unwrap()
-                    .status
-                    .and_then(|status| status.conditions)
-                    .unwrap_or_default();
-                let established = conditions
-                    .iter()
-                    .any(|condition| condition.type_ == "Established" && condition.status == "True");
-                if established { Ok(()) } else { Err(conditions) }
-            })
-            .await;
+            self.install_definition(&definition.metadata.name.clone().unwrap(), &definition).await;
         }
+    }
+
+    /// The published definition of HTTPRoutes.
+    pub async fn install_gateway_api(&self) {
+        let definition = http_routes();
+        self.install_definition(definition["metadata"]["name"].as_str().unwrap(), definition)
+            .await;
+    }
+
+    async fn install_definition(&self, name: &str, definition: &(impl Serialize + std::fmt::Debug)) {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        api.patch(name, &PatchParams::apply(TESTER).force(), &Patch::Apply(definition))
+            .await
+            .unwrap();
+        eventually("the definition is established", || async {
+            let conditions = api
+                .get(name)
+                .await
+                .unwrap()
+                .status
+                .and_then(|status| status.conditions)
+                .unwrap_or_default();
+            let established = conditions
+                .iter()
+                .any(|condition| condition.type_ == "Established" && condition.status == "True");
+            if established { Ok(()) } else { Err(conditions) }
+        })
+        .await;
     }
 
     /// The chart as Helm renders it for this namespace.
@@ -235,6 +253,21 @@ impl World {
         let task = tokio::spawn(operator::operate(config, clients, listener, shutdown.clone()));
         Operator { shutdown, task, address }
     }
+}
+
+/// The definition of HTTPRoutes, from the Gateway API's own module.
+fn http_routes() -> &'static Value {
+    static DEFINITION: OnceLock<Value> = OnceLock::new();
+    DEFINITION.get_or_init(|| {
+        let output = Command::new(repository().join("hack/tools.sh")).arg("gateway-api").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let file = String::from_utf8(output.stdout).unwrap();
+        let all = documents(&std::fs::read_to_string(file.trim()).unwrap());
+        let mut found = all
+            .into_iter()
+            .filter(|document| document["metadata"]["name"] == "httproutes.gateway.networking.k8s.io");
+        found.next().expect("the definition of HTTPRoutes")
+    })
 }
 
 /// The documents of a YAML text.

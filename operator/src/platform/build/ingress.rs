@@ -5,8 +5,8 @@ use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec, IngressTLS, ServiceBackendPort,
 };
 
-use super::{frontend, labels, metadata};
-use crate::platform::component::Component;
+use super::paths::{Door, doors};
+use super::{labels, metadata};
 use crate::platform::validate::Validated;
 
 /// `app.kubernetes.io/component` of the Ingress.
@@ -27,7 +27,9 @@ pub fn ingress(platform: &Validated) -> Option<Ingress> {
             ingress_class_name: class_name.clone(),
             rules: Some(vec![IngressRule {
                 host: host.clone(),
-                http: Some(HTTPIngressRuleValue { paths: paths(platform) }),
+                http: Some(HTTPIngressRuleValue {
+                    paths: doors(platform).into_iter().map(path).collect(),
+                }),
             }]),
             tls: tls.as_ref().map(|tls| {
                 vec![IngressTLS {
@@ -41,35 +43,15 @@ pub fn ingress(platform: &Validated) -> Option<Ingress> {
     })
 }
 
-/// The longest path wins. The frontend passes its browser's calls on under `/api/proxy` (rest.md §3.5), so that one is not the API's.
-fn paths(platform: &Validated) -> Vec<HTTPIngressPath> {
-    let to = |component: Component| (platform.names.component(component), component.port());
-    let (rest, websocket) = (to(Component::Rest), to(Component::Websocket));
-    let mut paths = vec![
-        path("/api", &rest),
-        path("/auth/v1", &rest),
-        path("/external-api", &rest),
-        path("/ws", &websocket),
-    ];
-    if platform.spec.frontend.is_some() {
-        let frontend = (platform.names.frontend(), frontend::PORT);
-        paths.push(path("/api/proxy", &frontend));
-        paths.push(path("/", &frontend));
-    } else {
-        paths.push(path("/", &rest));
-    }
-    paths
-}
-
-fn path(path: &str, (service, port): &(String, i32)) -> HTTPIngressPath {
+fn path(Door { path, service, port }: Door) -> HTTPIngressPath {
     HTTPIngressPath {
         path: Some(path.to_owned()),
         path_type: "Prefix".to_owned(),
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
-                name: service.clone(),
+                name: service,
                 port: Some(ServiceBackendPort {
-                    number: Some(*port),
+                    number: Some(port),
                     name: None,
                 }),
             }),

@@ -3,8 +3,10 @@
 mod access;
 mod data;
 pub mod frontend;
+mod http_route;
 mod ingress;
 mod migration;
+mod paths;
 mod pod;
 mod service;
 mod workload;
@@ -19,6 +21,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::platform::component::Component;
+use crate::platform::gateway::HttpRoute;
 use crate::platform::validate::Validated;
 use crate::runtime::events::MANAGER;
 
@@ -45,6 +48,7 @@ pub struct Resources {
     pub deployments: BTreeMap<Component, Deployment>,
     pub frontend: Option<Deployment>,
     pub ingress: Option<Ingress>,
+    pub http_route: Option<HttpRoute>,
 }
 
 /// Builds them.
@@ -69,6 +73,7 @@ pub fn build(platform: &Validated) -> Resources {
     Resources {
         frontend: frontend::deployment(platform),
         ingress: ingress::ingress(platform),
+        http_route: http_route::http_route(platform),
         service_account,
         role,
         role_binding,

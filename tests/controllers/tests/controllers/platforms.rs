@@ -14,6 +14,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Resource, ResourceExt};
+use operator::platform::gateway::HttpRoute;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -77,6 +78,7 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
     of::<StatefulSet>(world, &mut versions).await;
     of::<Job>(world, &mut versions).await;
     of::<Ingress>(world, &mut versions).await;
+    of::<HttpRoute>(world, &mut versions).await;
     of::<Service>(world, &mut versions).await;
     of::<ServiceAccount>(world, &mut versions).await;
     of::<Role>(world, &mut versions).await;
@@ -168,7 +170,7 @@ async fn nothing_is_written_when_nothing_changed() {
     let world = World::new().await;
     let operator = world.operator("a").await;
     // 1000m is stored as 1 in what is made of it: no difference.
-    let spec = json!({"ingress": {"annotations": {"a": "b"}}, "frontend": {"image": "frontend:1"}, "components": {"rest": {"replicas": 2, "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}}}});
+    let spec = json!({"ingress": {"annotations": {"a": "b"}}, "gateway": {"parentRef": {"name": "edge", "namespace": "gateways"}, "hostnames": ["agents.example"]}, "frontend": {"image": "frontend:1"}, "components": {"rest": {"replicas": 2, "resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}}}}});
     world.apply(&platform(spec)).await.unwrap();
     world.bring_up("p").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -469,6 +471,57 @@ async fn browsers_get_an_ingress_and_a_frontend_and_lose_them() {
             condition(&world, conditions::INGRESS_READY).await,
         );
         if there == (Vec::new(), false, false, None) { Ok(()) } else { Err(there) }
+    })
+    .await;
+    operator.assert_running().await.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_gets_a_route_whose_state_is_followed_and_loses_it() {
+    let world = World::new().await;
+    let operator = world.operator("a").await;
+    let gateway = |section: &str| json!({"gateway": {"parentRef": {"name": "edge", "namespace": "gateways", "sectionName": section}, "hostnames": ["agents.example"]}});
+    world.apply(&platform(gateway("web"))).await.unwrap();
+    let message = expect(&world, conditions::GATEWAY_READY, "False", reason::ROUTE_PENDING).await;
+    assert!(message.contains("kubectl -n gateways describe gateway edge"), "{message}");
+
+    // What a Gateway's controller says, about the route as it is at the time.
+    let answer = async |section: &str, accepted: (&str, &str), resolved: (&str, &str)| {
+        let generation = world.api::<HttpRoute>().get("p").await.unwrap().metadata.generation;
+        let say = |kind: &str, (status, reason): (&str, &str)| {
+            json!({"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": generation,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let parent =
+            json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge", "namespace": "gateways", "sectionName": section});
+        let parents = json!([{"parentRef": parent, "controllerName": "example.com/controller", "conditions": [say("Accepted", accepted), say("ResolvedRefs", resolved)]}]);
+        world.merge_status::<HttpRoute>("p", json!({"parents": parents})).await;
+    };
+    let fine = ("True", "Accepted");
+    answer("web", ("False", "NotAllowedByListeners"), fine).await;
+    let message = expect(&world, conditions::GATEWAY_READY, "False", reason::ROUTE_REFUSED).await;
+    assert!(message.contains(&format!("namespace {}", world.namespace)), "{message}");
+    answer("web", fine, ("False", "BackendNotFound")).await;
+    expect(&world, conditions::GATEWAY_READY, "False", reason::ROUTE_UNRESOLVED).await;
+    answer("web", fine, ("True", "ResolvedRefs")).await;
+    let message = expect(&world, conditions::GATEWAY_READY, "True", reason::ROUTE_ACCEPTED).await;
+    assert_eq!(message, "Gateway gateways/edge serves HTTPRoute p (example.com/controller)");
+
+    // Another listener: the old answer is about something else.
+    world.apply(&platform(gateway("websecure"))).await.unwrap();
+    expect(&world, conditions::GATEWAY_READY, "False", reason::ROUTE_PENDING).await;
+    // Drift is reverted here as everywhere.
+    world.merge::<HttpRoute>("p", json!({"spec": {"hostnames": ["other.example"]}})).await;
+    eventually("the host name is as wanted again", || async {
+        let hostnames = world.api::<HttpRoute>().get("p").await.unwrap().spec.hostnames;
+        if hostnames == ["agents.example"] { Ok(()) } else { Err(hostnames) }
+    })
+    .await;
+
+    world.apply(&platform(json!({}))).await.unwrap();
+    eventually("the route is gone", || async {
+        let there = (names::<HttpRoute>(&world).await, condition(&world, conditions::GATEWAY_READY).await);
+        if there == (Vec::new(), None) { Ok(()) } else { Err(there) }
     })
     .await;
     operator.assert_running().await.stop().await;

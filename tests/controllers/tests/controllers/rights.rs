@@ -71,7 +71,7 @@ async fn every_right_is_used() {
     let world = World::new().await;
     let first = world.operator("a").await;
     let platform = |spec: Value| json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": "p"}, "spec": spec});
-    let browsers = json!({"redis": {"managed": {}}, "ingress": {}, "frontend": {"image": "frontend:1"}});
+    let browsers = json!({"redis": {"managed": {}}, "ingress": {}, "gateway": {"parentRef": {"name": "edge"}}, "frontend": {"image": "frontend:1"}});
     world.apply(&platform(browsers)).await.unwrap();
     world.bring_up("p").await;
 

@@ -255,6 +255,7 @@ async fn schedules() {
 async fn platforms() {
     let world = World::new().await;
     let external = json!({"external": {"secretRef": {"name": "s"}}});
+    let gateway = json!({"parentRef": {"name": "g"}});
     let env = |variables: Value| json!({"env": variables});
     let table = [
         (
@@ -316,6 +317,35 @@ async fn platforms() {
         ("access.owners", json!(["*", ID]), ""),
         ("access.owners", json!(["**"]), "should match"),
         ("access.owners", json!(["*", "*"]), "Duplicate value"),
+        ("ingress", json!({"host": "*.example.com", "tls": {"secretName": "s"}}), ""),
+        ("ingress", json!({"tls": {"secretName": "s"}}), "tls needs a host"),
+        (
+            "gateway",
+            json!({"parentRef": {"name": "g", "namespace": "n", "sectionName": "web", "port": 80}, "hostnames": ["a.example", "*.b.example"], "url": "https://a.example:8443"}),
+            "",
+        ),
+        ("gateway", json!({}), "parentRef: Required value"),
+        ("gateway", json!({"parentRef": {}}), "name: Required value"),
+        ("gateway.parentRef", json!({"name": "G"}), "should match"),
+        ("gateway.parentRef", json!({"name": "g", "namespace": "a.b"}), "should match"),
+        ("gateway.parentRef", json!({"name": "g", "port": 0}), "greater than or equal to 1"),
+        ("gateway", with(&gateway, "hostnames", json!(["a:80"])), "should match"),
+        ("gateway", with(&gateway, "hostnames", json!(["a", "a"])), "Duplicate value"),
+        (
+            "gateway",
+            with(&gateway, "hostnames", json!(["192.0.2.1"])),
+            "a hostname is a name, not an IP address",
+        ),
+        (
+            "gateway",
+            with(
+                &gateway,
+                "hostnames",
+                json!((0..17).map(|number| format!("h{number}")).collect::<Vec<_>>()),
+            ),
+            "Too many",
+        ),
+        ("gateway", with(&gateway, "url", json!("a.example")), "should match"),
         ("paused", json!(true), ""),
         ("deletionPolicy", json!("Delete"), ""),
         ("deletionPolicy", json!("Orphan"), "Unsupported value"),
