@@ -2,6 +2,7 @@
 # Container images without a registry. With a Docker engine docker builds them, otherwise buildah.
 #   images.sh system          pause and CoreDNS, which the local cluster itself needs
 #   images.sh data            Postgres, Redis and RabbitMQ from Debian's packages, for the local cluster
+#   images.sh ingress         Traefik, for the local cluster with INGRESS=1
 #   images.sh binaries        builds the binaries (PROFILE=dev or release)
 #   images.sh platform        one image for each binary (of BIN_DIR, else built now); leaves the tag in <state>/image-tag
 #   images.sh load-system     imports the system images into the instance's containerd
@@ -14,6 +15,7 @@ ARCHIVES=$CACHE/images
 BINARIES=(operator rest ws db scheduler executor notification)
 PAUSE=localhost/autogpt/pause:1
 COREDNS=localhost/autogpt/coredns:$COREDNS_VERSION
+TRAEFIK=localhost/autogpt/traefik:$TRAEFIK_VERSION
 DATA=(localhost/autogpt/postgres:15 localhost/autogpt/redis:7 localhost/autogpt/rabbitmq:3)
 
 TMP=
@@ -131,13 +133,19 @@ system() {
     install -m 755 "$(PATH=$PATH:/bin type -P busybox)" "$context/rootfs/usr/bin/busybox"
     build "$PAUSE" "$key" "$context"
   fi
-  if ! built "$COREDNS" "$COREDNS_VERSION"; then
-    say "building the image $COREDNS"
-    "$HACK/packages.sh" images
-    temporary
-    service_context "$BIN/coredns" coredns
-    build "$COREDNS" "$COREDNS_VERSION" "$TMP/coredns" --file "$ROOT/Dockerfile" --build-arg BINARY=coredns
-  fi
+  of_binary "$COREDNS" "$COREDNS_VERSION" "$BIN/coredns" coredns
+}
+
+ingress() { of_binary "$TRAEFIK" "$TRAEFIK_VERSION" "$TRAEFIK_BIN/traefik" traefik; }
+
+# of_binary REFERENCE KEY BINARY NAME: an image of somebody else's static binary
+of_binary() {
+  ! built "$1" "$2" || return 0
+  say "building the image $1"
+  "$HACK/packages.sh" images
+  temporary
+  service_context "$3" "$4"
+  build "$1" "$2" "$TMP/$4" --file "$ROOT/Dockerfile" --build-arg "BINARY=$4"
 }
 
 # service_context BINARY NAME: what the ordinary Dockerfile expects
@@ -251,6 +259,7 @@ load() {
   for reference in "${DATA[@]}"; do
     import "$reference" "$(data_key "$(basename "${reference%%:*}")")"
   done
+  ! behind_ingress || import "$TRAEFIK" "$TRAEFIK_VERSION"
   [[ -n $tag ]] || return 0
   while read -r name hash; do
     [[ -z $(ctr_ images ls -q "name==localhost/autogpt/$name:$tag") ]] || continue
@@ -263,9 +272,10 @@ load() {
 case ${1:-} in
   system) system ;;
   data) data ;;
+  ingress) ingress ;;
   binaries) binaries ;;
   platform) platform ;;
   load-system) load_system ;;
   load) load ;;
-  *) die "unknown argument '${1:-}'" "use: images.sh system|data|binaries|platform|load-system|load" ;;
+  *) die "unknown argument '${1:-}'" "use: images.sh system|data|ingress|binaries|platform|load-system|load" ;;
 esac

@@ -43,8 +43,8 @@ retry() {
 # The name serves as cluster, node, network namespace and cgroup; the addresses of two instances never overlap.
 INSTANCE=${INSTANCE:-autogpt}
 case $INSTANCE in
-  autogpt) NAME=autogpt STATE=$ROOT/.cluster NET=10.89.0 PODS=10.244 SERVICES=10.96 REST_PORT=8006 WS_PORT=8001 ;;
-  test) NAME=autogpt-test STATE=$ROOT/.cluster-test NET=10.90.0 PODS=10.245 SERVICES=10.97 REST_PORT=18006 WS_PORT=18001 ;;
+  autogpt) NAME=autogpt STATE=$ROOT/.cluster NET=10.89.0 PODS=10.244 SERVICES=10.96 REST_PORT=8006 WS_PORT=8001 INGRESS_PORT=8080 ;;
+  test) NAME=autogpt-test STATE=$ROOT/.cluster-test NET=10.90.0 PODS=10.245 SERVICES=10.97 REST_PORT=18006 WS_PORT=18001 INGRESS_PORT=18080 ;;
   *) die "unknown INSTANCE '$INSTANCE'" "leave it out, or use INSTANCE=test" ;;
 esac
 HOST_IP=$NET.1
@@ -72,6 +72,12 @@ provider() {
     printf 'local\n'
   fi
 }
+
+# `make up INGRESS=1` leaves this mark, and a run without it takes it away.
+behind_ingress() { [[ -e $STATE/ingress ]]; }
+
+# Whether the ingress comes to this machine by the forwarder: kind brings the developer's by itself (kind-config.yaml).
+ingress_is_forwarded() { behind_ingress && ! [[ $INSTANCE == autogpt && $(provider) == kind ]]; }
 
 kubectl() {
   local binary=$BIN/kubectl

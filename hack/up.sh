@@ -2,6 +2,7 @@
 # What `make up` does: from a fresh machine to an agent that has run and a schedule that has fired.
 # Every step looks first whether it is done, so running it again is quick and safe.
 #   BIN_DIR  a directory with the built binaries: cargo is not called then
+#   INGRESS  1: with Traefik in front, everything also at http://localhost:8080, by an Ingress and by an HTTPRoute
 #   EMAIL    whose token is printed at the end (you@example.com)
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -11,6 +12,9 @@ BEGAN=$SECONDS
 PROVIDER=$(provider)
 EXAMPLES=$ROOT/examples
 VALUES=()
+INGRESS=${INGRESS:-}
+# How the example platform is reached with INGRESS=1. Every *.localhost is this machine.
+OUTSIDE='{"spec": {"ingress": {}, "gateway": {"parentRef": {"name": "traefik", "namespace": "traefik"}, "hostnames": ["gateway.localhost"]}}}'
 
 k() { kubectl -n "$NAMESPACE" "$@"; }
 
@@ -32,6 +36,7 @@ prepare() {
     ((EUID == 0)) || die "the local cluster needs root" "run it as root (sudo -E make up), or start a Docker engine"
     "$HACK/packages.sh" services cluster images
     "$HACK/tools.sh" cluster
+    [[ $INGRESS != 1 ]] || "$HACK/tools.sh" traefik
   fi
 }
 
@@ -66,7 +71,11 @@ cluster() {
 }
 
 images() {
-  [[ $PROVIDER == kind ]] || "$HACK/images.sh" data
+  if [[ $INGRESS == 1 ]]; then touch "$STATE/ingress"; else rm -f "$STATE/ingress"; fi
+  if [[ $PROVIDER == local ]]; then
+    "$HACK/images.sh" data
+    ! behind_ingress || "$HACK/images.sh" ingress
+  fi
   "$HACK/images.sh" platform
   TAG=$(<"$STATE/image-tag")
   say "loading the images (tag $TAG)"
@@ -77,6 +86,21 @@ images() {
       --set dataImages.redis=localhost/autogpt/redis:7
       --set dataImages.rabbitmq=localhost/autogpt/rabbitmq:3)
   fi
+}
+
+# Not waited for: the platform takes longer.
+ingress() {
+  behind_ingress || return 0
+  say "installing the Gateway API v$GATEWAY_API_VERSION and Traefik v$TRAEFIK_VERSION"
+  local definitions image=localhost/autogpt/traefik:$TRAEFIK_VERSION address=$NODE_IP
+  definitions=$("$HACK/tools.sh" gateway-api)
+  # The published image, which the node pulls.
+  [[ $PROVIDER == local ]] || image=docker.io/library/traefik:v$TRAEFIK_VERSION address=127.0.0.1
+  kubectl apply --server-side -f "$definitions" >/dev/null || die "the Gateway API's definitions are refused" "read the line above"
+  kubectl wait --for=condition=Established --timeout=60s crd/{gatewayclasses,gateways,httproutes}.gateway.networking.k8s.io >/dev/null ||
+    die "the Gateway API's definitions are not served" "kubectl get crd"
+  sed -e "s|@IMAGE@|$image|g" -e "s|@ADDRESS@|$address|g" "$HACK/cluster/traefik.yaml" | kubectl apply --server-side -f - >/dev/null ||
+    die "Traefik's manifests are refused" "read the line above"
 }
 
 # --- the operator and the platform -----------------------------------------------------------------------------
@@ -126,7 +150,7 @@ platform_ready() {
 
 platform() {
   say "applying examples/platform.yaml (one to two minutes the first time)"
-  k apply -f "$EXAMPLES/platform.yaml" >/dev/null || die "the platform is refused" "read the line above"
+  example_platform | k apply -f - >/dev/null || die "the platform is refused" "read the line above"
   local end=$((SECONDS + 300)) last='' now
   until platform_ready; do
     now=$(condition Progressing message)
@@ -141,6 +165,26 @@ platform() {
     sleep 1
   done
   k wait --for=condition=Ready agp/autogpt --timeout=60s >/dev/null || look_at "the platform is not ready"
+  ! behind_ingress || reachable
+}
+
+example_platform() {
+  if behind_ingress; then
+    kubectl patch --local -f "$EXAMPLES/platform.yaml" --type=merge -p "$OUTSIDE" -o yaml
+  else
+    cat "$EXAMPLES/platform.yaml"
+  fi
+}
+
+reachable() {
+  local kind
+  for kind in IngressReady GatewayReady; do
+    k wait "--for=condition=$kind" agp/autogpt --timeout=60s >/dev/null || {
+      printf '%s: %s\n' "$kind" "$(condition "$kind" message)" >&2
+      kubectl -n traefik get pods >&2 || true
+      look_at "the platform is not reached from outside"
+    }
+  done
 }
 
 # --- the examples ----------------------------------------------------------------------------------------------
@@ -208,6 +252,11 @@ shortcut() {
   chmod +x "$STATE/kubectl"
 }
 
+outside() {
+  behind_ingress || return 0
+  printf '\nIngress       http://localhost:%s\nGateway       http://gateway.localhost:%s' "$INGRESS_PORT" "$INGRESS_PORT"
+}
+
 report() {
   local rest=http://localhost:$REST_PORT email=${EMAIL:-you@example.com} short=${STATE#"$PWD/"} name
   name=$(name_in "$EXAMPLES/execution.yaml" graphexecution)
@@ -216,7 +265,7 @@ report() {
   cat <<TEXT
 
 REST          $rest
-WebSocket     ws://localhost:$WS_PORT/ws
+WebSocket     ws://localhost:$WS_PORT/ws$(outside)
 kubeconfig    $KUBECONFIG
 token         (of $email, for a day)
 $("$HACK/token.sh" "$email")
@@ -235,6 +284,7 @@ binaries
 cluster
 shortcut
 images
+ingress
 operator
 jwt_key
 platform

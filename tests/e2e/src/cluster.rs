@@ -16,7 +16,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Runs what `make up` runs, for the test instance.
+    /// Runs what `make up INGRESS=1` runs, for the test instance.
     pub fn up() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../..")
@@ -35,7 +35,11 @@ impl Cluster {
 
     fn script_command(&self, name: &str) -> Command {
         let mut command = Command::new(self.root.join("hack").join(name));
-        command.env("INSTANCE", "test").env("JWT_VERIFY_KEY", JWT_KEY).stdin(Stdio::null());
+        command
+            .env("INSTANCE", "test")
+            .env("INGRESS", "1")
+            .env("JWT_VERIFY_KEY", JWT_KEY)
+            .stdin(Stdio::null());
         command
     }
 

@@ -1,40 +1,101 @@
-//! The platform's own doors: REST and WebSocket through the forwarder.
+//! The platform's doors: REST and WebSocket each by itself, or everything at one address behind the ingress controller.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-const REST: &str = "http://127.0.0.1:18006";
-const WEBSOCKET: &str = "ws://127.0.0.1:18001/ws";
+/// Where a platform is reached: host name and port for REST and for the WebSocket. Everything is on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Door {
+    pub host: &'static str,
+    pub rest: u16,
+    pub websocket: u16,
+}
+
+/// The Services, by the forwarder.
+pub const SERVICES: Door = Door {
+    host: "127.0.0.1",
+    rest: 18006,
+    websocket: 18001,
+};
+
+/// The ingress controller, under a name.
+pub const fn ingress(host: &'static str) -> Door {
+    Door {
+        host,
+        rest: 18080,
+        websocket: 18080,
+    }
+}
 
 pub const AGENT_INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
 pub const AGENT_OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
 pub const FILL_TEXT_TEMPLATE: &str = "db7d8f02-2f44-4c55-ab7a-eae0941f0c30";
 
+impl Door {
+    /// A client that finds the host on this machine, whatever the machine's resolver knows.
+    pub fn client(&self) -> reqwest::Client {
+        // The second of two tests in a process finds it installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .resolve(self.host, SocketAddr::from((Ipv4Addr::LOCALHOST, self.rest)))
+            .build()
+            .expect("an HTTP client")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}:{}{path}", self.host, self.rest)
+    }
+}
+
 /// A user of the platform with a token.
 pub struct User {
     http: reqwest::Client,
+    door: Door,
     token: String,
 }
 
 impl User {
-    pub fn new(token: String) -> Self {
-        // The second of two tests in a process finds it installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    pub fn new(door: Door, token: String) -> Self {
         Self {
-            http: reqwest::Client::builder()
-                .timeout(Duration::from_secs(30))
-                .build()
-                .expect("an HTTP client"),
+            http: door.client(),
+            door,
             token,
         }
     }
 
+    /// Makes an account with a password and logs in with it, as the frontend does.
+    pub async fn sign_up(door: Door, email: &str) -> Self {
+        let nobody = Self::new(door, String::new());
+        let account = json!({"email": email, "password": "correct horse battery", "gotrue_meta_security": {}});
+        let made = nobody.post("/auth/v1/signup", account.clone()).await;
+        assert!(made["access_token"].is_string(), "{made}");
+        let session = nobody.post("/auth/v1/token?grant_type=password", account).await;
+        let token = session["access_token"].as_str().expect("an access token").to_owned();
+        let user = Self::new(door, token);
+        assert_eq!(user.get("/auth/v1/user").await["email"], email);
+        user
+    }
+
+    /// What an API key of the user gets.
+    pub async fn get_with_key(&self, path: &str, key: &str) -> (u16, Value) {
+        let response = self.http.get(self.door.url(path)).header("X-API-Key", key).send().await;
+        let response = response.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let status = response.status().as_u16();
+        (status, response.json().await.expect("JSON"))
+    }
+
     /// Status and body of one call.
     pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let mut request = self.http.request(method, format!("{REST}{path}")).bearer_auth(&self.token);
+        let mut request = self.http.request(method, self.door.url(path));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -71,9 +132,11 @@ impl User {
 
     /// Subscribes to the runs of a graph, does `act`, and returns all frames up to the end of the first run.
     pub async fn watch_graph<F: Future<Output = ()>>(&self, graph: &str, act: impl FnOnce() -> F) -> Vec<Value> {
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("{WEBSOCKET}?token={}", self.token))
+        let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.door.websocket))
             .await
-            .expect("the WebSocket opens");
+            .expect("a connection");
+        let url = format!("ws://{}:{}/ws?token={}", self.door.host, self.door.websocket, self.token);
+        let (mut socket, _) = tokio_tungstenite::client_async(url, connection).await.expect("the WebSocket opens");
         let subscribe = json!({"method": "subscribe_graph_executions", "data": {"graph_id": graph}});
         socket.send(Message::text(subscribe.to_string())).await.expect("the socket takes a frame");
         let mut frames = vec![next_frame(&mut socket).await];

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use e2e_tests::cluster::{Cluster, condition, condition_message};
-use e2e_tests::platform::{User, greeting_graph};
+use e2e_tests::platform::{Door, SERVICES, User, greeting_graph, ingress};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -19,8 +19,9 @@ async fn a_newcomer_gets_a_platform_that_runs_agents_and_survives_breakage() {
     the_example_ran_and_shows_its_outputs(&cluster);
     the_schedule_fired_into_a_finished_child(&cluster);
 
-    let user = User::new(cluster.token("newcomer@example.com"));
+    let user = User::new(SERVICES, cluster.token("newcomer@example.com"));
     an_agent_runs_over_http_with_live_events(&user).await;
+    everything_is_behind_the_ingress_and_behind_the_gateway(&cluster).await;
     a_schedule_made_over_http_is_an_object_of_the_cluster(&cluster, &user).await;
     what_makes_no_sense_is_refused_at_its_door(&cluster);
     a_run_can_be_cancelled(&cluster);
@@ -106,6 +107,63 @@ async fn an_agent_runs_over_http_with_live_events(user: &User) {
     let run = user.get(&format!("/api/graphs/{id}/executions/{execution}")).await;
     assert_eq!(run["outputs"], json!({"text": ["Hello, world!"]}));
     assert_eq!(run["node_executions"].as_array().map(Vec::len), Some(4));
+}
+
+async fn everything_is_behind_the_ingress_and_behind_the_gateway(cluster: &Cluster) {
+    step("everything works at one address, through the Ingress, then with the Ingress gone through the HTTPRoute");
+    let (by_ingress, by_route) = (ingress("localhost"), ingress("gateway.localhost"));
+    let platform = cluster.get("agp", "autogpt");
+    for kind in ["IngressReady", "GatewayReady"] {
+        assert_eq!(condition(&platform, kind), "True", "{kind}: {}", condition_message(&platform, kind));
+    }
+    one_address_is_enough(by_ingress, "ingress@example.com").await;
+
+    cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", r#"{"spec": {"ingress": null}}"#]);
+    leads_nowhere(cluster, by_ingress).await;
+    assert_eq!(
+        condition(&cluster.get("agp", "autogpt"), "IngressReady"),
+        "",
+        "the condition went with the Ingress"
+    );
+    one_address_is_enough(by_route, "gateway@example.com").await;
+
+    cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", r#"{"spec": {"gateway": null}}"#]);
+    leads_nowhere(cluster, by_route).await;
+}
+
+/// Waits until the controller knows nothing under this name: its own 404, which is no JSON.
+async fn leads_nowhere(cluster: &Cluster, door: Door) {
+    let client = door.client();
+    let start = std::time::Instant::now();
+    loop {
+        let response = client.get(door.url("/api/blocks")).send().await.expect("the controller answers");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        if status == 404 && text.trim() == "404 page not found" {
+            return;
+        }
+        assert!(
+            start.elapsed() < SOON,
+            "{door:?}: {status} {text}\n{}",
+            cluster.kubectl(&["get", "ingress,httproute"])
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What a browser and a program need, at one address: login, REST, the interface for API keys, live events.
+async fn one_address_is_enough(door: Door, email: &str) {
+    let (status, refusal) = User::new(door, String::new()).call(reqwest::Method::GET, "/api/graphs", None).await;
+    assert_eq!((status, refusal["detail"].is_string()), (401, true), "REST's own refusal: {refusal}");
+    let user = User::sign_up(door, email).await;
+    assert!(user.get("/api/blocks").await.as_array().is_some_and(|blocks| !blocks.is_empty()));
+    let made = user.post("/api/api-keys", json!({"name": "robot", "permissions": ["READ_BLOCK"]})).await;
+    let key = made["plain_text_key"].as_str().expect("a key");
+    let (status, blocks) = user.get_with_key("/external-api/v1/blocks", key).await;
+    assert_eq!((status, blocks.is_array()), (200, true), "{blocks}");
+    let (status, _) = user.get_with_key("/external-api/v1/blocks", "agpt_wrong").await;
+    assert_eq!(status, 401);
+    an_agent_runs_over_http_with_live_events(&user).await;
 }
 
 async fn a_schedule_made_over_http_is_an_object_of_the_cluster(cluster: &Cluster, user: &User) {
