@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::claim::{ClaimedRun, RenewOutcome};
 use model::{ExecutionContext, GraphExecId, GraphId, HeldRun, UserId};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
 
 use crate::execution_rows::{instant, json, map, status, time};
@@ -76,33 +76,18 @@ impl Store {
     /// One transaction. Two of them must not lock admission rows one after the other in one transaction: their order would close cycles.
     async fn claim_from(&self, owner: Uuid, owner_name: &str, order: &[Turn], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
         if order.is_empty() {
-            self.touch_lease(owner, owner_name).await?;
+            hold_lease(&self.pool, owner, owner_name, self.lease, &Pairs::of(&[]))
+                .await
+                .map_err(|error| self.explain(error))?;
             return Ok(Vec::new());
         }
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let pairs = Pairs::of(order);
-        hold_lease(&mut tx, owner, owner_name, self.lease, &pairs).await?;
+        hold_lease(&mut *tx, owner, owner_name, self.lease, &pairs).await?;
         lock_admission(&mut tx, &pairs).await?;
         let runs = take(&mut tx, owner, order, limits).await?;
         tx.commit().await?;
         Ok(runs)
-    }
-
-    /// Renews or opens the lease when there is nothing to claim, without waiting for the disk: after a crash of the database a whole lease
-    /// passes before anybody looks at leases.
-    async fn touch_lease(&self, owner: Uuid, name: &str) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO executor_leases (owner, name, expires_at)
-             SELECT $1, $2, clock_timestamp() + make_interval(secs => $3) WHERE (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-             ON CONFLICT (owner) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at",
-        )
-        .bind(owner)
-        .bind(name)
-        .bind(self.lease.as_secs_f64())
-        .execute(&self.pool)
-        .await
-        .map_err(|error| self.explain(error))?;
-        Ok(())
     }
 
     /// The users' graphs that have a run waiting and room for it. Hops from pair to pair through the index: a user's backlog of any
@@ -188,11 +173,13 @@ impl Pairs {
     }
 }
 
-/// Renews or opens the lease, and then sees to it that each pair has its admission row.
-async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, lease: Duration, pairs: &Pairs) -> Result<()> {
+/// Renews or opens the lease, and then sees to it that each pair has its admission row. Without pairs there is nothing to claim, and the
+/// commit does not wait for the disk: after a crash of the database a whole lease passes before anybody looks at leases.
+async fn hold_lease(executor: impl PgExecutor<'_>, owner: Uuid, name: &str, lease: Duration, pairs: &Pairs) -> sqlx::Result<()> {
     sqlx::query(
         "WITH lease AS MATERIALIZED (
-             INSERT INTO executor_leases (owner, name, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+             INSERT INTO executor_leases (owner, name, expires_at) SELECT $1, $2, clock_timestamp() + make_interval(secs => $3)
+             WHERE CASE WHEN cardinality($4::uuid[]) > 0 THEN true ELSE set_config('synchronous_commit', 'off', true) = 'off' END
              ON CONFLICT (owner) DO UPDATE SET name = excluded.name, expires_at = excluded.expires_at RETURNING owner)
          INSERT INTO run_admission (user_id, graph_id)
          SELECT p.user_id, p.graph_id FROM lease CROSS JOIN unnest($4::uuid[], $5::uuid[]) AS p(user_id, graph_id) ORDER BY 1, 2
@@ -203,7 +190,7 @@ async fn hold_lease(connection: &mut PgConnection, owner: Uuid, name: &str, leas
     .bind(lease.as_secs_f64())
     .bind(&pairs.users)
     .bind(&pairs.graphs)
-    .execute(connection)
+    .execute(executor)
     .await?;
     Ok(())
 }
