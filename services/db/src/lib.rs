@@ -23,9 +23,8 @@ use bus::amqp::Publisher;
 use bus::amqp::topology::Topology;
 use bus::events::EventBus;
 use model::GraphExecId;
-use runtime::settings::CreditSettings;
 use runtime::{Health, Metrics, Settings, Shutdown};
-use store::{CreditRules, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use vault::Credentials;
@@ -65,7 +64,7 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?
         .with_lease(lease)
         .with_max_attempts(settings.executor.max_attempts)
-        .with_credits(credit_rules(&settings.credits));
+        .with_credits(submit::credit_rules(&settings.credits));
     let health = Health::new(&shutdown);
     let metrics = Metrics::new();
     let instruments = Instruments::new(&metrics);
@@ -112,16 +111,4 @@ pub async fn run(settings: Settings, registry: Arc<Registry>, listener: TcpListe
         tracing::warn!("ending with work in flight: what is not committed is done again");
     }
     Ok(served?)
-}
-
-/// How the ledger is kept; none while credits are disabled.
-fn credit_rules(settings: &CreditSettings) -> Option<CreditRules> {
-    settings.enable_credit.then(|| {
-        CreditRules::new(
-            settings.num_user_credits_refill,
-            settings.low_balance_threshold,
-            settings.execution_cost_count_threshold,
-            settings.execution_cost_per_threshold,
-        )
-    })
 }

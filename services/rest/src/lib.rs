@@ -25,9 +25,8 @@ use auth::Verifier;
 use blocks::Registry;
 use bus::events::EventBus;
 use rpc::services::{Scheduler, SchedulerClient};
-use runtime::settings::CreditSettings;
 use runtime::{Health, Metrics, Settings, Shutdown};
-use store::{CreditRules, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use vault::Credentials;
 
@@ -75,7 +74,7 @@ pub async fn run_with(
 ) -> Result<(), Error> {
     let verifier = Verifier::from_settings(&settings)?;
     let cors = auth::cors::layer(&settings.cors_allow_origins, settings.app_env)?;
-    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_credits(credit_rules(&settings.credits));
+    let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_credits(submit::credit_rules(&settings.credits));
     let health = Health::new(&shutdown);
     watch_database(&store, &health, &shutdown);
     let heralds = Heralds {
@@ -136,16 +135,4 @@ fn probes(settings: &Settings, health: &Health, metrics: &Metrics) -> axum::Rout
     } else {
         health.router()
     }
-}
-
-/// How the ledger is kept; none while credits are disabled.
-fn credit_rules(settings: &CreditSettings) -> Option<CreditRules> {
-    settings.enable_credit.then(|| {
-        CreditRules::new(
-            settings.num_user_credits_refill,
-            settings.low_balance_threshold,
-            settings.execution_cost_count_threshold,
-            settings.execution_cost_per_threshold,
-        )
-    })
 }

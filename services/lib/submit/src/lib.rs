@@ -3,6 +3,7 @@
 
 mod command;
 mod credentials;
+mod credits;
 mod error;
 mod graphs;
 mod hash;
@@ -27,6 +28,7 @@ use store::Store;
 use crate::intake::Intake;
 
 pub use command::{Origin, SubmitCommand};
+pub use credits::credit_rules;
 pub use error::SubmitError;
 pub use hash::graph_hash;
 pub use interfaces::GraphInterface;
