@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::sse::Event;
-use bus::events::{Channels, Received, Subscriber, Subscription};
+use bus::events::{Channels, Envelope, Received, Subscriber, Subscription};
 use futures::Stream;
 use futures::stream::unfold;
 use model::{ExecutionEvent, ExecutionStatus, GraphExecId, UserId};
 use runtime::{Settings, Shutdown};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use store::{IoBlocks, Store};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -45,14 +44,6 @@ pub struct Follower {
     ready: std::collections::VecDeque<Event>,
     over: bool,
     _place: OwnedSemaphorePermit,
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    payload: &'a RawValue,
-    #[serde(default)]
-    seq: Option<i64>,
 }
 
 #[derive(Deserialize)]

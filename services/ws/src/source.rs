@@ -1,10 +1,9 @@
 //! Events as they come from Redis, made into frames (internals §3.1, §3.2).
 
 use axum::extract::ws::Utf8Bytes;
-use bus::events::{Channels, Received, Subscriber};
+use bus::events::{Channels, Envelope, Received, Subscriber};
 use runtime::{Settings, Shutdown};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::frame::{self, Method};
 use crate::rooms::Topic;
@@ -32,17 +31,6 @@ pub enum Heard {
     Frame(Utf8Bytes),
     /// Something was lost.
     Gap,
-}
-
-/// A message on Redis, and inside it a notification. The payload is passed on as it stands.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    payload: &'a RawValue,
-    #[serde(default)]
-    seq: Option<i64>,
-    #[serde(default)]
-    prev: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +124,7 @@ fn frame(topic: &Topic, message: &[u8]) -> Option<(Utf8Bytes, Place)> {
     };
     let frame = match *topic {
         Topic::Notifications { .. } => {
+            // The payload is an envelope itself.
             let notification: Envelope<'_> = serde_json::from_str(envelope.payload.get()).ok()?;
             Some(frame::event(Method::Notification, notification.payload, None))
         }

@@ -1,9 +1,11 @@
 //! Live events on Redis (internals §3.1): at most once, never in anybody's way.
 
+mod envelope;
 mod publisher;
 mod size;
 mod subscriber;
 
+pub use envelope::Envelope;
 pub use publisher::EventBus;
 pub use subscriber::{Received, Subscriber, Subscription};
 
