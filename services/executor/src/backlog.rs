@@ -5,16 +5,14 @@
 
 use std::collections::VecDeque;
 
-use model::{ExecutionEvent, JournalEntry};
-
-use crate::size;
+use model::{ExecutionEvent, JournalEntry, WrittenEntry};
 
 pub struct Backlog {
     /// Position of the first entry that is in no confirmed batch.
     durable: i64,
     /// Position that the next pushed entry gets.
     next: i64,
-    entries: VecDeque<(usize, JournalEntry)>,
+    entries: VecDeque<WrittenEntry>,
     /// After how many of the entries each group ends, in all since the beginning.
     group_ends: VecDeque<i64>,
     bytes: usize,
@@ -59,11 +57,11 @@ impl Backlog {
     }
 
     pub fn push(&mut self, entries: Vec<JournalEntry>, events: Vec<(i64, ExecutionEvent)>) {
-        for entry in entries {
-            let size = size::of_entry(&entry);
-            self.bytes += size;
+        for entry in &entries {
+            let entry = WrittenEntry::from(entry);
+            self.bytes += entry.size();
             self.next += 1;
-            self.entries.push_back((size, entry));
+            self.entries.push_back(entry);
         }
         if self.group_ends.back() != Some(&self.next) {
             self.group_ends.push_back(self.next);
@@ -71,18 +69,18 @@ impl Backlog {
         self.events.extend(events);
     }
 
-    /// The next batch with its first position: whole groups, at least one, and beyond that no more than about `limit` bytes.
-    pub fn batch(&self, limit: usize) -> Option<(i64, Vec<JournalEntry>)> {
+    /// The next batch with its first position: whole groups, at least one, and beyond that no more than `limit` bytes.
+    pub fn batch(&self, limit: usize) -> Option<(i64, Vec<WrittenEntry>)> {
         let mut bytes = 0;
-        let fitting = self.entries.iter().take_while(|(size, _)| {
-            bytes += size;
+        let fitting = self.entries.iter().take_while(|entry| {
+            bytes += entry.size();
             bytes <= limit
         });
         let fitting = self.durable + i64::try_from(fitting.count()).unwrap_or(i64::MAX);
         let whole = self.group_ends.partition_point(|end| *end <= fitting).max(1);
         let end = *self.group_ends.get(whole - 1)?;
         let count = usize::try_from(end - self.durable).unwrap_or_default();
-        let batch: Vec<JournalEntry> = self.entries.iter().take(count).map(|(_, entry)| entry.clone()).collect();
+        let batch: Vec<WrittenEntry> = self.entries.iter().take(count).cloned().collect();
         (!batch.is_empty()).then_some((self.durable, batch))
     }
 
@@ -102,8 +100,8 @@ impl Backlog {
             });
         }
         while self.durable < next_seq {
-            if let Some((size, _)) = self.entries.pop_front() {
-                self.bytes -= size;
+            if let Some(entry) = self.entries.pop_front() {
+                self.bytes -= entry.size();
             }
             self.durable += 1;
         }
@@ -116,13 +114,13 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{ExecutionStatus, Timestamp};
+    use model::ExecutionStatus;
 
     fn entry() -> JournalEntry {
         JournalEntry::RunStatus {
             status: ExecutionStatus::Running,
             stats: None,
-            at: Timestamp::now(),
+            at: serde_json::from_str("\"2026-01-02T03:04:05.678901Z\"").unwrap(),
         }
     }
 
@@ -152,7 +150,7 @@ mod tests {
         let mut backlog = with_entries(2);
         backlog.push(vec![entry()], Vec::new());
         backlog.push(vec![entry(), entry()], Vec::new());
-        let length = |backlog: &Backlog, entries: usize| backlog.batch(entries * size::of_entry(&entry())).unwrap().1.len();
+        let length = |backlog: &Backlog, entries: usize| backlog.batch(entries * WrittenEntry::from(&entry()).size()).unwrap().1.len();
         assert_eq!(
             (length(&backlog, 1), length(&backlog, 3), length(&backlog, 4), length(&backlog, 5)),
             (2, 3, 3, 5)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppendOutcome, JournalBatch};
+use model::{AppendOutcome, WrittenBatch, WrittenEntry};
 use rpc::RpcError;
 use runtime::Shutdown;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use crate::ledger::Ledger;
 use crate::metrics::WorkMetrics;
-use crate::size;
 
 /// Runs that may wait for the writer before their tasks wait for room.
 const QUEUE: usize = 1024;
@@ -23,7 +22,7 @@ const QUEUE: usize = 1024;
 const LANES: usize = 2;
 /// Most batches of one call.
 const BATCHES_PER_CALL: usize = 256;
-/// Most bytes of one call (approximately), well below the body limit of the database manager. One batch always goes.
+/// Most bytes of the entries of one call, well below the body limit of the database manager. One batch always goes.
 pub const BYTES_PER_CALL: usize = 16 << 20;
 
 /// The way to the writers.
@@ -33,8 +32,30 @@ pub struct Journal {
 }
 
 struct Request {
-    batch: JournalBatch,
-    reply: oneshot::Sender<Result<AppendOutcome, NotWritten>>,
+    batch: WrittenBatch,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<AppendOutcome, NotWritten>>;
+
+/// What goes together: a reply for each batch.
+#[derive(Default)]
+struct Call {
+    batches: Vec<WrittenBatch>,
+    replies: Vec<Reply>,
+}
+
+impl Call {
+    fn push(&mut self, Request { batch, reply }: Request) {
+        self.batches.push(batch);
+        self.replies.push(reply);
+    }
+
+    fn with(request: Request) -> Self {
+        let mut call = Self::default();
+        call.push(request);
+        call
+    }
 }
 
 /// Why there is no outcome of a batch.
@@ -69,7 +90,7 @@ impl Journal {
     }
 
     /// Waits until the database has answered for `batch`, however long it is away.
-    pub async fn append(&self, batch: JournalBatch) -> Result<AppendOutcome, NotWritten> {
+    pub async fn append(&self, batch: WrittenBatch) -> Result<AppendOutcome, NotWritten> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { batch, reply }).await.map_err(|_| NotWritten::Closed)?;
         answer.await.map_err(|_| NotWritten::Closed)?
@@ -88,9 +109,9 @@ impl Writer {
         let mut waiting = Vec::with_capacity(BATCHES_PER_CALL);
         while queue.lock().await.recv_many(&mut waiting, BATCHES_PER_CALL).await > 0 {
             for call in split_by_size(waiting.drain(..)) {
-                let entries: usize = call.iter().map(|request| request.batch.entries.len()).sum();
+                let entries: usize = call.batches.iter().map(|batch| batch.entries.len()).sum();
                 self.metrics.journal_entries.observe(entries as f64);
-                self.metrics.journal_runs.observe(call.len() as f64);
+                self.metrics.journal_runs.observe(call.batches.len() as f64);
                 if self.write(call).await.is_err() {
                     return;
                 }
@@ -99,29 +120,28 @@ impl Writer {
     }
 
     /// Repeats one call until it is answered: the same range sent twice is applied once.
-    async fn write(&self, call: Vec<Request>) -> Result<(), Closed> {
+    async fn write(&self, call: Call) -> Result<(), Closed> {
         let mut backoff = runtime::retry::Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let mut failing = false;
         loop {
-            let batches: Vec<JournalBatch> = call.iter().map(|request| request.batch.clone()).collect();
             let result = tokio::select! {
-                result = self.ledger.append(self.owner, batches) => result,
+                result = self.ledger.append(self.owner, &call.batches) => result,
                 () = self.abandon.cancelled() => return Err(Closed),
             };
             match result {
-                Ok(outcomes) if outcomes.len() == call.len() => {
+                Ok(outcomes) if outcomes.len() == call.batches.len() => {
                     if failing {
                         tracing::info!("the journal is written again");
                     }
-                    for (request, outcome) in call.into_iter().zip(outcomes) {
+                    for (reply, outcome) in call.replies.into_iter().zip(outcomes) {
                         // A run that was dropped meanwhile no longer waits.
-                        let _ = request.reply.send(Ok(outcome));
+                        let _ = reply.send(Ok(outcome));
                     }
                     return Ok(());
                 }
                 Ok(outcomes) => {
                     tracing::error!(
-                        sent = call.len(),
+                        sent = call.batches.len(),
                         answered = outcomes.len(),
                         "the database manager answered for another number of batches"
                     );
@@ -145,14 +165,14 @@ impl Writer {
     }
 
     /// A refused call is sent batch by batch, so that only the run that causes the refusal is stopped.
-    async fn isolate(&self, call: Vec<Request>, error: &RpcError) -> Result<(), Closed> {
-        let only_one = call.len() == 1;
-        for request in call {
+    async fn isolate(&self, call: Call, error: &RpcError) -> Result<(), Closed> {
+        let only_one = call.batches.len() == 1;
+        for (batch, reply) in call.batches.into_iter().zip(call.replies) {
             if only_one {
-                tracing::error!(%error, graph_exec_id = %request.batch.graph_exec_id, "the database manager refuses the journal of this run");
-                let _ = request.reply.send(Err(NotWritten::Refused(error.to_string())));
+                tracing::error!(%error, graph_exec_id = %batch.graph_exec_id, "the database manager refuses the journal of this run");
+                let _ = reply.send(Err(NotWritten::Refused(error.to_string())));
             } else {
-                Box::pin(self.write(vec![request])).await?;
+                Box::pin(self.write(Call::with(Request { batch, reply }))).await?;
             }
         }
         Ok(())
@@ -164,11 +184,11 @@ fn refuses(error: &RpcError) -> bool {
     !error.is_transient()
 }
 
-fn split_by_size(requests: impl Iterator<Item = Request>) -> Vec<Vec<Request>> {
-    let mut calls: Vec<Vec<Request>> = Vec::new();
+fn split_by_size(requests: impl Iterator<Item = Request>) -> Vec<Call> {
+    let mut calls: Vec<Call> = Vec::new();
     let mut bytes = 0;
     for request in requests {
-        let size: usize = request.batch.entries.iter().map(size::of_entry).sum();
+        let size: usize = request.batch.entries.iter().map(WrittenEntry::size).sum();
         match calls.last_mut() {
             Some(call) if bytes + size <= BYTES_PER_CALL => {
                 bytes += size;
@@ -176,7 +196,7 @@ fn split_by_size(requests: impl Iterator<Item = Request>) -> Vec<Vec<Request>> {
             }
             _ => {
                 bytes = size;
-                calls.push(vec![request]);
+                calls.push(Call::with(request));
             }
         }
     }

@@ -10,8 +10,8 @@ use blocks::{BlockContext, Question};
 use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
-    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, JournalBatch, Map,
-    RenewOutcome, ReserveOutcome, UserId,
+    AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, Map, RenewOutcome,
+    ReserveOutcome, UserId, WrittenBatch,
 };
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
@@ -23,7 +23,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Up to `free_slots` runs that now belong to `owner`.
     async fn claim(&self, owner: Uuid, owner_name: String, free_slots: u32) -> Result<Vec<ClaimedRun>, RpcError>;
     /// One outcome per batch, in their order.
-    async fn append(&self, owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError>;
+    async fn append(&self, owner: Uuid, batches: &[WrittenBatch]) -> Result<Vec<AppendOutcome>, RpcError>;
     async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError>;
     /// Puts runs back in the queue at once, for another executor.
     async fn release_runs(&self, owner: Uuid, runs: Vec<HeldRun>) -> Result<(), RpcError>;
@@ -73,8 +73,8 @@ impl Ledger for Remote {
         bounded(self.0.claim(owner, owner_name, free_slots)).await
     }
 
-    async fn append(&self, owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError> {
-        bounded(self.0.append_journal(owner, batches)).await
+    async fn append(&self, owner: Uuid, batches: &[WrittenBatch]) -> Result<Vec<AppendOutcome>, RpcError> {
+        bounded(self.0.append_written(owner, batches)).await
     }
 
     async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::run::Run;
 use model::notification::NotificationEvent;
-use model::{AppendOutcome, ClaimedRun, ExecutionStatus, JournalBatch, JournalEntry, Timestamp};
+use model::{AppendOutcome, ClaimedRun, ExecutionStatus, JournalEntry, Timestamp, WrittenBatch, WrittenEntry};
 use runtime::retry::Backoff;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -132,12 +132,12 @@ impl Shift {
             stats: Some(stats),
             at: Timestamp::now(),
         };
-        let batch = JournalBatch {
+        let batch = WrittenBatch {
             graph_exec_id: claimed.graph_exec_id,
             epoch: claimed.epoch,
             first_seq: claimed.next_seq,
             news_seen: claimed.news,
-            entries: vec![entry],
+            entries: vec![WrittenEntry::from(&entry)],
         };
         match self.deps.journal.append(batch).await {
             Ok(AppendOutcome::Applied { .. }) => Shifted::Finished { seconds: 0.0 },

@@ -1,6 +1,6 @@
-//! How large a value is as JSON, without serialising it: bounds batches and fills the size statistics.
+//! How large a value is as JSON, without serialising it: for the size statistics.
 
-use model::{JournalEntry, Map};
+use model::Map;
 use serde_json::Value;
 
 /// Bytes of the compact JSON text. Escapes are not counted, so text may come out a little larger.
@@ -17,18 +17,6 @@ pub fn of_value(value: &Value) -> usize {
 
 pub fn of_map(map: &Map) -> usize {
     2 + map.iter().map(|(key, value)| key.len() + 4 + of_value(value)).sum::<usize>()
-}
-
-/// Bytes that an entry takes in an append call.
-pub fn of_entry(entry: &JournalEntry) -> usize {
-    // Ids, names of fields and the time: about so much in every kind of entry.
-    const FRAME: usize = 200;
-    FRAME
-        + match entry {
-            JournalEntry::RunStatus { .. } | JournalEntry::Suspended { .. } | JournalEntry::Progressed | JournalEntry::NodeCreated { .. } => 0,
-            JournalEntry::NodeStatus { execution_data, .. } => execution_data.as_ref().map_or(0, of_map),
-            JournalEntry::NodeInput { name, value, .. } | JournalEntry::NodeOutput { name, value, .. } => name.len() + of_value(value),
-        }
 }
 
 fn number_length(number: &serde_json::Number) -> usize {

@@ -13,7 +13,7 @@ use engine::block::Effects;
 use engine::run::{NodeResult, NodeStart, OutputError, Run};
 use model::credits::BLOCK_CHARGE;
 use model::user::UsageTransactionMetadata;
-use model::{AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, JournalBatch, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp};
+use model::{AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp, WrittenBatch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -501,7 +501,7 @@ impl RunTask {
             return;
         }
         if let Some((first_seq, entries)) = self.backlog.batch(journal::BYTES_PER_CALL) {
-            let batch = JournalBatch {
+            let batch = WrittenBatch {
                 graph_exec_id: self.id(),
                 epoch: self.run.facts().epoch,
                 first_seq,

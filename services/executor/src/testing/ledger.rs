@@ -10,7 +10,7 @@ use model::credentials::OpenCredential;
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel,
-    HeldRun, JournalBatch, JournalEntry, Map, NodeExecutionRecord, RenewOutcome, ReserveOutcome, Timestamp, UserId,
+    HeldRun, JournalEntry, Map, NodeExecutionRecord, RenewOutcome, ReserveOutcome, Timestamp, UserId, WrittenBatch,
 };
 use rpc::{RpcError, RpcErrorKind};
 use tokio::sync::Notify;
@@ -193,13 +193,13 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn append(&self, _owner: Uuid, batches: Vec<JournalBatch>) -> Result<Vec<AppendOutcome>, RpcError> {
+    async fn append(&self, _owner: Uuid, batches: &[WrittenBatch]) -> Result<Vec<AppendOutcome>, RpcError> {
         self.hear().await;
         let outcome = self.answer(|state| {
             if state.refusing {
                 return Err(RpcError::new(RpcErrorKind::Value, "too large"));
             }
-            let outcomes = batches.into_iter().map(|batch| state.append(batch)).collect();
+            let outcomes = batches.iter().map(|batch| state.append(batch)).collect();
             if std::mem::take(&mut state.forget_reply) {
                 Err(absent())
             } else {
@@ -324,7 +324,7 @@ impl State {
         }
     }
 
-    fn append(&mut self, batch: JournalBatch) -> AppendOutcome {
+    fn append(&mut self, batch: &WrittenBatch) -> AppendOutcome {
         let Some(run) = self.runs.get_mut(&batch.graph_exec_id).filter(|run| run.epoch == batch.epoch) else {
             return AppendOutcome::Stale;
         };
@@ -337,7 +337,8 @@ impl State {
                 return AppendOutcome::Stale;
             }
             let known = (run.next_seq - batch.first_seq) as usize;
-            batch.entries.into_iter().skip(known).for_each(|entry| apply(run, entry));
+            let entries = batch.entries.iter().skip(known);
+            entries.for_each(|entry| apply(run, serde_json::from_str(entry.text()).unwrap()));
             run.next_seq = end;
         }
         if run.status.is_terminal() {

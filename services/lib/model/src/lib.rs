@@ -38,7 +38,7 @@ pub use execution::{
 };
 pub use graph::{Graph, GraphModel, Link, Node, NodeModel};
 pub use ids::{BlockId, GraphExecId, GraphId, LinkId, NodeExecId, NodeId, UserId};
-pub use journal::{AppendOutcome, JournalBatch, JournalEntry};
+pub use journal::{AppendOutcome, JournalBatch, JournalEntry, WrittenBatch, WrittenEntry};
 pub use message::{CancelMessage, RunMessage};
 pub use nested::{AgentOutcome, AgentRequest, AgentRun};
 pub use status::ExecutionStatus;

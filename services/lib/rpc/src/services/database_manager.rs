@@ -12,9 +12,13 @@ use model::{
     AgentRequest, AgentRun, AppendOutcome, BlockId, ClaimedRun, CredentialsMetaInput, CreditCheck, CreditReservation, DeadRun, ExecutionStatus,
     GivenUpRun, Graph, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, GraphModel, HeldRun, JournalBatch, Link,
     Map, NodeExecId, NodeExecutionResult, NodeId, NodeInputMasks, NodeModel, NodeStats, RenewOutcome, ReserveOutcome, StoredStats, Timestamp, UserId,
+    WrittenBatch,
 };
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::RpcError;
+use crate::private::Body;
 
 crate::service! {
     /// Reads and writes of the contract, and the executor's claims, leases and journal.
@@ -251,5 +255,18 @@ crate::service! {
         async fn get_user_notification_batch(user_id: UserId, notification_type: NotificationType) -> Option<UserNotificationBatch>, idempotent;
 
         async fn get_user_notification_oldest_message_in_batch(user_id: UserId, notification_type: NotificationType) -> Option<UserNotificationEvent>, idempotent;
+    }
+}
+
+impl DatabaseManagerClient {
+    /// [`DatabaseManager::append_journal`] for entries that are JSON already.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn append_written(&self, owner: Uuid, batches: &[WrittenBatch]) -> Result<Vec<AppendOutcome>, RpcError> {
+        let mut body = Body::new();
+        body.argument("owner", &owner)?;
+        body.argument("batches", batches)?;
+        self.0.call("append_journal", body, true).await
     }
 }
