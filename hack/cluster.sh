@@ -288,7 +288,9 @@ clear_all() {
   if [[ -e /run/netns/$NAME ]]; then
     ip netns del "$NAME"
   fi
-  ! ip link show "ag-$INSTANCE" >/dev/null 2>&1 || ip link del "ag-$INSTANCE"
+  # It goes with the namespace too, in its own time: perhaps between a look and the deletion.
+  ip link del "ag-$INSTANCE" >/dev/null 2>&1 || ! ip link show "ag-$INSTANCE" >/dev/null 2>&1 ||
+    die "the link ag-$INSTANCE cannot be deleted" "ip link del ag-$INSTANCE, then once more"
   for at in $(hierarchies); do
     [[ ! -d $at/$NAME ]] || find "$at/$NAME" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done

@@ -11,6 +11,7 @@ cd "$ROOT"
 
 "$HACK/packages.sh" services
 "$HACK/tools.sh" etcd-apiserver
+"$HACK/tools.sh" gateway-api >/dev/null
 export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 export HELM_BIN=$BIN/helm
 

@@ -97,7 +97,7 @@ ingress() {
   # The published image, which the node pulls.
   [[ $PROVIDER == local ]] || image=docker.io/library/traefik:v$TRAEFIK_VERSION address=127.0.0.1
   kubectl apply --server-side -f "$definitions" >/dev/null || die "the Gateway API's definitions are refused" "read the line above"
-  kubectl wait --for=condition=Established --timeout=60s crd/{gatewayclasses,gateways,httproutes}.gateway.networking.k8s.io >/dev/null ||
+  kubectl wait --for=condition=Established --timeout=60s crd/{gatewayclasses,gateways,httproutes}.gateway.networking.k8s.io >/dev/null 2>&1 ||
     die "the Gateway API's definitions are not served" "kubectl get crd"
   sed -e "s|@IMAGE@|$image|g" -e "s|@ADDRESS@|$address|g" "$HACK/cluster/traefik.yaml" | kubectl apply --server-side -f - >/dev/null ||
     die "Traefik's manifests are refused" "read the line above"

@@ -110,25 +110,75 @@ async fn an_agent_runs_over_http_with_live_events(user: &User) {
 }
 
 async fn everything_is_behind_the_ingress_and_behind_the_gateway(cluster: &Cluster) {
-    step("everything works at one address, through the Ingress, then with the Ingress gone through the HTTPRoute");
+    step("everything works at one address, with a frontend, through the Ingress, then with the Ingress gone through the HTTPRoute");
     let (by_ingress, by_route) = (ingress("localhost"), ingress("gateway.localhost"));
     let platform = cluster.get("agp", "autogpt");
     for kind in ["IngressReady", "GatewayReady"] {
         assert_eq!(condition(&platform, kind), "True", "{kind}: {}", condition_message(&platform, kind));
     }
+    change(cluster, &json!({"frontend": stand_in_for_the_frontend(cluster)}));
+    becomes_ready(cluster);
+    pages_come_from_the_frontend(by_ingress).await;
     one_address_is_enough(by_ingress, "ingress@example.com").await;
 
-    cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", r#"{"spec": {"ingress": null}}"#]);
+    change(cluster, &json!({"ingress": null}));
     leads_nowhere(cluster, by_ingress).await;
     assert_eq!(
         condition(&cluster.get("agp", "autogpt"), "IngressReady"),
         "",
         "the condition went with the Ingress"
     );
+    pages_come_from_the_frontend(by_route).await;
     one_address_is_enough(by_route, "gateway@example.com").await;
 
-    cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", r#"{"spec": {"gateway": null}}"#]);
+    change(cluster, &json!({"gateway": null, "frontend": null}));
     leads_nowhere(cluster, by_route).await;
+    becomes_ready(cluster);
+    assert!(cluster.get("deployment", "autogpt-frontend").is_null(), "the frontend is gone");
+}
+
+/// The controller's own image, which answers `/ping` on the frontend's port and says 404 to all else.
+fn stand_in_for_the_frontend(cluster: &Cluster) -> Value {
+    let at = "jsonpath={.spec.template.spec.containers[0].image}";
+    let image = cluster.kubectl(&["--namespace", "traefik", "get", "deployment", "traefik", "-o", at]);
+    let variable = |name: &str, value: &str| json!({"name": name, "value": value});
+    json!({"image": image.trim(), "env": [
+        variable("TRAEFIK_ENTRYPOINTS_WEB_ADDRESS", ":3000"),
+        variable("TRAEFIK_PING", "true"),
+        variable("TRAEFIK_PING_ENTRYPOINT", "web"),
+    ]})
+}
+
+/// The frontend has `/` and its own `/api/proxy`, which wins over REST's `/api`.
+async fn pages_come_from_the_frontend(door: Door) {
+    let nobody = User::new(door, String::new());
+    // The controller learns of changes within a few seconds.
+    let start = std::time::Instant::now();
+    loop {
+        let page = nobody.call(reqwest::Method::GET, "/ping", None).await;
+        if page == (200, json!("OK")) {
+            break;
+        }
+        assert!(start.elapsed() < SOON, "{door:?}: {page:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let proxied = nobody.call(reqwest::Method::GET, "/api/proxy/api/graphs", None).await;
+    assert_eq!(proxied, (404, json!("404 page not found\n")));
+}
+
+/// Changes the specification of the platform.
+fn change(cluster: &Cluster, spec: &Value) {
+    let patch = json!({"spec": spec}).to_string();
+    cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", &patch]);
+}
+
+fn becomes_ready(cluster: &Cluster) {
+    cluster.eventually("the platform is Ready in its present generation", A_WHILE, || {
+        Some(()).filter(|()| {
+            let platform = cluster.get("agp", "autogpt");
+            condition(&platform, "Ready") == "True" && platform["status"]["observedGeneration"] == platform["metadata"]["generation"]
+        })
+    });
 }
 
 /// Waits until the controller knows nothing under this name: its own 404, which is no JSON.
@@ -290,10 +340,7 @@ async fn nothing_accepted_is_lost_when_pods_die(cluster: &Cluster, user: &User) 
 async fn a_broken_image_is_reported_and_the_old_version_serves_on(cluster: &Cluster, user: &User) {
     step("an image that cannot be pulled becomes a condition with a remedy; the old version serves on");
     let before = cluster.get("agp", "autogpt");
-    let set_tag = |tag: &Value| {
-        let patch = json!({"spec": {"image": {"tag": tag}}}).to_string();
-        cluster.kubectl(&["patch", "agp", "autogpt", "--type=merge", "-p", &patch]);
-    };
+    let set_tag = |tag: &Value| change(cluster, &json!({"image": {"tag": tag}}));
     set_tag(&json!("no-such-tag"));
     let degraded = cluster.eventually("the platform says so", A_WHILE, || {
         Some(cluster.get("agp", "autogpt")).filter(|platform| condition(platform, "Degraded") == "True")
@@ -301,12 +348,7 @@ async fn a_broken_image_is_reported_and_the_old_version_serves_on(cluster: &Clus
     assert!(condition_message(&degraded, "Degraded").contains("image"), "{}", degraded["status"]);
     user.get("/api/graphs").await;
     set_tag(&before["spec"]["image"]["tag"]);
-    cluster.eventually("the platform is Ready again", A_WHILE, || {
-        Some(()).filter(|()| {
-            let platform = cluster.get("agp", "autogpt");
-            condition(&platform, "Ready") == "True" && platform["status"]["observedGeneration"] == platform["metadata"]["generation"]
-        })
-    });
+    becomes_ready(cluster);
 }
 
 fn external_data_services_work_too(cluster: &Cluster) {
