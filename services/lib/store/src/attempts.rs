@@ -10,7 +10,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What is known of a run that came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct History {
+pub struct History {
     /// Attempts in a row that were counted before.
     pub attempts: u32,
     /// Node executions that had ended when the last one was counted.
@@ -20,7 +20,7 @@ pub(crate) struct History {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Back to the queue, for everybody to claim after `wait`.
     Again { attempts: u32, wait: Duration },
     /// No executor gets on with it.
@@ -28,7 +28,7 @@ pub(crate) enum Verdict {
 }
 
 /// `jitter` is drawn from 0 to 1: a wait is at least half of its bound, so that what failed together does not come back together.
-pub(crate) fn judge(history: History, max_attempts: u32, jitter: f64) -> Verdict {
+pub fn judge(history: History, max_attempts: u32, jitter: f64) -> Verdict {
     let before = if history.finished_now > history.finished_then {
         0
     } else {

@@ -2,13 +2,14 @@
 //!
 //! The statements of this crate do what stands here. Where rows are locked and read anyway they ask these functions (cancellation; for
 //! an append [`JournalPlan`]). Where a statement decides over many rows (claim, hand-over, the guarded end) it states the same condition
-//! in SQL, and `tests/it/rules.rs` compares the two on PostgreSQL for every row that there can be. What is not here is when: a run that
-//! comes back again and again waits before it is claimed, and at last is FAILED (`attempts`). The model in `tests/model` explores what
-//! follows from the rules when messages are lost, doubled and late.
+//! in SQL, and `tests/it/rules.rs` compares the two on PostgreSQL for every row that there can be. [`judge`] says when a run that comes
+//! back again and again may be claimed, and that it is FAILED at last. The model in `tests/model` explores what follows from the rules when
+//! messages are lost, doubled and late.
 
 use model::ExecutionStatus;
 use uuid::Uuid;
 
+pub use crate::attempts::{History, Verdict, judge};
 pub use crate::journal_plan::{JournalPlan, NodeChange, RunChange, RunRow};
 
 /// What becomes of a run that is given back.

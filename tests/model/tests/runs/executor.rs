@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::ExecutionStatus::{self, Completed, Queued, Running, Terminated};
+use model::ExecutionStatus::{self, Completed, Queued, Review, Running, Terminated};
 
-use crate::world::{Answer, Entry, Grant, Message};
+use crate::world::{Answer, Await, Entry, Grant, Message};
 
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,11 +47,11 @@ enum Effect {
         durable_from: i64,
     },
     Started,
-    /// It has looked, and its child was not over. It has not said so yet; when it looked, so much news was known.
+    /// It has looked, and what it waits for was not there. It has not said so yet; when it looked, so much news was known.
     Looked {
         news_seen: i64,
     },
-    /// It waits for its child.
+    /// It waits for its child, or in REVIEW for a person.
     Waiting,
 }
 
@@ -160,21 +160,21 @@ impl Work {
         self.news = self.news.max(news);
     }
 
-    /// The waiting node is asked again: one that is being asked answers for itself, see [`Work::step`].
+    /// The waiting node is asked again: one that is being asked answers for itself, see [`Work::step`]. One in REVIEW begins again.
     fn recheck(&mut self) {
         if self.effect == Effect::Waiting {
-            self.effect = Effect::Started;
+            self.effect = if self.node == Review { Effect::None } else { Effect::Started };
         }
     }
 
-    /// The next thing that the run's task does by itself. `child_is_over` is what the node reads when it looks, `forgetful` is a task
-    /// that does not ask a node again when news came while it was being asked.
-    pub fn step(&mut self, trusted: bool, child_is_over: bool, forgetful: bool) -> Step {
+    /// The next thing that the run's task does by itself. `awaited` is what its node waits for, `is_there` what the node reads when it
+    /// looks, `forgetful` is a task that does not ask a node again when news came while it was being asked.
+    pub fn step(&mut self, trusted: bool, awaited: Await, is_there: bool, forgetful: bool) -> Step {
         if self.ended {
             return Step::Nothing;
         }
         if self.cancelled && self.status == Running {
-            if matches!(self.node, Queued | Running) {
+            if matches!(self.node, Queued | Running | Review) {
                 self.write(Entry::Node(Terminated));
             }
             self.write(Entry::Run(Terminated));
@@ -186,7 +186,7 @@ impl Work {
             return Step::Wrote;
         }
         match (self.status, self.node, self.effect) {
-            (Running, Queued, _) => {
+            (Running, Queued, _) | (Running, Review, Effect::None) => {
                 self.write(Entry::Node(Running));
                 self.hold();
                 Step::Wrote
@@ -201,7 +201,7 @@ impl Work {
                 Step::StartedEffect
             }
             (Running, Running, Effect::Held { .. }) => Step::Nothing,
-            (Running, Running, Effect::Started) if child_is_over => {
+            (Running, Running, Effect::Started) if is_there => {
                 self.write(Entry::Node(Completed));
                 Step::Wrote
             }
@@ -210,6 +210,9 @@ impl Work {
                 Step::Wrote
             }
             (Running, Running, Effect::Looked { news_seen }) => {
+                if awaited == Await::Person {
+                    self.write(Entry::Node(Review));
+                }
                 self.effect = Effect::Waiting;
                 if news_seen < self.news_seen && !forgetful {
                     self.recheck();
@@ -218,7 +221,10 @@ impl Work {
             }
             (Running, Running, Effect::Waiting) => {
                 self.write(Entry::Suspended);
-                self.ended = true;
+                Step::Wrote
+            }
+            (Running, Review, _) => {
+                self.write(Entry::Run(Review));
                 Step::Wrote
             }
             (Running, ..) => {
@@ -242,10 +248,10 @@ impl Work {
         match entry {
             Entry::Run(status) => {
                 self.status = status;
-                self.ended = status.is_terminal();
+                self.ended = status.is_terminal() || status == Review;
             }
             Entry::Node(status) => self.node = status,
-            Entry::Suspended => {}
+            Entry::Suspended => self.ended = true,
         }
         self.backlog.push(entry);
     }

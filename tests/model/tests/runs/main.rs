@@ -12,7 +12,7 @@ mod executor;
 mod world;
 
 use stateright::{Checker, HasDiscoveries, Model};
-use world::{Mutation, World};
+use world::{Await, Mutation, World};
 
 fn tell(world: &str, checker: &impl Checker<World>) {
     let (states, unique) = (checker.state_count(), checker.unique_state_count());
@@ -41,10 +41,19 @@ fn without(mutation: Mutation) -> World {
     }
 }
 
-/// Runs that wait for others, and nothing that disturbs.
-fn nested(mutation: Mutation) -> World {
+/// Runs that wait for others or for people, and nothing that disturbs.
+fn waiting(awaited: Await, mutation: Mutation) -> World {
     World {
-        nested: true,
+        awaited,
+        cancels: false,
+        ..without(mutation)
+    }
+}
+
+/// Runs that come back a second time and rest before they are tried again, until they are given up.
+fn impatient(mutation: Mutation) -> World {
+    World {
+        patience: Some(3),
         cancels: false,
         ..without(mutation)
     }
@@ -76,17 +85,50 @@ fn two_runs_do_not_get_in_each_others_way() {
 
 #[test]
 fn a_run_that_waits_for_another_is_woken() {
-    holds(nested(Mutation::None));
+    holds(waiting(Await::Run, Mutation::None));
+}
+
+#[test]
+fn a_run_in_review_goes_on_when_a_person_has_decided() {
+    holds(waiting(Await::Person, Mutation::None));
+}
+
+#[test]
+fn a_run_in_review_can_be_cancelled() {
+    holds(World {
+        cancels: true,
+        epochs: 1,
+        ..waiting(Await::Person, Mutation::None)
+    });
 }
 
 #[test]
 fn a_park_that_does_not_look_at_the_news_is_caught() {
-    is_caught(nested(Mutation::NoNews), world::WAKES);
+    for awaited in [Await::Run, Await::Person] {
+        is_caught(waiting(awaited, Mutation::NoNews), world::WAKES);
+    }
 }
 
 #[test]
 fn a_node_that_is_not_asked_again_is_caught() {
-    is_caught(nested(Mutation::Forgetful), world::WAKES);
+    for awaited in [Await::Run, Await::Person] {
+        is_caught(waiting(awaited, Mutation::Forgetful), world::WAKES);
+    }
+}
+
+#[test]
+fn a_run_that_comes_back_rests_and_is_given_up_in_the_end() {
+    holds(impatient(Mutation::None));
+}
+
+#[test]
+fn a_rest_without_end_is_caught() {
+    is_caught(impatient(Mutation::NoAlarm), world::CAN_END);
+}
+
+#[test]
+fn attempts_that_nobody_counts_are_caught() {
+    is_caught(impatient(Mutation::NoCount), world::GIVEN_UP);
 }
 
 #[test]

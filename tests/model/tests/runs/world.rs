@@ -8,13 +8,14 @@ use std::str::FromStr;
 use model::{AppendOutcome, ExecutionStatus, JournalBatch, JournalEntry, StoredStats, Timestamp};
 use model_tests::invariants::{self, Breach, Kept};
 use stateright::{Model, Property};
-use store::rules::{JournalPlan, RunRow};
+use store::rules::{History, JournalPlan, RunRow, Verdict, judge};
 use uuid::Uuid;
 
 use crate::executor::{Executor, Step};
 
 pub const INVARIANTS: &str = "no invariant breaks";
-pub const WAKES: &str = "no suspended run sleeps through the end of its child";
+pub const WAKES: &str = "no parked run sleeps through what it waits for";
+pub const GIVEN_UP: &str = "a run that nobody gets on with is given up in time";
 pub const CAN_END: &str = "whatever happened, every run ends once the faults do";
 
 /// How much is explored.
@@ -28,8 +29,10 @@ pub struct World {
     /// The first executor may die and be replaced.
     pub crashes: bool,
     pub cancels: bool,
-    /// The node of each run starts another run and waits for its end.
-    pub nested: bool,
+    /// What the node of each run waits for.
+    pub awaited: Await,
+    /// Attempts in a row without progress that a run gets. None: they are not counted, and nothing rests between them.
+    pub patience: Option<u32>,
     /// A release may arrive at any time, as any message; else at once or never.
     pub late_releases: bool,
     pub mutation: Mutation,
@@ -43,7 +46,8 @@ impl Default for World {
             epochs: depth("MODEL_EPOCHS", 2),
             crashes: false,
             cancels: true,
-            nested: false,
+            awaited: Await::Nothing,
+            patience: None,
             late_releases: false,
             mutation: Mutation::None,
         }
@@ -53,6 +57,16 @@ impl Default for World {
 /// The tests explore what they can in seconds; the environment asks for more.
 fn depth<T: FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// What a node needs before it can complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Await {
+    Nothing,
+    /// The end of a run that it has started: its own run is suspended meanwhile.
+    Run,
+    /// A person's decision: its own run rests in REVIEW meanwhile.
+    Person,
 }
 
 /// A rule that is taken away, to see that the search notices.
@@ -77,6 +91,10 @@ pub enum Mutation {
     Reopened,
     /// A node that was being asked when news came is not asked again.
     Forgetful,
+    /// The alarm of a run that rests does not ring.
+    NoAlarm,
+    /// A run that came back is not counted.
+    NoCount,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -129,8 +147,15 @@ struct Stored {
     node: ExecutionStatus,
     /// `suspended_at` is set.
     suspended: bool,
-    /// The run that its node waits for has ended.
-    child_is_over: bool,
+    /// What its node waits for has come.
+    is_there: bool,
+    /// What [`judge`] knows of it: `attempts` and `attempts_finished`.
+    attempts: u32,
+    finished_then: i64,
+    /// `not_before` is set, and its alarm.
+    rests: bool,
+    /// How often it has come back since a node of it ended, counted by the search.
+    returned: u32,
     /// (epoch, owner) of every entry that was applied.
     writers: Vec<(i64, u8)>,
     /// Somebody who asked for the end has seen it.
@@ -210,8 +235,10 @@ pub enum Action {
     Sweep(u8),
     Crash(usize),
     Cancel(usize),
-    /// The run that a node waits for ends.
-    ChildEnds(usize),
+    /// The run that a node waits for ends, or the person decides.
+    Arrives(usize),
+    /// A run has rested long enough.
+    Ring(usize),
     /// Who asked for the end of a run sees that it is over.
     Acknowledge(usize),
 }
@@ -243,7 +270,9 @@ fn journal_entry(run: usize, entry: Entry) -> JournalEntry {
 }
 
 impl Stored {
-    fn new(run: usize) -> Self {
+    /// Where attempts are counted, one has been made in vain: the next one in vain makes the run rest.
+    fn new(run: usize, world: &World) -> Self {
+        let in_vain = u32::from(world.patience.is_some());
         Self {
             row: RunRow {
                 id: Uuid::from_u128(0x200 + run as u128),
@@ -257,7 +286,11 @@ impl Stored {
             },
             node: ExecutionStatus::Queued,
             suspended: false,
-            child_is_over: false,
+            is_there: false,
+            attempts: in_vain,
+            finished_then: 0,
+            rests: false,
+            returned: in_vain,
             writers: Vec::new(),
             acknowledged: false,
         }
@@ -271,22 +304,64 @@ impl Stored {
         }
     }
 
-    /// `control::tell_news`, in the transaction that ends the child.
-    fn child_ends(&mut self) {
-        self.child_is_over = true;
+    /// `control::tell_news` and `reviews::go_on`, in the transaction that ends the child or notes the decision.
+    fn arrives(&mut self) {
+        self.is_there = true;
         if self.row.status.is_terminal() {
             return;
         }
         self.row.news += 1;
-        if self.suspended {
+        if self.is_parked() {
             self.suspended = false;
             self.row.status = ExecutionStatus::Queued;
         }
     }
 
+    /// Nobody works on it, and it waits for another run or a person.
+    fn is_parked(&self) -> bool {
+        self.suspended || self.row.status == ExecutionStatus::Review
+    }
+
+    fn is_claimable(&self) -> bool {
+        self.row.is_claimable() && !self.rests
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.returned > 0 && self.row.status == ExecutionStatus::Failed
+    }
+
+    /// Handed over by who had it.
     fn give_back(&mut self) {
         self.row.give_back();
+        self.rests = false;
         self.node_ends();
+    }
+
+    /// `sweep::take_back`: taken from who had it.
+    fn take_back(&mut self, world: &World) {
+        let Some(patience) = world.patience.filter(|_| !self.row.status.is_terminal() && !self.row.cancel_requested) else {
+            return self.give_back();
+        };
+        let finished_now = i64::from(self.node.is_terminal());
+        self.returned = if finished_now > self.finished_then { 1 } else { self.returned + 1 };
+        let history = History {
+            attempts: if world.mutation == Mutation::NoCount { 0 } else { self.attempts },
+            finished_then: self.finished_then,
+            finished_now,
+        };
+        self.finished_then = finished_now;
+        match judge(history, patience, 0.0) {
+            Verdict::Again { attempts, wait } => {
+                self.attempts = attempts;
+                self.give_back();
+                self.rests = !wait.is_zero();
+            }
+            Verdict::Dead { attempts } => {
+                self.attempts = attempts;
+                self.row.finish(ExecutionStatus::Failed);
+                self.node_ends();
+            }
+        }
     }
 
     /// `journal::append_journal` for one batch: judged by the plan, written when the stored nodes allow it, else the run is FAILED.
@@ -332,7 +407,7 @@ impl Stored {
 impl State {
     fn new(world: &World) -> Self {
         Self {
-            runs: (0..world.runs).map(Stored::new).collect(),
+            runs: (0..world.runs).map(|run| Stored::new(run, world)).collect(),
             leases: BTreeSet::new(),
             executors: vec![Executor::new(0), Executor::new(1)],
             network: Network::default(),
@@ -357,7 +432,7 @@ impl State {
         match message {
             Message::Claim { owner, call } => {
                 self.leases.insert(owner);
-                let claimable = self.runs.iter().position(|run| run.row.is_claimable());
+                let claimable = self.runs.iter().position(Stored::is_claimable);
                 let grant = claimable.map(|run| {
                     let stored = &mut self.runs[run];
                     self.changed_hands |= stored.row.epoch > 0;
@@ -472,8 +547,8 @@ impl State {
         let Some(work) = self.executors[executor].work.get_mut(&run) else {
             return;
         };
-        let child_is_over = self.runs[run].child_is_over || !world.nested;
-        let step = work.step(trusted, child_is_over, world.mutation == Mutation::Forgetful);
+        let is_there = self.runs[run].is_there || world.awaited == Await::Nothing;
+        let step = work.step(trusted, world.awaited, is_there, world.mutation == Mutation::Forgetful);
         if step == Step::StartedEffect {
             let acknowledged = self.runs[run].acknowledged;
             self.note(invariants::no_start_after_cancel(acknowledged));
@@ -528,7 +603,7 @@ impl State {
         }
         for stored in &mut self.runs {
             if stored.row.owner == Some(uuid(owner)) && world.mutation != Mutation::NoSweep {
-                stored.give_back();
+                stored.take_back(world);
             }
         }
     }
@@ -548,11 +623,11 @@ impl State {
 
     /// [`State::can_end`], which only the database's part decides, asked once for each of them.
     fn can_still_end(&self, world: &World) -> bool {
-        type Known = HashMap<(Mutation, bool, Vec<Stored>, BTreeSet<u8>), bool>;
+        type Known = HashMap<(Mutation, Await, Option<u32>, Vec<Stored>, BTreeSet<u8>), bool>;
         thread_local! {
             static KNOWN: RefCell<Known> = RefCell::default();
         }
-        let part = (world.mutation, world.nested, self.runs.clone(), self.leases.clone());
+        let part = (world.mutation, world.awaited, world.patience, self.runs.clone(), self.leases.clone());
         let known = KNOWN.with_borrow(|known| known.get(&part).copied());
         known.unwrap_or_else(|| {
             let can_end = self.can_end(world);
@@ -565,11 +640,14 @@ impl State {
     fn can_end(&self, world: &World) -> bool {
         let mut state = self.clone();
         state.network = Network::default();
-        for run in state.runs.iter_mut().filter(|run| !run.child_is_over) {
-            run.child_ends();
+        for run in state.runs.iter_mut().filter(|run| !run.is_there) {
+            run.arrives();
         }
         for owner in std::mem::take(&mut state.leases) {
             state.sweep(world, owner);
+        }
+        for run in &mut state.runs {
+            run.rests &= world.mutation == Mutation::NoAlarm;
         }
         state.executors = vec![Executor::new(u8::MAX)];
         for run in 0..state.runs.len() {
@@ -611,7 +689,7 @@ impl Model for World {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let is_fresh = |run: &Stored| run.row.epoch < self.epochs;
-        let next = state.runs.iter().find(|run| run.row.is_claimable());
+        let next = state.runs.iter().find(|run| run.is_claimable());
         let may_claim = next.map_or_else(|| state.runs.iter().any(is_fresh), is_fresh);
         let arrives = |message: &&Message| may_claim || !matches!(message, Message::Claim { .. });
         actions.extend(state.network.0.iter().filter(arrives).cloned().map(Action::Deliver));
@@ -632,8 +710,12 @@ impl Model for World {
             if self.cancels && !stored.row.cancel_requested {
                 actions.push(Action::Cancel(run));
             }
-            if self.nested && !stored.child_is_over && stored.node == ExecutionStatus::Running {
-                actions.push(Action::ChildEnds(run));
+            let is_awaited = matches!(stored.node, ExecutionStatus::Running | ExecutionStatus::Review);
+            if self.awaited != Await::Nothing && !stored.is_there && is_awaited {
+                actions.push(Action::Arrives(run));
+            }
+            if stored.rests && self.mutation != Mutation::NoAlarm {
+                actions.push(Action::Ring(run));
             }
             if stored.row.cancel_requested && stored.row.status.is_terminal() && !stored.acknowledged {
                 actions.push(Action::Acknowledge(run));
@@ -663,7 +745,8 @@ impl Model for World {
             Action::Sweep(owner) => state.sweep(self, owner),
             Action::Crash(executor) => state.executors[executor] = Executor::new(2),
             Action::Cancel(run) => state.cancel(self, run),
-            Action::ChildEnds(run) => state.runs[run].child_ends(),
+            Action::Arrives(run) => state.runs[run].arrives(),
+            Action::Ring(run) => state.runs[run].rests = false,
             Action::Acknowledge(run) => state.runs[run].acknowledged = true,
         }
         (state != *before).then_some(state)
@@ -676,7 +759,11 @@ impl Model for World {
                 let known = |run: &Stored| run.suspended || invariants::waits_for_something(run.row.status, run.row.owner.is_some()).is_ok();
                 state.runs.iter().all(known)
             }),
-            Property::always(WAKES, |_, state: &State| !state.runs.iter().any(|run| run.suspended && run.child_is_over)),
+            Property::always(WAKES, |_, state: &State| !state.runs.iter().any(|run| run.is_parked() && run.is_there)),
+            Property::always(GIVEN_UP, |world: &World, state: &State| {
+                let in_time = |run: &Stored, patience| run.returned < patience || run.row.status.is_terminal();
+                world.patience.is_none_or(|patience| state.runs.iter().all(|run| in_time(run, patience)))
+            }),
             Property::always("what was acknowledged to an executor is in the journal", |_, state: &State| {
                 let mut works = state.executors.iter().flat_map(|executor| &executor.work);
                 works.all(|(run, work)| work.durable - 1 <= state.runs[*run].row.journal_seq)
@@ -687,6 +774,12 @@ impl Model for World {
             }),
             Property::sometimes("a zombie is stopped", |_, state: &State| state.stopped_a_zombie),
         ];
+        if self.patience.is_some() {
+            properties.extend([
+                Property::sometimes("a run rests", |_, state: &State| state.runs.iter().any(|run| run.rests)),
+                Property::sometimes("a run is given up", |_, state: &State| state.runs.iter().any(Stored::is_given_up)),
+            ]);
+        }
         if self.epochs > 1 {
             properties.push(Property::sometimes("a run changes hands", |_, state: &State| state.changed_hands));
         }
