@@ -15,16 +15,13 @@ use crate::wire::ApiError;
 const CONTRACT: &str = include_str!("../contract/operations.json");
 
 const PAYMENT: &str = "no payment provider is connected to this platform";
-const SOON: &str = "this part of the contract is not built yet";
 pub const CHAT: &str = "this platform has no chat service";
-const EDITOR: &str = "the block menu of the new builder is not served: the builder that the frontend uses reads GET /api/blocks";
-const IMAGES: &str = "this platform keeps no public images: give addresses of images that are kept elsewhere";
+const IMAGES: &str = "this platform has no image generator: upload a picture with POST /api/store/submissions/media";
 const LETTERS: &str = "this platform does not receive messages about its mails";
 
 /// `operation id → why it is not there`.
 pub const ABSENT: &[(&str, &str)] = &[
     // 8 Catalogue
-    ("postV2Upload submission media", IMAGES),
     ("postV2Generate submission image", IMAGES),
     (
         "getV2Get cache metrics in prometheus format",
@@ -38,22 +35,12 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("postV1Refund credit transaction", PAYMENT),
     ("postV1Handle stripe webhooks", PAYMENT),
     ("getV1Manage payment methods", PAYMENT),
-    // 12 Builder menu
-    ("getV2Get builder suggestions", EDITOR),
-    ("getV2Get builder block categories", EDITOR),
-    ("getV2Get builder blocks", EDITOR),
-    ("getV2Get specific blocks", EDITOR),
-    ("getV2Get builder integration providers", EDITOR),
-    ("getV2Builder search", EDITOR),
-    ("getV2Get builder item counts", EDITOR),
     // 13 Admin
     (
         "getV2Get execution analytics configuration",
         "runs are not scored by a language model here",
     ),
     ("postV2Generate execution analytics", "runs are not scored by a language model here"),
-    // 13 Users
-    ("getV2List users", SOON),
     // 15 Chat, Otto, mail
     ("postV2CreateSession", CHAT),
     ("getV2GetSession", CHAT),

@@ -15,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::handlers::auth::{self, Embedded};
 use crate::handlers::{
-    analytics, api_keys, blocks, catalogue, credits, executions, external, files, graphs, health, integrations, library, onboarding, presets, review,
-    schedules, sharing, submissions, users, webhooks,
+    admin, analytics, api_keys, blocks, builder, catalogue, credits, executions, external, files, graphs, health, integrations, library, media,
+    onboarding, presets, review, schedules, sharing, submissions, users, webhooks,
 };
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
@@ -50,6 +50,9 @@ fn operations() -> OpenApiRouter<AppState> {
         .merge(integrations::routes())
         .merge(webhooks::routes())
         .merge(analytics::routes())
+        .merge(builder::routes())
+        .merge(media::routes())
+        .merge(admin::routes())
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.
@@ -76,6 +79,8 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
         .merge(external::router())
         // Ours, so not in the document, which is the contract's.
         .route("/api/graphs/{graph_id}/executions/{graph_exec_id}/events", get(executions::events))
+        // As the frontend calls it (rest.md trap 17).
+        .route("/api/admin/users", get(admin::users))
         .with_state(state)
         .merge(embedded.map(auth::router).unwrap_or_default())
         .route_layer(axum::middleware::from_fn(runtime::trace::begin_or_continue))

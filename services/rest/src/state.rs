@@ -12,6 +12,7 @@ use submit::Submitter;
 use vault::Credentials;
 
 use crate::events::Announcer;
+use crate::handlers::builder::Menu;
 use crate::handlers::external::BlocksWithoutPrices;
 use crate::keys::KeyRing;
 use crate::live::Live;
@@ -30,6 +31,7 @@ pub struct AppState {
     /// The answer to `GET /api/blocks`.
     pub block_list: Arc<Prepared>,
     pub external_block_list: Arc<BlocksWithoutPrices>,
+    pub menu: Arc<Menu>,
     pub io_blocks: Arc<IoBlocks>,
     pub outside: Outside,
     pub submitter: Submitter,
@@ -64,6 +66,7 @@ impl AppState {
             keys: KeyRing::new(store.clone(), settings.auth.encryption_key.expose()),
             block_list: Arc::new(Prepared::new(&registry.api_list())?),
             external_block_list: Arc::new(BlocksWithoutPrices::new(registry.api_list())?),
+            menu: Arc::new(Menu::of(&registry)),
             io_blocks: Arc::new(io_blocks(&registry)),
             outside: Outside::new(&settings).map_err(std::io::Error::other)?,
             submitter: Submitter::new(store.clone(), catalog)

@@ -24,8 +24,8 @@ pub enum AgentOrder {
 #[derive(Debug, Clone, Default)]
 pub struct AgentFilter<'a> {
     pub featured: bool,
-    /// A user name.
-    pub creator: Option<&'a str>,
+    /// User names; none for everybody's.
+    pub creators: Vec<&'a str>,
     /// Words in name, sub-heading or description.
     pub search_query: Option<&'a str>,
     pub category: Option<&'a str>,
@@ -93,8 +93,9 @@ impl Store {
             if filter.featured {
                 query.push(" AND v.is_featured");
             }
-            if let Some(creator) = filter.creator {
-                query.push(" AND p.username = ").push_bind(creator.to_lowercase());
+            if !filter.creators.is_empty() {
+                let creators: Vec<String> = filter.creators.iter().map(|name| name.to_lowercase()).collect();
+                query.push(" AND p.username = ANY(").push_bind(creators).push(")");
             }
             if let Some(category) = filter.category {
                 query.push(" AND ").push_bind(category.to_owned()).push(" = ANY(v.categories)");

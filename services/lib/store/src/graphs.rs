@@ -2,7 +2,7 @@
 //! are returned: `engine::graph::complete` computes it with the block catalog.
 
 use chrono::{DateTime, Utc};
-use model::{GraphId, GraphModel, Link, Map, NodeId, NodeModel, Timestamp, UserId};
+use model::{BlockId, GraphId, GraphModel, Link, Map, NodeId, NodeModel, Timestamp, UserId};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -29,6 +29,19 @@ pub enum GraphDeletion {
 }
 
 impl Store {
+    /// The blocks that the nodes of the user's active graphs have, the most frequent first.
+    pub async fn most_used_blocks(&self, user_id: UserId, limit: i64) -> Result<Vec<BlockId>> {
+        sqlx::query_scalar(
+            "SELECT n.block_id FROM graphs g JOIN nodes n ON n.graph_id = g.id AND n.graph_version = g.version
+             WHERE g.user_id = $1 AND g.is_active GROUP BY n.block_id ORDER BY count(*) DESC, n.block_id LIMIT $2",
+        )
+        .bind(user_id)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))
+    }
+
     /// Stores one version with its nodes, links and sub-graphs, and the owner's library entry, all or nothing. An active version takes that
     /// over from the former one. The ids of nodes and links are those of the model; a version that exists already is a constraint error.
     pub async fn insert_graph(&self, graph: &GraphModel) -> Result<()> {

@@ -31,6 +31,7 @@ mod ledger;
 mod library;
 mod listen;
 mod listings;
+mod media;
 mod migrate;
 mod node_executions;
 mod notifications;

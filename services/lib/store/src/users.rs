@@ -5,11 +5,12 @@ use model::notification::{NotificationPreference, NotificationType};
 use model::user::User;
 use model::{Map, Timestamp, UserId};
 use serde_json::Value;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
+use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
+use crate::pages::{Window, like};
 use crate::{Error, Result, Store};
 
 const COLUMNS: &str = "id, email, email_verified, name, created_at, updated_at, metadata, stripe_customer_id, top_up_config, max_emails_per_day, \
@@ -25,6 +26,27 @@ impl Store {
             .await
             .map_err(|error| self.explain(error))?;
         row.as_ref().map(user).transpose()
+    }
+
+    /// A page of the users whose e-mail address, name or id has the text in it, newest first, and how many there are. For administrators.
+    pub async fn list_users(&self, search: Option<&str>, limit: i64, offset: i64) -> Result<(Vec<User>, i64)> {
+        let restrict = |query: &mut QueryBuilder<Postgres>| {
+            if let Some(text) = search {
+                query.push(" WHERE concat_ws(' ', email, name, id::text) ILIKE ").push_bind(like(text));
+            }
+        };
+        let rows = QueryBuilder::new(format!("SELECT {COLUMNS} FROM users"));
+        let order = " ORDER BY created_at DESC, id";
+        let (rows, total) = self
+            .page(
+                QueryBuilder::new("SELECT count(*) FROM users"),
+                rows,
+                restrict,
+                order,
+                Window { limit, offset },
+            )
+            .await?;
+        Ok((rows.iter().map(user).collect::<Result<_>>()?, total))
     }
 
     /// The user of a token, made on first sight with a profile (rest.md trap 4). A changed e-mail or name in the token does not change the row.

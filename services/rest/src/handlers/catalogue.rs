@@ -191,7 +191,7 @@ pub async fn agents_of(store: &Store, parameters: &Parameters) -> ApiResult<Agen
     let page = Page::of(parameters, DEFAULT_SIZE)?;
     let filter = AgentFilter {
         featured: parameters.flag("featured")?,
-        creator: parameters.given("creator"),
+        creators: Vec::from_iter(parameters.given("creator")),
         search_query: parameters.given("search_query"),
         category: parameters.given("category"),
         order: match parameters.one_of("sorted_by", &["rating", "runs", "name", "updated_at"])? {

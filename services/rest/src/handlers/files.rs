@@ -158,11 +158,11 @@ fn content_type(given: Option<&str>) -> String {
     }
 }
 
-fn missing_file(msg: &str) -> ApiError {
+pub fn missing_file(msg: &str) -> ApiError {
     Problem::new("missing", &["body", "file"], msg, Value::Null).into()
 }
 
-fn unreadable(error: &MultipartError) -> ApiError {
+pub fn unreadable(error: &MultipartError) -> ApiError {
     ApiError::detail(StatusCode::BAD_REQUEST, format!("The form cannot be read: {}", error.body_text()))
 }
 

@@ -276,12 +276,18 @@ async fn page(submitter: &Submitter, user_id: UserId, filter: LibraryFilter<'_>,
         offset: page.offset(),
         ..filter
     };
-    let (mut agents, total) = submitter.store().list_library_agents(user_id, &filter).await?;
-    complete(submitter, &mut agents).await?;
+    let (agents, total) = agents_of(submitter, user_id, &filter).await?;
     Ok(Json(Agents {
         agents,
         pagination: page.of_total(total),
     }))
+}
+
+/// What the user has, with what follows from the graphs, and how many there are.
+pub async fn agents_of(submitter: &Submitter, user_id: UserId, filter: &LibraryFilter<'_>) -> ApiResult<(Vec<LibraryAgent>, i64)> {
+    let (mut agents, total) = submitter.store().list_library_agents(user_id, filter).await?;
+    complete(submitter, &mut agents).await?;
+    Ok((agents, total))
 }
 
 async fn find(submitter: &Submitter, user_id: UserId, agent_id: &str) -> ApiResult<LibraryAgent> {

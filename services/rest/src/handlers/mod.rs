@@ -1,9 +1,11 @@
 //! One file an area of rest.md §1. A handler extracts, calls the domain and maps the result.
 
+pub mod admin;
 pub mod analytics;
 pub mod api_keys;
 pub mod auth;
 pub mod blocks;
+pub mod builder;
 pub mod catalogue;
 pub mod credits;
 pub mod executions;
@@ -13,6 +15,7 @@ pub mod graphs;
 pub mod health;
 pub mod integrations;
 pub mod library;
+pub mod media;
 pub mod onboarding;
 pub mod presets;
 pub mod review;

@@ -20,9 +20,11 @@ const UNCACHED: [(HeaderName, &str); 3] = [
 ];
 
 /// Answers below these prefixes may be kept by caches. The comparison is by text, so `/api/blocks/x/execute` is free too.
-const CACHEABLE: [&str; 10] = [
+const CACHEABLE: [&str; 11] = [
     "/api/blocks",
     "/api/store/agents",
+    // Ours.
+    "/api/store/media",
     "/docs",
     "/openapi.json",
     "/static",

@@ -40,6 +40,12 @@ impl Parameters {
         self.0.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
+    /// Every value of a name, in the order given.
+    pub fn all<'a>(&'a self, name: &str) -> Vec<&'a str> {
+        let named = self.0.iter().filter(|(given, _)| given == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// A text that says something.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.text(name).filter(|text| !text.is_empty())

@@ -11,7 +11,7 @@ fn admin() -> TestUser {
 }
 
 /// An author with a user name, and his agent `slug` as it was submitted.
-async fn submitted(app: &TestApp, author: &TestUser, slug: &str) -> (Value, Value) {
+pub async fn submitted(app: &TestApp, author: &TestUser, slug: &str) -> (Value, Value) {
     let mut graph = echo();
     graph["nodes"][0]["input_default"]["value"] = json!("v");
     graph["nodes"][1]["input_default"]["api_key"] = json!("hidden");
@@ -26,7 +26,7 @@ fn submission(graph: &Value, slug: &str) -> Value {
            "description": "Does things", "image_urls": ["https://i.test/1.png"], "categories": ["text", slug]})
 }
 
-async fn named(app: &TestApp, username: &str) -> TestUser {
+pub async fn named(app: &TestApp, username: &str) -> TestUser {
     let user = TestUser::new();
     let profile = json!({"name": "N", "username": username, "description": "d", "links": ["https://l.test"], "avatar_url": "https://a.test/a.png"});
     let saved = app.post(&user, "/api/store/profile", profile).await;
@@ -34,7 +34,7 @@ async fn named(app: &TestApp, username: &str) -> TestUser {
     user
 }
 
-async fn review(app: &TestApp, submission: &Value, approved: bool) -> Answer {
+pub async fn review(app: &TestApp, submission: &Value, approved: bool) -> Answer {
     let id = text(submission, "store_listing_version_id");
     let body = json!({"store_listing_version_id": id, "is_approved": approved, "comments": "c", "internal_comments": "secret"});
     app.post(&admin(), &format!("/api/store/admin/submissions/{id}/review"), body).await

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod absent;
+mod admin;
 mod api_keys;
 mod app;
 mod auth;
 mod blocks;
+mod builder;
 mod catalogue;
 mod conformance;
 mod credits;
@@ -17,6 +19,7 @@ mod files;
 mod graphs;
 mod integrations;
 mod library;
+mod media;
 mod openapi;
 mod presets;
 mod reviews;

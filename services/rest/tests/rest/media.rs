@@ -1,0 +1,77 @@
+//! Pictures and videos for the catalogue.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::app::{Answer, TestApp, TestUser};
+
+const BASE: &str = "https://agents.example.test";
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand more";
+
+async fn upload(app: &TestApp, user: &TestUser, name: &str, content_type: &str, content: &[u8]) -> Answer {
+    const EDGE: &str = "edge-of-the-part";
+    let head =
+        format!("--{EDGE}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"../a b.png\"\r\nContent-Type: {content_type}\r\n\r\n");
+    let body = [head.as_bytes(), content, format!("\r\n--{EDGE}--\r\n").as_bytes()].concat();
+    let request = app.request(Method::POST, "/api/store/submissions/media").by(user);
+    request.body(&format!("multipart/form-data; boundary={EDGE}"), body).send().await
+}
+
+#[tokio::test]
+async fn an_upload_has_an_address_that_everybody_can_read() {
+    let app = TestApp::builder().set("PLATFORM_BASE_URL", BASE).start().await;
+    let user = TestUser::new();
+    let large = [PNG, &vec![7; 12 << 20]].concat();
+    for content in [PNG, &large] {
+        let answer = upload(&app, &user, "file", "image/png", content).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let path = answer.body.as_str().unwrap().strip_prefix(BASE).unwrap().to_owned();
+        let shown = app.request(Method::GET, &path).send().await;
+        assert_eq!((shown.status.as_u16(), shown.header("content-type")), (200, "image/png"));
+        assert_eq!(shown.header("content-security-policy"), "default-src 'none'; sandbox");
+        assert!(shown.header("cache-control").contains("immutable") && shown.header("x-content-type-options") == "nosniff");
+        assert!(shown.bytes == content, "{} bytes came back otherwise", content.len());
+    }
+    for unknown in [uuid::Uuid::new_v4().to_string(), "x".to_owned()] {
+        assert_eq!(app.request(Method::GET, &format!("/api/store/media/{unknown}")).send().await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_picture_or_too_large_is_refused() {
+    let app = TestApp::builder().set("PLATFORM_BASE_URL", BASE).start().await;
+    let user = TestUser::new();
+    for (content_type, content) in [
+        ("image/png", &b"<svg onload='x()'>"[..]),
+        ("text/html", PNG),
+        ("video/mp4", PNG),
+        ("image/png", b""),
+    ] {
+        let refused = upload(&app, &user, "file", content_type, content).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.body["detail"].is_string()),
+            (400, true),
+            "{}",
+            refused.text
+        );
+    }
+    let large = [PNG, &vec![7; 50 << 20]].concat();
+    let refused = upload(&app, &user, "file", "image/png", &large).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.text.contains("50 MB"), "{}", refused.text);
+    let other = upload(&app, &user, "other", "image/png", PNG).await;
+    assert_eq!((other.status.as_u16(), &other.body["detail"][0]["loc"]), (422, &json!(["body", "file"])));
+    assert_eq!(app.post(&user, "/api/store/submissions/media", Value::Null).await.status, 422);
+    assert_eq!(app.request(Method::POST, "/api/store/submissions/media").send().await.status, 401);
+    let kept = app.store.keep_media(user.id, "image/png", PNG, 20).await.unwrap();
+    assert!(kept.is_some(), "nothing was kept of them");
+    assert_eq!(app.store.keep_media(user.id, "image/png", PNG, 20).await.unwrap(), None, "a quota holds");
+}
+
+#[tokio::test]
+async fn without_a_public_address_an_upload_says_what_is_missing() {
+    let app = TestApp::start().await;
+    let refused = upload(&app, &TestUser::new(), "file", "image/png", PNG).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.text.contains("PLATFORM_BASE_URL"), "{}", refused.text);
+}
