@@ -5,8 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use blocks::{BlockKind, Registry};
 use indexmap::IndexMap;
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::notification::{
     NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
@@ -556,6 +558,41 @@ impl DatabaseManager for Manager {
             // The block's failure says it: waiting does not bring a key back.
             Err(error) => Err(RpcError::value(error.to_string())),
         }
+    }
+
+    async fn list_library_agents(&self, user_id: UserId, search_term: Option<String>, page: i64, page_size: i64) -> Reply<LibraryAgents> {
+        let found = self.store.library_page(user_id, search_term.as_deref(), page, page_size).await;
+        found.map_err(from_store)
+    }
+
+    async fn add_store_agent_to_library(&self, store_listing_version_id: String, user_id: UserId) -> Reply<LibraryAgent> {
+        let added = match store_listing_version_id.parse() {
+            Ok(id) => self.submitter.add_offer(user_id, id).await.map_err(from_submit)?,
+            Err(_) => None,
+        };
+        let missing = || RpcError::not_found(format!("Store listing version {store_listing_version_id} not found or not available"));
+        added.ok_or_else(missing)
+    }
+
+    async fn get_store_agents(
+        &self,
+        sorted_by: Option<String>,
+        search_query: Option<String>,
+        category: Option<String>,
+        page: i64,
+        page_size: i64,
+    ) -> Reply<StoreAgents> {
+        let sorted_by = sorted_by.unwrap_or_default();
+        let found = self
+            .store
+            .search_store(search_query.as_deref(), category.as_deref(), &sorted_by, page, page_size)
+            .await;
+        found.map_err(from_store)
+    }
+
+    async fn get_store_agent_details(&self, username: String, agent_name: String) -> Reply<StoreAgentDetails> {
+        let found = self.store.get_store_agent(&username, &agent_name).await.map_err(from_store)?;
+        found.ok_or_else(|| RpcError::not_found(format!("Agent {username}/{agent_name} not found")))
     }
 
     async fn get_or_create_human_review(

@@ -6,8 +6,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use blocks::{BlockContext, Question};
+use blocks::{BlockContext, Question, StoreSearch};
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, Map, RenewOutcome,
@@ -46,6 +48,13 @@ pub trait Ledger: Send + Sync + 'static {
     async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, RpcError>;
     /// Keeps a value for the run's user and tells what is kept now.
     async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, RpcError>;
+    /// A page of the library of the run's user.
+    async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, RpcError>;
+    /// Adds what the catalogue offers to the library of the run's user.
+    async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<LibraryAgent, RpcError>;
+    /// The best of what the catalogue offers.
+    async fn search_store(&self, search: StoreSearch) -> Result<StoreAgents, RpcError>;
+    async fn store_agent(&self, creator: String, slug: String) -> Result<StoreAgentDetails, RpcError>;
     /// Whether the claim `epoch` may run a node again that was cut short.
     async fn ask_to_repeat(&self, context: &BlockContext, epoch: i64, input: Map, instructions: String) -> Result<RepeatAnswer, RpcError>;
 }
@@ -125,6 +134,25 @@ impl Ledger for Remote {
 
     async fn open_credential(&self, context: &BlockContext, id: String) -> Result<OpenCredential, RpcError> {
         bounded(self.0.open_credential(context.user_id, id)).await
+    }
+
+    async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, RpcError> {
+        bounded(self.0.list_library_agents(context.user_id, search, page, page_size)).await
+    }
+
+    async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<LibraryAgent, RpcError> {
+        bounded(self.0.add_store_agent_to_library(store_listing_version_id, context.user_id)).await
+    }
+
+    async fn search_store(&self, search: StoreSearch) -> Result<StoreAgents, RpcError> {
+        let found = self
+            .0
+            .get_store_agents(Some(search.sorted_by), search.query, search.category, 1, search.limit);
+        bounded(found).await
+    }
+
+    async fn store_agent(&self, creator: String, slug: String) -> Result<StoreAgentDetails, RpcError> {
+        bounded(self.0.get_store_agent_details(creator, slug)).await
     }
 
     async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, RpcError> {

@@ -5,11 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use blocks::{Agent, BlockContext, Failure, Platform, Question};
+use blocks::{Agent, BlockContext, Failure, Platform, Question, Shelves, StoreSearch};
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{AgentRequest, AgentRun, CredentialsMetaInput, Map};
-use rpc::RpcError;
+use rpc::{RpcError, RpcErrorKind};
 use runtime::retry::Backoff;
 use runtime::{Trace, trace};
 use serde_json::Value;
@@ -70,9 +72,44 @@ impl Platform for RunPlatform {
         trace::within_some(self.trace, answered(|| self.ledger.keep(context, key.clone(), value.clone()))).await
     }
 
+    fn shelves(&self) -> Result<&dyn Shelves, Failure> {
+        Ok(self)
+    }
+
     async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure> {
         let asked = answered(|| self.ledger.ask_to_repeat(context, self.epoch, input.clone(), instructions.clone()));
         trace::within_some(self.trace, asked).await
+    }
+}
+
+#[async_trait]
+impl Shelves for RunPlatform {
+    async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, Failure> {
+        let asked = answered(|| self.ledger.library(context, search.clone(), page, page_size));
+        trace::within_some(self.trace, asked).await
+    }
+
+    async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<Option<LibraryAgent>, Failure> {
+        let asked = answered(|| found(self.ledger.add_to_library(context, store_listing_version_id.clone())));
+        trace::within_some(self.trace, asked).await
+    }
+
+    async fn search_store(&self, search: StoreSearch) -> Result<StoreAgents, Failure> {
+        trace::within_some(self.trace, answered(|| self.ledger.search_store(search.clone()))).await
+    }
+
+    async fn store_agent(&self, creator: String, slug: String) -> Result<Option<StoreAgentDetails>, Failure> {
+        let asked = answered(|| found(self.ledger.store_agent(creator.clone(), slug.clone())));
+        trace::within_some(self.trace, asked).await
+    }
+}
+
+/// What is not there is none.
+async fn found<T>(answer: impl Future<Output = Result<T, RpcError>>) -> Result<Option<T>, RpcError> {
+    match answer.await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind == RpcErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

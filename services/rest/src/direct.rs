@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::extract::FromRef;
-use blocks::{Agent, BlockContext, BlockErrorKind, Failure, Outside, Platform, Question, Registry};
+use blocks::{Agent, BlockContext, BlockErrorKind, Failure, Outside, Platform, Question, Registry, Shelves, StoreSearch};
 use http::StatusCode;
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{AgentRun, CredentialsMetaInput, Map, UserId};
 use serde_json::{Value, json};
 use store::Store;
+use submit::Submitter;
 use vault::Credentials;
 
 use crate::state::AppState;
@@ -22,6 +25,7 @@ pub struct BlockRunner {
     registry: Arc<Registry>,
     outside: Outside,
     store: Store,
+    submitter: Submitter,
     credentials: Credentials,
 }
 
@@ -31,6 +35,7 @@ impl FromRef<AppState> for BlockRunner {
             registry: state.registry.clone(),
             outside: state.outside.clone(),
             store: state.store.clone(),
+            submitter: state.submitter.clone(),
             credentials: state.credentials.clone(),
         }
     }
@@ -49,6 +54,7 @@ impl BlockRunner {
         let mut context = BlockContext {
             platform: Arc::new(DirectPlatform {
                 store: self.store,
+                submitter: self.submitter,
                 credentials: self.credentials,
             }),
             ..BlockContext::direct(user_id, self.outside)
@@ -71,12 +77,37 @@ impl BlockRunner {
 /// The user's own values and credentials, and nothing that needs a run.
 struct DirectPlatform {
     store: Store,
+    submitter: Submitter,
     credentials: Credentials,
 }
 
 impl fmt::Debug for DirectPlatform {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("DirectPlatform").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shelves for DirectPlatform {
+    async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, Failure> {
+        let found = self.store.library_page(context.user_id, search.as_deref(), page, page_size).await;
+        found.map_err(unavailable)
+    }
+
+    async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<Option<LibraryAgent>, Failure> {
+        let Some(version) = id(&store_listing_version_id) else { return Ok(None) };
+        let added = self.submitter.add_offer(context.user_id, version).await;
+        added.map_err(|error| Failure::raised(error.to_string()))
+    }
+
+    async fn search_store(&self, search: StoreSearch) -> Result<StoreAgents, Failure> {
+        let (query, category) = (search.query.as_deref(), search.category.as_deref());
+        let found = self.store.search_store(query, category, &search.sorted_by, 1, search.limit).await;
+        found.map_err(unavailable)
+    }
+
+    async fn store_agent(&self, creator: String, slug: String) -> Result<Option<StoreAgentDetails>, Failure> {
+        self.store.get_store_agent(&creator, &slug).await.map_err(unavailable)
     }
 }
 
@@ -113,6 +144,10 @@ impl Platform for DirectPlatform {
             return Err(Failure::reported("Invalid credentials: type/provider mismatch"));
         }
         Ok(opened)
+    }
+
+    fn shelves(&self) -> Result<&dyn Shelves, Failure> {
+        Ok(self)
     }
 
     async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, Failure> {

@@ -5,8 +5,10 @@ use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use blocks::{BlockContext, Question};
+use blocks::{BlockContext, Question, StoreSearch};
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, ExecutionStatus, GivenUpRun, GraphExecId, GraphId, GraphModel,
@@ -280,6 +282,22 @@ impl Ledger for MemoryLedger {
     async fn open_credential(&self, _context: &BlockContext, id: String) -> Result<OpenCredential, RpcError> {
         self.hear().await;
         self.answer(|_| Err(RpcError::value(format!("Unknown credentials #{id}"))))
+    }
+
+    async fn library(&self, _: &BlockContext, _: Option<String>, _: i64, _: i64) -> Result<LibraryAgents, RpcError> {
+        Err(RpcError::value("nobody has a library here"))
+    }
+
+    async fn add_to_library(&self, _: &BlockContext, _: String) -> Result<LibraryAgent, RpcError> {
+        Err(RpcError::value("nobody has a library here"))
+    }
+
+    async fn search_store(&self, _: StoreSearch) -> Result<StoreAgents, RpcError> {
+        Err(RpcError::value("there is no catalogue here"))
+    }
+
+    async fn store_agent(&self, _: String, _: String) -> Result<StoreAgentDetails, RpcError> {
+        Err(RpcError::value("there is no catalogue here"))
     }
 
     async fn recall(&self, _context: &BlockContext, _key: String) -> Result<Option<serde_json::Value>, RpcError> {

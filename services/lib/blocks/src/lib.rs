@@ -30,6 +30,6 @@ pub use emit::{Emitted, Emitter, NotJson, PinValue};
 pub use engine::block::{BlockCatalog, BlockDescriptor, BlockKind};
 pub use execute::{Done, Executed, collect, execute};
 pub use outside::Outside;
-pub use platform::{Agent, Platform, Question};
+pub use platform::{Agent, Platform, Question, Shelves, StoreSearch};
 pub use price::{BlockCost, CostType, PriceList};
 pub use registry::Registry;

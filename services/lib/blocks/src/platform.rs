@@ -3,7 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{AgentRun, CredentialsMetaInput, GraphId, Map, NodeInputMasks};
 use serde_json::Value;
@@ -29,9 +31,39 @@ pub trait Platform: fmt::Debug + Send + Sync {
     /// Keeps a value for the user under a key, and tells what is kept there now.
     async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, Failure>;
 
+    /// The user's library and the catalogue, where they can be reached.
+    fn shelves(&self) -> Result<&dyn Shelves, Failure> {
+        Err(Failure::raised("the library and the catalogue cannot be reached from here"))
+    }
+
     /// Asks a person whether a node that was cut short, whose block must not take effect twice, is run again. An approval is good for one
     /// start.
     async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure>;
+}
+
+/// The agents that a user has, and those that everybody may have.
+#[async_trait]
+pub trait Shelves: fmt::Debug + Send + Sync {
+    /// A page of the user's library, the last changed first; `page` from 1.
+    async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, Failure>;
+
+    /// Adds what the catalogue offers; what is there already is returned as it is. None when nothing of this id is offered.
+    async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<Option<LibraryAgent>, Failure>;
+
+    async fn search_store(&self, search: StoreSearch) -> Result<StoreAgents, Failure>;
+
+    /// None when the catalogue offers nothing under this name.
+    async fn store_agent(&self, creator: String, slug: String) -> Result<Option<StoreAgentDetails>, Failure>;
+}
+
+/// What to look for in the catalogue: the best so many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSearch {
+    pub query: Option<String>,
+    pub category: Option<String>,
+    /// `rating`, `runs`, `name` or `updated_at`.
+    pub sorted_by: String,
+    pub limit: i64,
 }
 
 /// What a person is to look at.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{GraphId, Timestamp, UserId};
+use crate::{GraphId, Pagination, Timestamp, UserId};
 
 /// A user's public face, as he reads it himself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,13 @@ pub struct StoreAgent {
     pub runs: i64,
     /// Average score, 0 when nobody has given one.
     pub rating: f64,
+}
+
+/// A page of the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoreAgents {
+    pub agents: Vec<StoreAgent>,
+    pub pagination: Pagination,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ pub mod message;
 pub mod nested;
 pub mod notification;
 pub mod onboarding;
+pub mod page;
 pub mod progress;
 pub mod review;
 pub mod schedule;
@@ -41,6 +42,7 @@ pub use ids::{BlockId, GraphExecId, GraphId, LinkId, NodeExecId, NodeId, UserId}
 pub use journal::{AppendOutcome, JournalBatch, JournalEntry, WrittenBatch, WrittenEntry};
 pub use message::{CancelMessage, RunMessage};
 pub use nested::{AgentOutcome, AgentRequest, AgentRun};
+pub use page::Pagination;
 pub use status::ExecutionStatus;
 pub use time::Timestamp;
 pub use waiting::{DeadRun, PAST_DEADLINE, Waiting, WaitingReason};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::graph::GraphSettings;
-use crate::{CredentialsMetaInput, GraphId, Map, Timestamp, UserId};
+use crate::{CredentialsMetaInput, GraphId, Map, Pagination, Timestamp, UserId};
 
 /// How the latest runs of an agent went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,13 @@ pub struct LibraryAgent {
     pub recommended_schedule_cron: Option<String>,
     pub settings: GraphSettings,
     pub marketplace_listing: Option<MarketplaceListing>,
+}
+
+/// A page of a user's library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LibraryAgents {
+    pub agents: Vec<LibraryAgent>,
+    pub pagination: Pagination,
 }
 
 /// Where the catalogue shows an agent.

@@ -1,7 +1,7 @@
 //! What everybody may read of the catalogue, and the profiles of those who offer something in it (rest.md §1 area 8).
 
-use model::catalogue::{Creator, CreatorDetails, ProfileDetails, StoreAgent, StoreAgentDetails, StoreReview};
-use model::{GraphId, UserId};
+use model::catalogue::{Creator, CreatorDetails, ProfileDetails, StoreAgent, StoreAgentDetails, StoreAgents, StoreReview};
+use model::{GraphId, Pagination, UserId};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
@@ -18,6 +18,21 @@ pub enum AgentOrder {
     Rating,
     Runs,
     Name,
+}
+
+impl AgentOrder {
+    /// The contract's words.
+    pub const WORDS: [&str; 4] = ["rating", "runs", "name", "updated_at"];
+
+    /// The default for anything else.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "rating" => Self::Rating,
+            "runs" => Self::Runs,
+            "name" => Self::Name,
+            _ => Self::Updated,
+        }
+    }
 }
 
 /// Which agents of the catalogue.
@@ -124,6 +139,24 @@ impl Store {
         };
         let (rows, total) = self.page(count, query, restrict, order, window).await?;
         Ok((rows.iter().map(store_agent).collect::<Result<_>>()?, total))
+    }
+
+    /// The first `page_size` of what the catalogue offers with all these words, of one category or of any.
+    pub async fn search_store(&self, query: Option<&str>, category: Option<&str>, sorted_by: &str, page: i64, page_size: i64) -> Result<StoreAgents> {
+        let window = Window::of_page(page, page_size);
+        let filter = AgentFilter {
+            search_query: query,
+            category: category.filter(|category| !category.is_empty()),
+            order: AgentOrder::from_word(sorted_by),
+            limit: window.limit,
+            offset: window.offset,
+            ..AgentFilter::default()
+        };
+        let (agents, total) = self.list_store_agents(&filter).await?;
+        Ok(StoreAgents {
+            agents,
+            pagination: Pagination::of(page.max(1), window.limit, total),
+        })
     }
 
     /// What the catalogue shows of one listing.

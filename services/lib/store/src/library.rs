@@ -1,8 +1,8 @@
 //! Libraries: who may run a graph (internals §2.2 step 2), and with which settings.
 
 use model::graph::GraphSettings;
-use model::library::{LibraryAgent, LibraryAgentStatus, LibraryAgentUpdate, MarketplaceListing, MarketplaceListingCreator};
-use model::{GraphId, GraphModel, UserId};
+use model::library::{LibraryAgent, LibraryAgentStatus, LibraryAgentUpdate, LibraryAgents, MarketplaceListing, MarketplaceListingCreator};
+use model::{GraphId, GraphModel, Pagination, UserId};
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -117,6 +117,22 @@ impl Store {
         };
         let (rows, total) = self.page(count, entries(), restrict, order, window).await?;
         Ok((rows.iter().map(agent).collect::<Result<_>>()?, total))
+    }
+
+    /// A page of the same, the last changed first; `page` from 1.
+    pub async fn library_page(&self, user_id: UserId, search_term: Option<&str>, page: i64, page_size: i64) -> Result<LibraryAgents> {
+        let window = Window::of_page(page, page_size);
+        let filter = LibraryFilter {
+            search_term: search_term.filter(|term| !term.is_empty()),
+            limit: window.limit,
+            offset: window.offset,
+            ..LibraryFilter::default()
+        };
+        let (agents, total) = self.list_library_agents(user_id, &filter).await?;
+        Ok(LibraryAgents {
+            agents,
+            pagination: Pagination::of(page.max(1), window.limit, total),
+        })
     }
 
     /// None for what is deleted or another user's.

@@ -12,6 +12,17 @@ pub(crate) struct Window {
     pub offset: i64,
 }
 
+impl Window {
+    /// `page` from 1, `page_size` from 1 to 1000; what is outside counts as the nearest.
+    pub fn of_page(page: i64, page_size: i64) -> Self {
+        let limit = page_size.clamp(1, 1000);
+        Self {
+            limit,
+            offset: (page.max(1) - 1).saturating_mul(limit),
+        }
+    }
+}
+
 impl Store {
     /// The rows of one page, and how many there are altogether. `restrict` ends both queries with what they have in common, and `order` ends
     /// the one for the rows.

@@ -9,6 +9,7 @@ mod graphs;
 mod hash;
 mod intake;
 mod interfaces;
+mod library;
 mod masks;
 mod presets;
 mod redrive;

@@ -4,7 +4,7 @@ use auth::AdminUser;
 use axum::Json;
 use axum::extract::State;
 use model::user::User;
-use model::{Timestamp, UserId};
+use model::{Pagination, Timestamp, UserId};
 use serde::Serialize;
 use store::Store;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::openapi::schemas;
 use crate::state::AppState;
-use crate::wire::{ApiResult, Page, Pagination, Parameters};
+use crate::wire::{ApiResult, Page, Parameters};
 
 const DEFAULT_SIZE: i64 = 20;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use blocks::{BlockKind, Registry};
-use model::BlockId;
 use model::catalogue::StoreAgent;
 use model::library::LibraryAgent;
+use model::{BlockId, Pagination};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{AgentFilter, LibraryFilter, Store};
@@ -22,7 +22,7 @@ use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::shape::Problem;
-use crate::wire::{ApiError, ApiResult, Page, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, Page, Parameters, id};
 
 const DEFAULT_SIZE: i64 = 50;
 /// Blocks that each category shows at first.

@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use model::GraphModel;
-use model::catalogue::{Creator, CreatorDetails, ProfileDetails, StoreAgent, StoreAgentDetails, StoreReview};
+use model::catalogue::{Creator, CreatorDetails, ProfileDetails, StoreAgentDetails, StoreAgents, StoreReview};
+use model::{GraphModel, Pagination};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{AgentFilter, AgentOrder, CreatorFilter, CreatorOrder, Store};
@@ -20,17 +20,11 @@ use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Problem, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, Page, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, Parameters, id};
 
 const DEFAULT_SIZE: i64 = 20;
 /// Characters of a user name.
 const LONGEST_NAME: usize = 100;
-
-#[derive(Debug, Serialize)]
-pub struct Agents {
-    agents: Vec<StoreAgent>,
-    pagination: Pagination,
-}
 
 #[derive(Debug, Serialize)]
 pub struct Creators {
@@ -182,29 +176,24 @@ pub async fn update_profile(
     params(AgentsQuery), security(()),
     responses((status = 200, body = schemas::StoreAgentsResponse)),
 )]
-pub async fn agents(State(store): State<Store>, parameters: Parameters) -> ApiResult<Json<Agents>> {
+pub async fn agents(State(store): State<Store>, parameters: Parameters) -> ApiResult<Json<StoreAgents>> {
     agents_of(&store, &parameters).await.map(Json)
 }
 
 /// For the platform's own interface and the external one, as the following three.
-pub async fn agents_of(store: &Store, parameters: &Parameters) -> ApiResult<Agents> {
+pub async fn agents_of(store: &Store, parameters: &Parameters) -> ApiResult<StoreAgents> {
     let page = Page::of(parameters, DEFAULT_SIZE)?;
     let filter = AgentFilter {
         featured: parameters.flag("featured")?,
         creators: Vec::from_iter(parameters.given("creator")),
         search_query: parameters.given("search_query"),
         category: parameters.given("category"),
-        order: match parameters.one_of("sorted_by", &["rating", "runs", "name", "updated_at"])? {
-            Some("rating") => AgentOrder::Rating,
-            Some("runs") => AgentOrder::Runs,
-            Some("name") => AgentOrder::Name,
-            _ => AgentOrder::Updated,
-        },
+        order: AgentOrder::from_word(parameters.one_of("sorted_by", &AgentOrder::WORDS)?.unwrap_or_default()),
         limit: page.size,
         offset: page.offset(),
     };
     let (agents, total) = store.list_store_agents(&filter).await?;
-    Ok(Agents {
+    Ok(StoreAgents {
         agents,
         pagination: page.of_total(total),
     })

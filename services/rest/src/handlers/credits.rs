@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use indexmap::IndexMap;
-use model::{Timestamp, UserId};
+use model::{Pagination, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{HistoryFilter, LedgerEntry, Store};
@@ -20,7 +20,7 @@ use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Problem, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, Page, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, Parameters, id};
 
 const KINDS: [&str; 5] = ["TOP_UP", "USAGE", "GRANT", "REFUND", "CARD_CHECK"];
 const USAGE: &str = "USAGE";

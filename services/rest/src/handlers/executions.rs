@@ -8,7 +8,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use indexmap::IndexMap;
-use model::{CredentialsMetaInput, GraphExecutionMeta, GraphExecutionWithNodes, Map};
+use model::{CredentialsMetaInput, GraphExecutionMeta, GraphExecutionWithNodes, Map, Pagination};
 use runtime::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, Page, PageQuery, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, PageQuery, Parameters, id};
 
 /// `GET /api/executions` ends here; there is no paging.
 const NEWEST: i64 = 250;

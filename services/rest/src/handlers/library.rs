@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use model::graph::GraphSettings;
-use model::library::{LibraryAgent, LibraryAgentUpdate};
+use model::library::{LibraryAgent, LibraryAgentUpdate, LibraryAgents};
 use model::{GraphId, UserId};
 use rpc::services::Scheduler;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use store::{LibraryFilter, Store};
 use submit::Submitter;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +21,7 @@ use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Problem, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, Page, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, Parameters, id};
 
 /// Characters of a search.
 const LONGEST_SEARCH: usize = 100;
@@ -51,12 +51,6 @@ impl Shaped for Addition {
     const SHAPE: Shape = Shape::Model(&[Field::required("store_listing_version_id", Shape::Text)]);
 }
 
-#[derive(Debug, Serialize)]
-pub struct Agents {
-    agents: Vec<LibraryAgent>,
-    pagination: Pagination,
-}
-
 /// The query of a list, for documentation.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -84,7 +78,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     params(("search_term" = Option<String>, Query), ("sort_by" = Option<schemas::LibraryAgentSort>, Query), ListQuery),
     responses((status = 200, body = schemas::LibraryAgentResponse)),
 )]
-pub async fn list(user: CurrentUser, State(submitter): State<Submitter>, parameters: Parameters) -> ApiResult<Json<Agents>> {
+pub async fn list(user: CurrentUser, State(submitter): State<Submitter>, parameters: Parameters) -> ApiResult<Json<LibraryAgents>> {
     let search_term = parameters.text("search_term").filter(|term| !term.is_empty());
     if let Some(term) = search_term.filter(|term| term.chars().count() > LONGEST_SEARCH) {
         let msg = format!("String should have at most {LONGEST_SEARCH} characters");
@@ -105,7 +99,7 @@ pub async fn list(user: CurrentUser, State(submitter): State<Submitter>, paramet
     params(ListQuery),
     responses((status = 200, body = schemas::LibraryAgentResponse)),
 )]
-pub async fn favorites(user: CurrentUser, State(submitter): State<Submitter>, parameters: Parameters) -> ApiResult<Json<Agents>> {
+pub async fn favorites(user: CurrentUser, State(submitter): State<Submitter>, parameters: Parameters) -> ApiResult<Json<LibraryAgents>> {
     let filter = LibraryFilter {
         favorites_only: true,
         ..LibraryFilter::default()
@@ -127,17 +121,11 @@ pub async fn add(
 ) -> ApiResult<(StatusCode, Json<LibraryAgent>)> {
     let version_id = body.store_listing_version_id;
     let missing = || ApiError::not_found(format!("Store listing version {version_id} not found or not available"));
-    let offer = match id(&version_id) {
-        Some(id) => submitter.store().find_offer(id).await?,
+    let added = match id(&version_id) {
+        Some(id) => submitter.add_offer(user.id, id).await?,
         None => None,
     };
-    let offer = offer.ok_or_else(missing)?;
-    let graph = submitter
-        .get_graph(user.id, offer.graph_id, Some(offer.graph_version))
-        .await?
-        .ok_or_else(missing)?;
-    let entry = submitter.store().add_offered_graph(user.id, &graph).await?;
-    let agent = find(&submitter, user.id, &entry.to_string()).await?;
+    let agent = completed(&submitter, added).await?.ok_or_else(missing)?;
     Ok((StatusCode::CREATED, Json(agent)))
 }
 
@@ -269,7 +257,7 @@ impl Shaped for Settings {
     const SHAPE: Shape = SETTINGS;
 }
 
-async fn page(submitter: &Submitter, user_id: UserId, filter: LibraryFilter<'_>, parameters: &Parameters) -> ApiResult<Json<Agents>> {
+async fn page(submitter: &Submitter, user_id: UserId, filter: LibraryFilter<'_>, parameters: &Parameters) -> ApiResult<Json<LibraryAgents>> {
     let page = Page::of(parameters, DEFAULT_SIZE)?;
     let filter = LibraryFilter {
         limit: page.size,
@@ -277,7 +265,7 @@ async fn page(submitter: &Submitter, user_id: UserId, filter: LibraryFilter<'_>,
         ..filter
     };
     let (agents, total) = agents_of(submitter, user_id, &filter).await?;
-    Ok(Json(Agents {
+    Ok(Json(LibraryAgents {
         agents,
         pagination: page.of_total(total),
     }))

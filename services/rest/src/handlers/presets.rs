@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use indexmap::IndexMap;
 use model::library::{LibraryAgentPreset, NewPreset, PresetUpdate};
-use model::{CredentialsMetaInput, GraphExecutionMeta, GraphId, Map, UserId};
+use model::{CredentialsMetaInput, GraphExecutionMeta, GraphId, Map, Pagination, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::Store;
@@ -21,7 +21,7 @@ use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Problem, Shape, check};
-use crate::wire::{ApiError, ApiResult, JsonBody, Page, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, Parameters, id};
 
 const DEFAULT_SIZE: i64 = 10;
 

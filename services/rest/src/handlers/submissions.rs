@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
+use model::Pagination;
 use model::catalogue::{ListingContent, MyAgent, StoreListingWithVersions, StoreSubmission, SubmissionStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +21,7 @@ use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Shaped;
 use crate::wire::shape::{Field, Problem, Shape};
-use crate::wire::{ApiError, ApiResult, JsonBody, Page, Pagination, Parameters, id};
+use crate::wire::{ApiError, ApiResult, JsonBody, Page, Parameters, id};
 
 const DEFAULT_SIZE: i64 = 20;
 /// Characters of a slug.

@@ -12,6 +12,6 @@ pub mod slash;
 
 pub use body::JsonBody;
 pub use error::{ApiError, ApiResult};
-pub use page::{Page, Pagination};
+pub use page::Page;
 pub use params::{PageQuery, Parameters, id};
 pub use prepared::Prepared;

@@ -1,6 +1,6 @@
 //! Lists in pages (rest.md §2.8).
 
-use serde::Serialize;
+use model::Pagination;
 
 use super::error::ApiResult;
 use super::params::Parameters;
@@ -32,20 +32,6 @@ impl Page {
     }
 
     pub fn of_total(self, total_items: i64) -> Pagination {
-        Pagination {
-            total_items,
-            total_pages: (total_items + self.size - 1) / self.size,
-            current_page: self.number,
-            page_size: self.size,
-        }
+        Pagination::of(self.number, self.size, total_items)
     }
-}
-
-/// Where a page stands in its list.
-#[derive(Debug, Serialize)]
-pub struct Pagination {
-    total_items: i64,
-    total_pages: i64,
-    current_page: i64,
-    page_size: i64,
 }

@@ -460,3 +460,75 @@ async fn programs_read_the_same_catalogue_with_a_key_for_it() {
         );
     }
 }
+
+#[tokio::test]
+async fn blocks_look_into_the_catalogue_and_add_to_the_callers_library() {
+    const ADD: &str = "2602a7b1-3f4d-4e5f-9c8b-1a2b3c4d5e6f";
+    const LIST: &str = "082602d3-a74d-4600-9e9c-15b3af7eae98";
+    const DETAILS: &str = "b604f0ec-6e0d-40a7-bf55-9fd09997cced";
+    const SEARCH: &str = "39524701-026c-4328-87cc-1b88c8e2cb4c";
+    let app = TestApp::start().await;
+    let author = named(&app, "author").await;
+    let (graph, submission) = submitted(&app, &author, "one").await;
+    assert_eq!(review(&app, &submission, true).await.status, 200);
+    submitted(&app, &author, "unapproved").await;
+    let version = text(&submission, "store_listing_version_id");
+    let user = TestUser::new();
+    let execute = async |block: &str, input: Value| app.post(&user, &format!("/api/blocks/{block}/execute"), input).await;
+
+    let found = execute(SEARCH, json!({"query": "does things"})).await;
+    assert_eq!(found.status, 200, "{}", found.text);
+    assert_eq!(
+        (&found.body["total_count"], &found.body["agents"]),
+        (&json!([1]), &json!([found.body["agent"]]))
+    );
+    assert_eq!(
+        (&found.body["agent"][0]["slug"], &found.body["agent"][0]["creator"]),
+        (&json!("one"), &json!("author"))
+    );
+    assert_eq!(execute(SEARCH, json!({"category": "none"})).await.body["agents"], json!([[]]));
+    assert_eq!(execute(SEARCH, json!({"limit": 101})).await.status, 400);
+
+    let details = execute(DETAILS, json!({"creator": "author", "slug": "one"})).await;
+    assert_eq!(
+        (
+            &details.body["found"],
+            &details.body["store_listing_version_id"],
+            &details.body["agent_name"]
+        ),
+        (&json!([true]), &json!([version]), &json!(["Agent one"])),
+        "{}",
+        details.text
+    );
+    for (block, input) in [
+        (DETAILS, json!({"creator": "author", "slug": "unapproved"})),
+        (ADD, json!({"store_listing_version_id": uuid::Uuid::new_v4()})),
+        (ADD, json!({"store_listing_version_id": "x"})),
+    ] {
+        let missing = execute(block, input).await;
+        assert_eq!(missing.status, 400, "{}", missing.text);
+        assert!(missing.text.contains("not found"), "{}", missing.text);
+    }
+
+    assert_eq!(execute(LIST, json!({})).await.body["total_count"], json!([0]));
+    for name in [Value::Null, json!("Mine")] {
+        let added = execute(ADD, json!({"store_listing_version_id": version, "agent_name": name})).await;
+        assert_eq!(added.status, 200, "{}", added.text);
+        let shown = name.as_str().unwrap_or("Echo");
+        assert_eq!(
+            (&added.body["agent_id"], &added.body["agent_name"], &added.body["success"]),
+            (&json!([graph["id"]]), &json!([shown]), &json!([true]))
+        );
+    }
+    let listed = execute(LIST, json!({"search_query": "ECHO", "limit": 1})).await.body;
+    assert_eq!(
+        (&listed["total_count"], &listed["total_pages"], &listed["page"]),
+        (&json!([1]), &json!([1]), &json!([1]))
+    );
+    assert_eq!(
+        (&listed["agent"][0]["agent_id"], &listed["agent"][0]["agent_name"]),
+        (&graph["id"], &json!("Echo"))
+    );
+    let own = app.get(&user, "/api/library/agents").await.body;
+    assert_eq!(own["agents"][0]["id"], listed["agents"][0][0]["library_agent_id"]);
+}

@@ -9,6 +9,7 @@ mod files;
 mod io;
 mod logic;
 mod people;
+mod shelves;
 mod text;
 mod time;
 mod trigger;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Arc<dyn Block>> {
         people::all(),
         time::all(),
         files::all(),
+        shelves::all(),
         web::all(),
         trigger::all(),
         ai::all(),

@@ -1,8 +1,10 @@
 //! The database manager (internals §1.5): the only way to the database for executor, scheduler and notification.
 
 use indexmap::IndexMap;
+use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
+use model::library::{LibraryAgent, LibraryAgents};
 use model::notification::{
     NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
@@ -234,6 +236,24 @@ crate::service! {
 
         /// Ours: a user's credential with its secret, for the block that was given the reference.
         async fn open_credential(user_id: UserId, credential_id: String) -> OpenCredential, idempotent;
+
+        // Library and catalogue.
+
+        /// The last changed first.
+        async fn list_library_agents(user_id: UserId, search_term: Option<String>, page: i64 = 1, page_size: i64 = 50) -> LibraryAgents, idempotent;
+
+        /// What is there already is returned as it is.
+        async fn add_store_agent_to_library(store_listing_version_id: String, user_id: UserId) -> LibraryAgent, idempotent;
+
+        async fn get_store_agents(
+            sorted_by: Option<String>,
+            search_query: Option<String>,
+            category: Option<String>,
+            page: i64 = 1,
+            page_size: i64 = 20,
+        ) -> StoreAgents, idempotent;
+
+        async fn get_store_agent_details(username: String, agent_name: String) -> StoreAgentDetails, idempotent;
 
         // Notification batches.
 
