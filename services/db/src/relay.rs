@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::amqp::{Error, Outgoing, Publisher};
-use runtime::Shutdown;
 use runtime::retry::{Backoff, retry_forever};
+use runtime::spans::{About, Kind};
+use runtime::trace::Step;
+use runtime::{Shutdown, Trace};
 use store::{OutboxBatch, Store};
 use tokio::sync::Notify;
 
@@ -83,11 +85,18 @@ impl Relay {
     }
 
     async fn relay(&self, batch: OutboxBatch) -> Result<(), RelayError> {
-        let runs = batch.messages.iter().zip(&batch.traceparents);
-        let messages: Vec<Outgoing> = runs
-            .map(|(message, trace)| Ok(Outgoing::run(message)?.traced(trace.clone())))
+        let about = || About::new(Kind::Producer, "relay").with("messaging.system", "rabbitmq");
+        let steps = batch.traceparents.iter().map(|trace| Some(Trace::parse(trace.as_deref()?)?.step(about)));
+        // Each ends when the broker has answered for all.
+        let steps: Vec<Option<Step>> = steps.collect();
+        let messages: Vec<Outgoing> = batch
+            .messages
+            .iter()
+            .zip(&steps)
+            .map(|(message, step)| Ok(Outgoing::run(message)?.traced(step.as_ref().map(|step| step.trace().to_string()))))
             .collect::<Result<_, Error>>()?;
         let results = tokio::time::timeout(PUBLISH_WITHIN, self.publisher.publish_all(&messages)).await;
+        drop(steps);
         let results = results.map_err(|_| Error::Timeout)?;
         let confirmed: Vec<bool> = results.iter().map(Result::is_ok).collect();
         batch.settle(&confirmed).await?;

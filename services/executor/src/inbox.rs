@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bus::amqp::{Consumed, Source, Verdict, run_consumer};
 use model::{CancelMessage, GraphExecId, RunMessage};
 use runtime::health::Check;
+use runtime::spans::{About, Kind};
 use runtime::{Settings, Shutdown, Trace};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -22,6 +23,10 @@ pub async fn runs(settings: Settings, bell: Arc<Notify>, vacant: watch::Receiver
     let (bell, shutdown_of_handler) = (&bell, &shutdown);
     let handler = |consumed: Consumed<RunMessage>| async move {
         let mut vacant = vacant.clone();
+        // From the arrival until there is a slot.
+        let _waiting = consumed
+            .trace
+            .map(|trace| trace.step(|| About::new(Kind::Consumer, "wake-up").with("messaging.system", "rabbitmq")));
         tracing::debug!(graph_exec_id = %consumed.message.graph_exec_id, trace_id = consumed.trace.map(Trace::id), "a run is announced");
         tokio::select! {
             _ = vacant.wait_for(|vacant| *vacant) => {

@@ -13,6 +13,8 @@ use model::{ClaimedRun, GivenUpRun, GraphExecId, HeldRun, Timestamp};
 use rpc::RpcError;
 use runtime::health::Check;
 use runtime::retry::Backoff;
+use runtime::spans::{About, Kind};
+use runtime::trace::Step;
 use runtime::{Shutdown, Trace, trace};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -143,14 +145,23 @@ impl Intake {
             let control = Control::new(run.news);
             let (held, for_floor) = (run.held(), control.clone());
             let shift = self.shift.clone();
-            let trace = run.traceparent.as_deref().and_then(Trace::parse).map(Trace::child);
+            let about = || {
+                About::new(Kind::Internal, "run")
+                    .with("graph_exec_id", run.graph_exec_id)
+                    .with("epoch", run.epoch)
+            };
+            let step = run.traceparent.as_deref().and_then(Trace::parse).map(|trace| trace.step(about));
+            let trace = step.as_ref().map(Step::trace);
             if run.epoch == 1 {
                 self.metrics
                     .queue_seconds
                     .observe(Timestamp::now().seconds_since(run.created_at).max(0.0));
             }
             let span = tracing::info_span!("run", graph_exec_id = %run.graph_exec_id, trace_id = trace.map(Trace::id));
-            let work = async move { shift.work(run, control).await };
+            let work = async move {
+                let _step = step;
+                shift.work(run, control).await
+            };
             floor.add(held, for_floor, trace::within_some(trace, work).instrument(span));
         }
     }

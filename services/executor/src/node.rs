@@ -12,6 +12,7 @@ use engine::policy::RetryPolicy;
 use engine::run::NodeResult;
 use model::{Map, NodeExecId, NodeStats};
 use prometheus_client::metrics::counter::Counter;
+use runtime::trace;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -188,7 +189,9 @@ async fn try_once(
     let (sink, mut emitted) = mpsc::channel(BLOCK_AHEAD);
     let (running, context) = (block.clone(), context.clone());
     let work = async move { blocks::execute(running.as_ref(), input, &context, &sink).await };
-    let mut task = AbortOnDropHandle::new(tokio::spawn(measured(work)));
+    // What the block asks of the platform belongs to the node's step.
+    let work = trace::within_some(trace::current(), measured(work));
+    let mut task = AbortOnDropHandle::new(tokio::spawn(work));
     let deadline = tokio::time::sleep(timeout);
     tokio::pin!(deadline);
 

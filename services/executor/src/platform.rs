@@ -13,17 +13,15 @@ use model::review::{RepeatAnswer, ReviewResult};
 use model::{AgentRequest, AgentRun, CredentialsMetaInput, Map};
 use rpc::{RpcError, RpcErrorKind};
 use runtime::retry::Backoff;
-use runtime::{Trace, trace};
 use serde_json::Value;
 
 use crate::ledger::Ledger;
 
-/// The platform as the nodes of one claimed run see it.
+/// The platform as the nodes of one claimed run see it. What a node asks for belongs to its step of the run's trace.
 pub struct RunPlatform {
     pub ledger: Arc<dyn Ledger>,
     /// Fencing token of the claim.
     pub epoch: i64,
-    pub trace: Option<Trace>,
 }
 
 impl fmt::Debug for RunPlatform {
@@ -44,7 +42,7 @@ impl Platform for RunPlatform {
             inputs: agent.inputs,
             nodes_input_masks: agent.masks,
         };
-        match trace::within_some(self.trace, answered(|| self.ledger.run_agent(request.clone()))).await? {
+        match answered(|| self.ledger.run_agent(request.clone())).await? {
             // Any end of the node would let the run go on; its executor stops it in a moment.
             AgentRun::Cancelled => std::future::pending().await,
             answer => Ok(answer),
@@ -52,12 +50,11 @@ impl Platform for RunPlatform {
     }
 
     async fn review(&self, context: &BlockContext, question: Question) -> Result<Option<ReviewResult>, Failure> {
-        trace::within_some(self.trace, answered(|| self.ledger.review(context, question.clone()))).await
+        answered(|| self.ledger.review(context, question.clone())).await
     }
 
     async fn credential(&self, context: &BlockContext, reference: &CredentialsMetaInput) -> Result<OpenCredential, Failure> {
-        let asked = answered(|| self.ledger.open_credential(context, reference.id.clone()));
-        let opened = trace::within_some(self.trace, asked).await?;
+        let opened = answered(|| self.ledger.open_credential(context, reference.id.clone())).await?;
         if !opened.fits(reference) {
             return Err(Failure::raised("Invalid credentials: type/provider mismatch"));
         }
@@ -65,11 +62,11 @@ impl Platform for RunPlatform {
     }
 
     async fn recall(&self, context: &BlockContext, key: String) -> Result<Option<Value>, Failure> {
-        trace::within_some(self.trace, answered(|| self.ledger.recall(context, key.clone()))).await
+        answered(|| self.ledger.recall(context, key.clone())).await
     }
 
     async fn keep(&self, context: &BlockContext, key: String, value: Value) -> Result<Option<Value>, Failure> {
-        trace::within_some(self.trace, answered(|| self.ledger.keep(context, key.clone(), value.clone()))).await
+        answered(|| self.ledger.keep(context, key.clone(), value.clone())).await
     }
 
     fn shelves(&self) -> Result<&dyn Shelves, Failure> {
@@ -77,8 +74,7 @@ impl Platform for RunPlatform {
     }
 
     async fn ask_to_repeat(&self, context: &BlockContext, input: Map, instructions: String) -> Result<RepeatAnswer, Failure> {
-        let asked = answered(|| self.ledger.ask_to_repeat(context, self.epoch, input.clone(), instructions.clone()));
-        trace::within_some(self.trace, asked).await
+        answered(|| self.ledger.ask_to_repeat(context, self.epoch, input.clone(), instructions.clone())).await
     }
 }
 
@@ -86,21 +82,21 @@ impl Platform for RunPlatform {
 impl Shelves for RunPlatform {
     async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, Failure> {
         let asked = answered(|| self.ledger.library(context, search.clone(), page, page_size));
-        trace::within_some(self.trace, asked).await
+        asked.await
     }
 
     async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<Option<LibraryAgent>, Failure> {
         let asked = answered(|| found(self.ledger.add_to_library(context, store_listing_version_id.clone())));
-        trace::within_some(self.trace, asked).await
+        asked.await
     }
 
     async fn search_store(&self, search: StoreSearch) -> Result<StoreAgents, Failure> {
-        trace::within_some(self.trace, answered(|| self.ledger.search_store(search.clone()))).await
+        answered(|| self.ledger.search_store(search.clone())).await
     }
 
     async fn store_agent(&self, creator: String, slug: String) -> Result<Option<StoreAgentDetails>, Failure> {
         let asked = answered(|| found(self.ledger.store_agent(creator.clone(), slug.clone())));
-        trace::within_some(self.trace, asked).await
+        asked.await
     }
 }
 

@@ -14,6 +14,8 @@ use engine::run::{NodeResult, NodeStart, OutputError, Run};
 use model::credits::BLOCK_CHARGE;
 use model::user::UsageTransactionMetadata;
 use model::{AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp, WrittenBatch};
+use runtime::spans::{About, Kind};
+use runtime::trace::Step;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -171,7 +173,6 @@ impl RunTask {
             platform: Arc::new(RunPlatform {
                 ledger: deps.ledger.clone(),
                 epoch: run.facts().epoch,
-                trace: runtime::trace::current(),
             }),
             news_seen,
             news: control.news.subscribe(),
@@ -409,7 +410,13 @@ impl RunTask {
 
     fn spawn(&mut self, job: Job) {
         let node_exec_id = job.node_exec_id;
-        let abort = self.nodes.spawn(charge::run(job, self.outputs.0.clone()));
+        let about = || {
+            About::new(Kind::Internal, job.block.descriptor().name)
+                .with("node_id", job.context.node_id)
+                .with("node_exec_id", node_exec_id)
+        };
+        let step = runtime::trace::current().map(|trace| trace.step(about));
+        let abort = self.nodes.spawn(follow(step, charge::run(job, self.outputs.0.clone())));
         if let Some(node) = self.in_flight.get_mut(&node_exec_id) {
             node.abort = Some(abort);
         }
@@ -625,6 +632,16 @@ impl RunTask {
     fn id(&self) -> GraphExecId {
         self.run.facts().graph_exec_id
     }
+}
+
+/// Works on a node as a step of the run's trace.
+async fn follow(step: Option<Step>, work: impl Future<Output = Ended>) -> Ended {
+    let Some(mut step) = step else { return work.await };
+    let ended = runtime::trace::within(step.trace(), work).await;
+    if let Some(NodeResult::Failed { error }) = &ended.result {
+        step.fail(error);
+    }
+    ended
 }
 
 /// Waits for what is under way in `slot` and empties it; for ever when there is nothing.

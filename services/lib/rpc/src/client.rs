@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runtime::retry::Backoff;
-use runtime::{Secret, Settings};
+use runtime::spans::{About, Kind};
+use runtime::trace::Step;
+use runtime::{Secret, Settings, Trace};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -82,8 +84,17 @@ impl Client {
 
     async fn attempt<T: DeserializeOwned>(&self, method: &str, body: axum::body::Bytes) -> Result<T, RpcError> {
         let url = format!("{}/{method}", self.base_url);
-        let mut request = self.http.post(&url).header(header::CONTENT_TYPE, "application/json").body(body);
-        if let Some(trace) = runtime::trace::current() {
+        let mut step = runtime::trace::current().map(|trace| trace.step(|| About::new(Kind::Client, method.to_owned()).with("url.full", &url)));
+        let answer = self.answer(&url, body, step.as_ref().map(Step::trace)).await;
+        if let (Some(step), Err(error)) = (&mut step, &answer) {
+            step.fail(error);
+        }
+        answer
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, url: &str, body: axum::body::Bytes, trace: Option<Trace>) -> Result<T, RpcError> {
+        let mut request = self.http.post(url).header(header::CONTENT_TYPE, "application/json").body(body);
+        if let Some(trace) = trace {
             request = request.header(runtime::trace::HEADER, trace.to_string());
         }
         let response = request.send().await.map_err(|error| self.lost(&error))?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::settings::{Service, Settings};
-use crate::{Shutdown, telemetry};
+use crate::{Shutdown, spans, telemetry};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -50,7 +50,10 @@ where
             return Err(error.into());
         }
         tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "starting");
-        Box::pin(run(settings, shutdown)).await.map_err(Into::into)
+        spans::install(service);
+        let outcome = Box::pin(run(settings, shutdown)).await.map_err(Into::into);
+        spans::flush().await;
+        outcome
     });
     // Tasks that ignore the shutdown must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));

@@ -10,6 +10,7 @@ pub mod retry;
 pub mod serve;
 pub mod settings;
 mod shutdown;
+pub mod spans;
 mod telemetry;
 pub mod trace;
 

@@ -1,15 +1,17 @@
 //! One trace a run: the W3C trace context (<https://www.w3.org/TR/trace-context/>), carried in HTTP headers, AMQP headers and the rows of runs.
 //!
 //! Whoever calls first may bring a trace; otherwise the first service that hears of a run begins one. Log lines that belong to it carry its
-//! id in their span.
+//! id in their span, and [`crate::spans`] sends what is done as steps of it to whoever wants to see them.
 
 use std::fmt;
 use std::future::Future;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
+
+use crate::spans::{self, About, Kind, Recording};
 
 /// The name of the header, in HTTP and AMQP.
 pub const HEADER: &str = "traceparent";
@@ -32,10 +34,42 @@ tokio::task_local! {
 impl Trace {
     /// A new trace.
     pub fn begin() -> Self {
+        let trace_id = uuid::Uuid::new_v4().as_u128();
         Self {
-            trace_id: uuid::Uuid::new_v4().as_u128(),
+            trace_id,
             span_id: span_id(),
-            flags: SAMPLED,
+            flags: if spans::samples(trace_id, None) { SAMPLED } else { 0 },
+        }
+    }
+
+    /// Something that is done as a part of the trace, told to who listens when it is dropped. `about` is asked only when somebody does.
+    pub fn step(self, about: impl FnOnce() -> About) -> Step {
+        let trace = self.child();
+        Step {
+            trace,
+            recording: Recording::begin(trace, Some(self), about),
+        }
+    }
+
+    /// Whether the trace is recorded.
+    pub fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    pub(crate) fn trace_id(self) -> u128 {
+        self.trace_id
+    }
+
+    pub(crate) fn span_id(self) -> u64 {
+        self.span_id
+    }
+
+    /// As a stranger brings it: this platform may decide anew whether it is recorded.
+    fn brought(self) -> Self {
+        let sampled = spans::samples(self.trace_id, Some(self.is_sampled()));
+        Self {
+            flags: self.flags & !SAMPLED | u8::from(sampled),
+            ..self
         }
     }
 
@@ -76,6 +110,53 @@ impl fmt::Display for Trace {
     }
 }
 
+/// A span of a trace, under way.
+#[derive(Debug)]
+pub struct Step {
+    trace: Trace,
+    recording: Option<Recording>,
+}
+
+impl Step {
+    /// A trace begins with this.
+    fn first(trace: Trace, about: impl FnOnce() -> About) -> Self {
+        Self {
+            trace,
+            recording: Recording::begin(trace, None, about),
+        }
+    }
+
+    /// The place of the step: what is done for it goes on from here.
+    pub fn trace(&self) -> Trace {
+        self.trace
+    }
+
+    /// One more fact.
+    pub fn note(&mut self, name: &'static str, value: impl ToString) {
+        if let Some(recording) = &mut self.recording {
+            recording.note(name, value.to_string());
+        }
+    }
+
+    /// It did not succeed.
+    pub fn fail(&mut self, error: impl ToString) {
+        if let Some(recording) = &mut self.recording {
+            recording.fail(error.to_string());
+        }
+    }
+
+    /// Answers a request as this step.
+    async fn answer(mut self, next: Next, request: Request) -> Response {
+        let response = within(self.trace, next.run(request)).await;
+        let status = response.status();
+        self.note("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            self.fail(status);
+        }
+        response
+    }
+}
+
 fn span_id() -> u64 {
     // Zero is no id.
     rand::random::<u64>().max(1)
@@ -101,9 +182,13 @@ pub async fn within_some<F: Future>(trace: Option<Trace>, work: F) -> F::Output 
 
 /// Middleware of a public server: every request belongs to a trace.
 pub async fn begin_or_continue(request: Request, next: Next) -> Response {
-    let trace = of_request(&request).map_or_else(Trace::begin, Trace::child);
-    let span = tracing::info_span!("request", trace_id = %trace.id());
-    within(trace, next.run(request)).instrument(span).await
+    let about = || about_request(&request);
+    let step = match of_request(&request) {
+        Some(trace) => trace.brought().step(about),
+        None => Step::first(Trace::begin(), about),
+    };
+    let span = tracing::info_span!("request", trace_id = %step.trace().id());
+    step.answer(next, request).instrument(span).await
 }
 
 /// Middleware of an internal server: a request belongs to its caller's trace, if it has one.
@@ -111,10 +196,19 @@ pub async fn go_on(request: Request, next: Next) -> Response {
     match of_request(&request) {
         Some(trace) => {
             let span = tracing::info_span!("call", trace_id = %trace.id());
-            within(trace.child(), next.run(request)).instrument(span).await
+            let step = trace.step(|| about_request(&request));
+            step.answer(next, request).instrument(span).await
         }
         None => next.run(request).await,
     }
+}
+
+/// The name has the route and not the path: there are few routes.
+fn about_request(request: &Request) -> About {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    About::new(Kind::Server, format!("{} {route}", request.method()))
+        .with("http.request.method", request.method())
+        .with("http.route", route)
 }
 
 fn of_request(request: &Request) -> Option<Trace> {

@@ -1,0 +1,142 @@
+//! A run submitted over HTTP is one trace, from the request to the nodes of the run that it starts, as a receiver of OTLP sees it.
+
+#![allow(clippy::expect_used)] // a test that cannot go on ends by panicking
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use contract_tests::client::status;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
+use serde_json::json;
+use workload::kit::id;
+use workload::{Fleet, Fleets, Role, graphs};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// What was received: the service and the span.
+type Received = Arc<Mutex<Vec<(String, Span)>>>;
+
+async fn receive(State(received): State<Received>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    if headers.get("content-type").is_none_or(|kind| kind != "application/x-protobuf") {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    }
+    let Ok(request) = ExportTraceServiceRequest::decode(body) else {
+        return StatusCode::BAD_REQUEST;
+    };
+    let mut received = received.lock().expect("no panic while locked");
+    for resource in request.resource_spans {
+        let attributes = resource.resource.map(|resource| resource.attributes).unwrap_or_default();
+        let name = attributes.into_iter().find(|attribute| attribute.key == "service.name");
+        let Some(Value::StringValue(service)) = name.and_then(|attribute| attribute.value?.value) else {
+            return StatusCode::BAD_REQUEST;
+        };
+        let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+        received.extend(spans.map(|span| (service.clone(), span)));
+    }
+    StatusCode::OK
+}
+
+async fn receiver() -> (String, Received) {
+    let received = Received::default();
+    let router = Router::new().route("/v1/traces", post(receive)).with_state(received.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, received)
+}
+
+/// The spans of one trace.
+struct Tree {
+    spans: HashMap<Vec<u8>, (String, Span)>,
+}
+
+impl Tree {
+    /// The trace that begins with a request of this name.
+    fn of(received: &Received, root: &str) -> Option<Self> {
+        let received = received.lock().expect("no panic while locked");
+        let (_, root) = received.iter().find(|(_, span)| span.name == root && span.parent_span_id.is_empty())?;
+        let spans = received.iter().filter(|(_, span)| span.trace_id == root.trace_id);
+        Some(Self {
+            spans: spans
+                .map(|(service, span)| (span.span_id.clone(), (service.clone(), span.clone())))
+                .collect(),
+        })
+    }
+
+    /// Whether some span's way up to the root is this, each step `service: name`.
+    fn has(&self, way: &[&str]) -> bool {
+        self.spans.values().any(|(_, span)| self.way(span) == way)
+    }
+
+    fn way(&self, span: &Span) -> Vec<String> {
+        let mut way = Vec::new();
+        let mut next = Some(&span.span_id);
+        while let Some((service, span)) = next.and_then(|id| self.spans.get(id)) {
+            way.push(format!("{service}: {}", span.name));
+            next = Some(&span.parent_span_id);
+        }
+        way
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_one_trace_from_the_request_to_the_nodes_of_its_child() {
+    const REQUEST: &str = "POST /api/graphs/{graph_id}/execute/{graph_version}";
+    let (address, received) = receiver().await;
+    let plan = Fleets {
+        durable: false,
+        ..Fleets::default()
+    };
+    let plan = plan.with("OTEL_EXPORTER_OTLP_ENDPOINT", &address).with("OTEL_BSP_SCHEDULE_DELAY", 50);
+    let mut fleet = Fleet::start(plan).await.expect("the fleet starts");
+    let user = fleet.user().await.expect("a user");
+    let child = user.create_graph(&graphs::child(2, id::EFFECT, &json!({"ms": 1}))).await;
+    let graph = user.create_graph(&graphs::parent(child, id::EFFECT)).await;
+    let run = user.execute(graph, json!({})).await;
+    let execution = user.finished(graph, run, WITHIN).await;
+    assert_eq!(status(&execution), "COMPLETED", "{execution:#}");
+    // What has ended is sent before a process is gone.
+    for (role, index) in [(Role::Executor, 0), (Role::Executor, 1), (Role::Db, 0), (Role::Rest, 0)] {
+        fleet.terminate(role, index).await.expect("the process ends when it is asked to");
+    }
+    fleet.stop().await;
+
+    let tree = Tree::of(&received, REQUEST).expect("the request's span");
+    let request = format!("autogpt-rest: {REQUEST}");
+    let below = |way: &[&'static str], step: &'static str| [&[step], way].concat();
+    let relay = below(&[], "autogpt-db: relay");
+    let wake_up = below(&relay, "autogpt-executor: wake-up");
+    let outer_run = below(&[], "autogpt-executor: run");
+    let node = below(&outer_run, "autogpt-executor: AgentExecutorBlock");
+    let call = below(&node, "autogpt-executor: run_agent");
+    let served = below(&call, "autogpt-db: POST /run_agent");
+    let inner_run = below(&served, "autogpt-executor: run");
+    let inner_node = below(&inner_run, "autogpt-executor: EffectBlock");
+    for way in [relay, wake_up, inner_node] {
+        let ways: Vec<Vec<String>> = tree.spans.values().map(|(_, span)| tree.way(span)).collect();
+        assert!(tree.has(&[&way[..], &[request.as_str()]].concat()), "{way:?} is not among {ways:#?}");
+    }
+    for (service, span) in tree.spans.values() {
+        assert_eq!(tree.way(span).last(), Some(&request), "{service}: {} has lost its parent", span.name);
+        assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{span:?}");
+        assert_eq!(span.parent_span_id.is_empty(), span.name == REQUEST, "{span:?}");
+    }
+    let kinds = |name: &str| -> Vec<SpanKind> {
+        let spans = tree.spans.values().filter(|(_, span)| span.name == name);
+        spans.map(|(_, span)| span.kind()).collect()
+    };
+    assert_eq!(kinds(REQUEST), [SpanKind::Server]);
+    assert!(kinds("relay").iter().all(|kind| *kind == SpanKind::Producer));
+    assert!(kinds("run_agent").iter().all(|kind| *kind == SpanKind::Client));
+    assert!(kinds("POST /run_agent").iter().all(|kind| *kind == SpanKind::Server));
+}
