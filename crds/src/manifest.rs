@@ -1,6 +1,8 @@
 //! The CustomResourceDefinitions as installed: what kube derives, finished and checked.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
+};
 use kube::CustomResourceExt;
 use serde_json::{Map, Value};
 
@@ -29,7 +31,29 @@ pub fn yaml(definition: &CustomResourceDefinition) -> Result<String, serde_yaml:
 fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     let annotations = definition.metadata.annotations.get_or_insert_default();
     annotations.insert(ANNOTATION_RELEASE.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(spec) = schema.and_then(|schema| schema.properties.as_mut()?.get_mut("spec")) {
+            check_times(spec);
+        }
+    }
     definition
+}
+
+/// The API server's own check of a time lets an empty list pass, and years that no program can compute with; an object with either could not be
+/// read. A rule of any kind makes it look at the value as a time.
+fn check_times(schema: &mut JSONSchemaProps) {
+    if schema.format.as_deref() == Some("date-time") {
+        schema.x_kubernetes_validations.get_or_insert_default().push(ValidationRule {
+            rule: "self > timestamp('0001-01-02T00:00:00Z') && self < timestamp('9999-12-30T00:00:00Z')".to_owned(),
+            message: Some("must be a time like 2026-01-31T09:00:00Z".to_owned()),
+            ..ValidationRule::default()
+        });
+    }
+    schema.properties.iter_mut().flat_map(|fields| fields.values_mut()).for_each(check_times);
+    if let Some(JSONSchemaPropsOrArray::Schema(item)) = schema.items.as_mut() {
+        check_times(item);
+    }
 }
 
 /// Complaints about a schema: strings, lists and maps without bounds, unsigned formats.

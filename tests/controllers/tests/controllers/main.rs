@@ -5,6 +5,7 @@ mod absences;
 mod chart;
 mod executions;
 mod leadership;
+mod leaves;
 mod ledger;
 mod platforms;
 mod policies;
