@@ -14,11 +14,13 @@
 mod cases;
 mod database;
 mod events;
+mod http;
 mod judge;
 mod machine;
 mod options;
 mod probe;
 mod report;
+mod socket;
 mod stats;
 mod world;
 

@@ -8,8 +8,10 @@ mod idle;
 mod llm;
 mod memory;
 mod payload;
+mod reads;
 mod recovery;
 mod schedules;
+mod sockets;
 mod start;
 mod throughput;
 mod two_node;
@@ -72,6 +74,14 @@ pub const ALL: &[Case] = &[
     Case {
         name: "recovery",
         run: |options| Box::pin(recovery::run(options)),
+    },
+    Case {
+        name: "reads",
+        run: |options| Box::pin(reads::run(options)),
+    },
+    Case {
+        name: "sockets",
+        run: |options| Box::pin(sockets::run(options)),
     },
     Case {
         name: "graph-schedule",
