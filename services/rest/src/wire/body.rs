@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
+use runtime::serve::TooSlow;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -36,17 +37,21 @@ impl<T: Shaped, S: Send + Sync> FromRequest<S> for JsonBody<T> {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("The body is larger than {} MiB", MAX_BODY_BYTES / 1024 / 1024),
             ),
+            _ if TooSlow::caused(&rejection) => ApiError::detail(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string()),
             status => ApiError::detail(status, rejection.body_text()),
         })?;
-        let mut value = read::<T>(&bytes, is_json)?;
-        if T::STORED {
-            store::make_storable(&mut value);
-        }
-        let checked = check(&T::SHAPE, value, &["body"]).map_err(ApiError::Invalid)?;
-        serde_json::from_value(checked)
-            .map(Self)
-            .map_err(|error| Problem::new("value_error", &["body"], error.to_string(), Value::Null).into())
+        parse(&bytes, is_json).map(Self)
     }
+}
+
+/// A body that has arrived.
+pub fn parse<T: Shaped>(bytes: &[u8], is_json: bool) -> Result<T, ApiError> {
+    let mut value = read::<T>(bytes, is_json)?;
+    if T::STORED {
+        store::make_storable(&mut value);
+    }
+    let checked = check(&T::SHAPE, value, &["body"]).map_err(ApiError::Invalid)?;
+    serde_json::from_value(checked).map_err(|error| Problem::new("value_error", &["body"], error.to_string(), Value::Null).into())
 }
 
 fn read<T: Shaped>(bytes: &[u8], is_json: bool) -> Result<Value, ApiError> {
