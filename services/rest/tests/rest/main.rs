@@ -17,6 +17,7 @@ mod executions;
 mod external;
 mod files;
 mod graphs;
+mod hostile;
 mod integrations;
 mod library;
 mod media;
