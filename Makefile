@@ -39,6 +39,10 @@ test: lint ## Lint, then every test: unit, contract, controllers, end to end
 faults: ## Kill, stop, double and flood everything under load; up to 75 minutes (CASE=name, SCALE=0.1)
 	@hack/faults.sh
 
+.PHONY: fuzz
+fuzz: ## Send bad input: CASE=name, SCALE=1, SECONDS_PER_CASE=60
+	@hack/fuzz.sh
+
 .PHONY: bench
 bench: ## Measure speed on this machine: CASE=name, SECONDS_PER_CASE=60, SCALE=1
 	@hack/bench.sh

@@ -17,6 +17,7 @@ BIN=$CACHE/tools/bin-kubernetes-$KUBERNETES_VERSION-coredns-$COREDNS_VERSION-hel
 KIND_BIN=$CACHE/tools/kind-$KIND_VERSION
 TRAEFIK_BIN=$CACHE/tools/traefik-$TRAEFIK_VERSION
 GATEWAY_API_CRDS=$CACHE/tools/gateway-api-$GATEWAY_API_VERSION/crds.yaml
+SCHEMATHESIS=$CACHE/tools/schemathesis-$(sed -n 's/^schemathesis==//p' "$HACK/schemathesis.txt")
 
 say() { printf '==> %s\n' "$*"; }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing, by group: packages.sh services|cluster|images|lint ...
+# Installs the Debian packages that are missing, by group: packages.sh services|cluster|images|lint|python ...
 # No daemon is started: the project runs its own, as plain processes, on its own ports.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -43,12 +43,14 @@ images /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 images /usr/lib/postgresql/15/bin/initdb postgresql-15
 images python3 python3
 lint shellcheck shellcheck
+python python3 python3
+python /usr/lib/python3.11/ensurepip python3-venv
 TABLE
 }
 
 missing=()
 for group in "$@"; do
-  [[ $group =~ ^(services|cluster|images|lint)$ ]] || die "unknown group '$group'" "use: packages.sh services|cluster|images|lint ..."
+  [[ $group =~ ^(services|cluster|images|lint|python)$ ]] || die "unknown group '$group'" "use: packages.sh services|cluster|images|lint|python ..."
   while read -r in proof package; do
     [[ $in == "$group" ]] || continue
     PATH=$PATH:/usr/sbin:/sbin have "$proof" || [[ -e $proof ]] || missing+=("$package")

@@ -10,8 +10,9 @@ cd "$ROOT"
   die "the end-to-end test needs a cluster: root for the local one, or a Docker engine for kind" "run as root, or start Docker"
 
 "$HACK/packages.sh" services
-"$HACK/tools.sh" etcd-apiserver
+"$HACK/tools.sh" etcd-apiserver schemathesis
 "$HACK/tools.sh" gateway-api >/dev/null
+export SCHEMATHESIS_BIN=$SCHEMATHESIS/bin/schemathesis
 export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 export HELM_BIN=$BIN/helm
 

@@ -5,6 +5,7 @@
 #   tools.sh client           kubectl and Helm where they are not installed
 #   tools.sh traefik          the ingress controller of `make up INGRESS=1`
 #   tools.sh gateway-api      prints the file with the Gateway API's standard definitions, made when it is missing
+#   tools.sh schemathesis     what makes requests out of the OpenAPI document, a Python program in an environment of its own
 #   tools.sh path             prints the directory and builds nothing
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -233,6 +234,26 @@ etcd_apiserver() {
   fi
 }
 
+schemathesis() {
+  [[ ! -x $SCHEMATHESIS/bin/schemathesis ]] || return 0
+  python3 -c 'import ensurepip' 2>/dev/null || "$HACK/packages.sh" python
+  mkdir -p "$CACHE/tools"
+  local lock
+  exec {lock}>"$CACHE/tools/.lock"
+  flock "$lock"
+  if [[ ! -x $SCHEMATHESIS/bin/schemathesis ]]; then
+    say "installing Schemathesis (half a minute, once)"
+    rm -rf "$SCHEMATHESIS"
+    # What installs comes last, so that an interrupted installation is no installation.
+    if ! python3 -m venv "$SCHEMATHESIS" ||
+      ! "$SCHEMATHESIS/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$HACK/schemathesis.txt"; then
+      rm -rf "$SCHEMATHESIS"
+      die "Schemathesis cannot be installed" "read the lines above; Python 3.10 or newer and a package index that pip knows are needed"
+    fi
+  fi
+  exec {lock}>&-
+}
+
 for what in "${@:-cluster}"; do
   case $what in
     etcd-apiserver) etcd_apiserver ;;
@@ -251,7 +272,8 @@ for what in "${@:-cluster}"; do
       ;;
     traefik) BIN=$TRAEFIK_BIN once "Traefik (about 7 minutes the first time)" build_traefik traefik ;;
     gateway-api) gateway_api && printf '%s\n' "$GATEWAY_API_CRDS" ;;
+    schemathesis) schemathesis ;;
     path) printf '%s\n' "$BIN" ;;
-    *) die "unknown argument '$what'" "use: tools.sh [etcd-apiserver|client|cluster|traefik|gateway-api|path]" ;;
+    *) die "unknown argument '$what'" "use: tools.sh [etcd-apiserver|client|cluster|traefik|gateway-api|schemathesis|path]" ;;
   esac
 done

@@ -7,6 +7,7 @@ use axum::routing::{MethodFilter, on};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::openapi;
 use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::ApiError;
@@ -90,6 +91,7 @@ pub fn routes(told: &Value) -> serde_json::Result<(Router<AppState>, Value)> {
             );
             let item = described.entry(path.clone()).or_insert_with(|| Value::Object(model::Map::new()));
             item[method] = description.clone();
+            item[method]["responses"]["501"] = json!({ "$ref": openapi::ERROR });
             if description.get("security").is_none() {
                 // As a handler says that anybody may call it.
                 item[method]["security"] = json!([{}]);

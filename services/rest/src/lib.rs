@@ -36,6 +36,8 @@ use crate::live::Live;
 use crate::metrics::HttpMetrics;
 use crate::state::{AppState, Heralds};
 
+pub use handlers::graphs::of_body as graph_of_body;
+
 /// How often the database is looked at.
 const BETWEEN_CHECKS: Duration = Duration::from_secs(2);
 

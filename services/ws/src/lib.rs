@@ -4,7 +4,7 @@
 //! those who asked for it, `source` hears the events on Redis, `resync` makes good for what was lost there.
 
 mod connect;
-mod frame;
+pub mod frame;
 mod outbox;
 mod places;
 mod resync;

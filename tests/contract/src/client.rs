@@ -143,12 +143,17 @@ fn id_of(body: &Value) -> Uuid {
 
 /// A user's token, signed with [`SECRET`].
 pub fn token(user: Uuid) -> String {
+    token_of(user, "authenticated")
+}
+
+/// The token of a user with that role.
+pub fn token_of(user: Uuid, role: &str) -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
     let claims =
-        json!({"sub": user, "email": format!("{user}@example.test"), "role": "authenticated", "aud": "authenticated", "iat": now, "exp": now + 3600});
+        json!({"sub": user, "email": format!("{user}@example.test"), "role": role, "aud": "authenticated", "iat": now, "exp": now + 24 * 3600});
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let body = format!("{}.{}", encode(&json!({"alg": "HS256", "typ": "JWT"})), encode(&claims));
     let mut signer = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes any key");

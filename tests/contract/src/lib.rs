@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::panic)] // only tests use it, and they end by panicking
 
+pub mod app;
 pub mod client;
 pub mod graphs;
 pub mod process;

@@ -9,15 +9,12 @@ pub mod cases;
 mod ear;
 mod invariants;
 mod load;
-mod probe;
 pub mod report;
 pub mod scope;
 mod slots;
 mod twice;
 mod watch;
 mod world;
-
-pub use probe::commit_p50_ms;
 
 /// Why the runner itself could not go on; a broken invariant is a result, not an error.
 pub type Result<T, E = runtime::BoxError> = std::result::Result<T, E>;

@@ -10,10 +10,11 @@ use faults::cases::{self, Case};
 use faults::report::HEADING;
 use faults::scope::Scope;
 use workload::report::Report;
+use workload::{choice, probe};
 
 fn main() -> ExitCode {
     runtime::install_tls_provider();
-    let (scope, chosen) = match (Scope::from_environment(), chosen()) {
+    let (scope, chosen) = match (Scope::from_environment(), choice::cases(cases::ALL, |case| case.name)) {
         (Ok(scope), Ok(chosen)) => (scope, chosen),
         (Err(error), _) | (_, Err(error)) => {
             eprintln!("faults: {error}");
@@ -30,23 +31,9 @@ fn main() -> ExitCode {
     runtime.block_on(battery(&scope, &chosen))
 }
 
-/// All cases, or those that `CASE` names, with commas between them.
-fn chosen() -> Result<Vec<&'static Case>, String> {
-    let Some(names) = std::env::var("CASE").ok().filter(|names| !names.is_empty()) else {
-        return Ok(cases::ALL.iter().collect());
-    };
-    let found = names.split(',').map(|name| {
-        cases::find(name.trim()).ok_or_else(|| {
-            let all: Vec<&str> = cases::ALL.iter().map(|case| case.name).collect();
-            format!("there is no case {name:?}; CASE may be {}", all.join(", "))
-        })
-    });
-    found.collect()
-}
-
 #[allow(clippy::print_stdout)] // the table is what this program is for
 async fn battery(scope: &Scope, chosen: &[&'static Case]) -> ExitCode {
-    let commit_p50_ms = match faults::commit_p50_ms(scope).await {
+    let commit_p50_ms = match probe::commit_p50_ms(scope.durable).await {
         Ok(probed) => probed,
         Err(error) => {
             eprintln!("faults: the servers cannot be started: {error}");
@@ -71,7 +58,7 @@ async fn battery(scope: &Scope, chosen: &[&'static Case]) -> ExitCode {
             }
         }
     }
-    report.end(faults::commit_p50_ms(scope).await.unwrap_or_default());
+    report.end(probe::commit_p50_ms(scope.durable).await.unwrap_or_default());
     println!("commit p50 {:.2} ms, load {:.1}", report.commit_p50_ms_after, report.load_after);
     let path = PathBuf::from("reports/faults.json");
     if let Err(error) = report.write(&path) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use workload::choice;
+
 /// Size of every case. The full size is `Scope::default()`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scope {
@@ -39,17 +41,11 @@ impl Scope {
     /// # Errors
     /// A text that says which variable is wrong.
     pub fn from_environment() -> Result<Self, String> {
-        let mut scope = Self::default();
-        if let Some(text) = variable("SCALE") {
-            let scale = text.parse().ok().filter(|scale: &f64| scale.is_finite() && *scale > 0.0);
-            scope.scale = scale.ok_or_else(|| format!("SCALE is {text:?}; it must be a number above 0, such as 0.1"))?;
-        }
-        if let Some(text) = variable("SECONDS_PER_CASE") {
-            let seconds = text.parse().ok().filter(|seconds: &u64| *seconds > 0);
-            let seconds = seconds.ok_or_else(|| format!("SECONDS_PER_CASE is {text:?}; it must be a whole number above 0"))?;
-            scope.longest = Some(Duration::from_secs(seconds));
-        }
-        Ok(scope)
+        Ok(Self {
+            scale: choice::scale()?,
+            longest: choice::seconds_per_case()?,
+            ..Self::default()
+        })
     }
 
     /// A case of `full` size whose faults come `every` so often, scaled and bounded. At least one fault and eight runs remain.
@@ -65,10 +61,6 @@ impl Scope {
             runs: scaled(full.runs, 8),
         }
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

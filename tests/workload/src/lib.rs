@@ -3,10 +3,12 @@
 //!
 //! The binary `workload SERVICE` is that service exactly as `services/SERVICE` starts it, except that its registry also holds [`kit::all`].
 
+pub mod choice;
 pub mod effects;
 pub mod fleet;
 pub mod graphs;
 pub mod kit;
+pub mod probe;
 pub mod report;
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use crate::graph_json;
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::CurrentUser;
-use crate::wire::body::Shaped;
+use crate::wire::body::{self, Shaped};
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
 use crate::wire::{ApiError, ApiResult, JsonBody, Parameters, id};
@@ -78,6 +78,11 @@ pub struct CreateGraph {
 impl Shaped for CreateGraph {
     const SHAPE: Shape = Shape::Model(&[Field::required("graph", GRAPH)]);
     const STORED: bool = true;
+}
+
+/// The graph in the body of a request to create one; none when it is refused.
+pub fn of_body(bytes: &[u8]) -> Option<Graph> {
+    body::parse::<CreateGraph>(bytes, true).ok().map(|body| body.graph)
 }
 
 /// The body of a save: the graph itself.

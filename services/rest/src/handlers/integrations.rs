@@ -226,7 +226,7 @@ pub async fn metas(store: &Store, user_id: UserId, provider: Option<&str>) -> Ap
     operation_id = "postV1Create credentials", tags = ["v1", "integrations"],
     params(("provider" = String, Path)),
     request_body = inline(schemas::AnyCredentialsInput),
-    responses((status = 201, body = inline(schemas::AnyCredentials))),
+    responses((status = 201, body = inline(schemas::AnyCredentials)), (status = 501)),
 )]
 pub async fn create(
     user: CurrentUser,
@@ -393,7 +393,7 @@ struct ScopesQuery {
     get, path = "/api/integrations/{provider}/login",
     operation_id = "getV1Initiate oauth flow", tags = ["v1", "integrations"],
     params(("provider" = String, Path), ScopesQuery),
-    responses((status = 200, body = schemas::LoginResponse)),
+    responses((status = 200, body = schemas::LoginResponse), (status = 501)),
 )]
 pub async fn login(_user: CurrentUser, Path(provider): Path<String>) -> ApiResult<Json<Value>> {
     Err(no_oauth(&provider))
@@ -416,7 +416,7 @@ impl Shaped for Exchange {
     operation_id = "postV1Exchange oauth code for tokens", tags = ["v1", "integrations"],
     params(("provider" = String, Path)),
     request_body = schemas::Body_postV1Exchange_oauth_code_for_tokens,
-    responses((status = 200, body = schemas::CredentialsMetaResponse)),
+    responses((status = 200, body = schemas::CredentialsMetaResponse), (status = 501)),
 )]
 pub async fn callback(_user: CurrentUser, Path(provider): Path<String>, JsonBody(_): JsonBody<Exchange>) -> ApiResult<Json<Value>> {
     Err(no_oauth(&provider))

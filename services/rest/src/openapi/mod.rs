@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 const CONTRACT_SCHEMAS: &str = include_str!("../../contract/schemas.json");
 const PREFIX: &str = "#/components/schemas/";
 
+/// Where every error but 401 and 422 is described (rest.md §2.9).
+pub const ERROR: &str = "#/components/responses/HTTPError";
+
 /// Makes the document out of what the handlers tell, and the contract's description of the operations that are absent.
 pub fn complete(mut document: Value, absent: Value) -> serde_json::Result<Value> {
     add(&mut document["paths"], absent);
@@ -24,7 +27,12 @@ pub fn complete(mut document: Value, absent: Value) -> serde_json::Result<Value>
     for operation in operations(&mut document) {
         finish(operation);
     }
-    let schemas = schemas_of(&document, &serde_json::from_str(CONTRACT_SCHEMAS)?);
+    let mut schemas = schemas_of(&document, &serde_json::from_str(CONTRACT_SCHEMAS)?);
+    schemas
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|schemas| schemas.values_mut())
+        .for_each(show_secrets);
     document["components"] = json!({
         "schemas": schemas,
         "securitySchemes": {
@@ -35,6 +43,18 @@ pub fn complete(mut document: Value, absent: Value) -> serde_json::Result<Value>
             "HTTP401NotAuthenticatedError": {
                 "description": "Authentication required",
                 "content": { "application/json": { "schema": { "type": "object", "properties": { "detail": { "type": "string" } } } } },
+            },
+            "HTTPError": {
+                "description": "It was not done; detail says why",
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["detail"],
+                    "properties": {
+                        "detail": { "anyOf": [{ "type": "string" }, { "type": "object" }] },
+                        "message": { "type": "string" },
+                        "hint": { "type": "string" },
+                    },
+                } } },
             },
         },
     });
@@ -99,11 +119,33 @@ fn finish(operation: &mut Value) {
         operation["responses"]["401"] = json!({ "$ref": "#/components/responses/HTTP401NotAuthenticatedError" });
     }
     let takes_something = operation.get("parameters").is_some() || operation.get("requestBody").is_some();
+    let errors = [
+        (true, &["503"][..]),
+        (operation.get("security").is_some(), &["400", "403"]),
+        (takes_something, &["400", "404"]),
+        (operation.get("requestBody").is_some(), &["408", "413"]),
+    ];
+    let told = operation["responses"].as_object().into_iter().flat_map(|told| told.keys().cloned());
+    let told: Vec<String> = told.filter(|status| status.starts_with('5')).collect();
+    let by_rule = errors.iter().filter(|(holds, _)| *holds).flat_map(|(_, statuses)| *statuses);
+    for status in by_rule.copied().chain(told.iter().map(String::as_str)) {
+        if operation["responses"][status].get("content").is_none() {
+            operation["responses"][status] = json!({ "$ref": ERROR });
+        }
+    }
     if takes_something && operation["responses"].get("422").is_none() {
         operation["responses"]["422"] = json!({
             "description": "Validation Error",
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/HTTPValidationError" } } },
         });
+    }
+}
+
+/// The contract calls the secrets of credentials write-only and shows them in its answers all the same: to their owner.
+fn show_secrets(schema: &mut Value) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(|properties| properties.values_mut()) {
+        property.as_object_mut().map(|property| property.shift_remove("writeOnly"));
     }
 }
 

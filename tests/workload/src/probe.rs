@@ -2,26 +2,25 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::BoxError;
 use sqlx::{Connection, Executor, PgConnection};
-use workload::{Fleet, Fleets};
 
-use crate::Result;
-use crate::scope::Scope;
+use crate::{Fleet, Fleets};
 
 const COMMITS: usize = 21;
 const APART: Duration = Duration::from_millis(50);
 
-/// Median time in milliseconds of a commit of one row, one every 50 ms, on a PostgreSQL of its own.
+/// Median time in milliseconds of a commit of one row, one every 50 ms, on a PostgreSQL of its own; `durable` is with fsync.
 ///
 /// # Errors
 /// When the servers cannot be started.
-pub async fn commit_p50_ms(scope: &Scope) -> Result<f64> {
+pub async fn commit_p50_ms(durable: bool) -> Result<f64, BoxError> {
     let servers = Fleet::start(Fleets {
         db: 0,
         executor: 0,
         scheduler: 0,
         rest: 0,
-        durable: scope.durable,
+        durable,
         ..Fleets::default()
     })
     .await?;
