@@ -16,7 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["app", "kubectl-autogpt"],
     &["contract-tests", "controllers-tests", "e2e-tests"],
     &["workload"],
-    &["faults", "bench"],
+    &["faults", "bench", "fuzz"],
 ];
 
 /// Who may know what. The tests of the others may, to look from outside.
