@@ -24,8 +24,9 @@ use crate::rooms::Topic;
 use crate::session::{Session, Surroundings};
 use crate::socket;
 
-/// axum's default of 128 KiB a connection is sixteen times the memory that a connection should take.
-const READ_BUFFER: usize = 4096;
+/// axum's default of 128 KiB a connection is sixteen times the memory that a connection should take. Requests have some hundred bytes; a longer
+/// one grows the buffer.
+const READ_BUFFER: usize = 1024;
 /// Requests are small; the reference's limit is its server's default of 16 MiB.
 const MAX_REQUEST: usize = 1024 * 1024;
 

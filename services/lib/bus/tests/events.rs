@@ -125,6 +125,30 @@ async fn readers_of_one_channel_share_one_subscription_that_ends_with_the_last()
 }
 
 #[tokio::test]
+async fn a_reader_that_falls_behind_is_told_of_a_gap_once_and_then_hears_what_is_new() {
+    let settings = own(&redis_url());
+    let bus = EventBus::start(&settings);
+    let subscriber = Subscriber::start(&settings, &Shutdown::new());
+    let (news, end) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    let mut slow = subscriber.subscribe(news.clone()).await;
+    let mut marks = subscriber.subscribe(end.clone()).await;
+    for round in 0..2_u32 {
+        for number in 0..1000_u32 {
+            bus.publish_bytes(news.clone(), number.to_be_bytes().to_vec());
+        }
+        bus.publish_bytes(end.clone(), vec![0]);
+        // Messages arrive in the order in which they were published: all that went before are there.
+        next(&mut marks).await;
+        let mut heard = 0_u32;
+        while let Received::Message(message) = next(&mut slow).await {
+            assert_eq!(*message, heard.to_be_bytes(), "in round {round}");
+            heard += 1;
+        }
+        assert!((1..1000).contains(&heard), "{heard}");
+    }
+}
+
+#[tokio::test]
 async fn losing_redis_neither_blocks_the_publisher_nor_deceives_the_reader() {
     let url = redis_url();
     let proxy = Proxy::to(&url, false).await;

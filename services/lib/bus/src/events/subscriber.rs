@@ -9,7 +9,7 @@ use futures::StreamExt;
 use redis::aio::{PubSubSink, PubSubStream};
 use runtime::retry::Backoff;
 use runtime::{Settings, Shutdown};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 /// Messages that a slow reader may be behind before it is told of a gap.
@@ -42,19 +42,29 @@ struct Wanted {
     channels: HashMap<String, Entry>,
     /// Channels that came or went since Redis was last told: what a change costs does not grow with the number of channels.
     touched: HashSet<String>,
+    /// The number of the next reader.
+    next: u64,
 }
 
 struct Entry {
-    readers: usize,
-    sender: broadcast::Sender<Received>,
+    readers: Vec<Reader>,
     live: watch::Sender<bool>,
+}
+
+/// The sending end of one subscription. The queue takes memory as it fills: most channels are silent most of the time.
+struct Reader {
+    number: u64,
+    queue: mpsc::Sender<Received>,
+    /// The last thing in the queue is a gap that the reader has not seen yet.
+    behind: bool,
 }
 
 /// One reader of one channel. Dropping it ends the subscription when it was the last.
 pub struct Subscription {
     channel: String,
+    number: u64,
     shared: Arc<Shared>,
-    receiver: broadcast::Receiver<Received>,
+    queue: mpsc::Receiver<Received>,
 }
 
 impl Subscriber {
@@ -74,23 +84,30 @@ impl Subscriber {
     /// Subscribes, and waits until Redis has confirmed it or 2 s have passed: what is read from the database afterwards
     /// has no gap to what is received. Without Redis the subscription begins with a [`Received::Gap`] once it is back.
     pub async fn subscribe(&self, channel: String) -> Subscription {
-        let (receiver, mut live) = self.0.locked(|Wanted { channels, touched }| {
-            let entry = channels.entry(channel.clone()).or_insert_with(|| {
-                touched.insert(channel.clone());
+        let (sender, queue) = mpsc::channel(BACKLOG);
+        let (number, mut live) = self.0.locked(|wanted| {
+            let number = wanted.next;
+            wanted.next += 1;
+            let entry = wanted.channels.entry(channel.clone()).or_insert_with(|| {
+                wanted.touched.insert(channel.clone());
                 Entry {
-                    readers: 0,
-                    sender: broadcast::Sender::new(BACKLOG),
+                    readers: Vec::new(),
                     live: watch::Sender::new(false),
                 }
             });
-            entry.readers += 1;
-            (entry.sender.subscribe(), entry.live.subscribe())
+            entry.readers.push(Reader {
+                number,
+                queue: sender,
+                behind: false,
+            });
+            (number, entry.live.subscribe())
         });
         // Made before waiting, so that a caller that goes away meanwhile leaves nothing behind.
         let subscription = Subscription {
             channel,
+            number,
             shared: self.0.clone(),
-            receiver,
+            queue,
         };
         self.0.changed.notify_one();
         let _ = timeout(CONFIRM, live.wait_for(|live| *live)).await;
@@ -100,21 +117,38 @@ impl Subscriber {
 
 impl Subscription {
     pub async fn next(&mut self) -> Received {
-        match self.receiver.recv().await {
-            Ok(received) => received,
-            Err(broadcast::error::RecvError::Lagged(_)) => Received::Gap,
-            // The sender lives as long as a subscription does.
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        match self.queue.recv().await {
+            Some(received) => received,
+            // The sender lives as long as the subscription does.
+            None => std::future::pending().await,
         }
+    }
+}
+
+impl Entry {
+    fn send(&mut self, received: &Received) {
+        self.readers.iter_mut().for_each(|reader| reader.send(received));
+    }
+}
+
+impl Reader {
+    /// Never waits. The last place of the queue is the gap's; what comes until the reader has seen that, it reads elsewhere then.
+    fn send(&mut self, received: &Received) {
+        let free = self.queue.capacity();
+        if self.behind && free < BACKLOG {
+            return;
+        }
+        self.behind = free == 1;
+        let _ = self.queue.try_send(if self.behind { Received::Gap } else { received.clone() });
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.locked(|Wanted { channels, touched }| {
+        self.shared.locked(|Wanted { channels, touched, .. }| {
             if let Some(entry) = channels.get_mut(&self.channel) {
-                entry.readers -= 1;
-                if entry.readers == 0 {
+                entry.readers.retain(|reader| reader.number != self.number);
+                if entry.readers.is_empty() {
                     channels.remove(&self.channel);
                     touched.insert(std::mem::take(&mut self.channel));
                 }
@@ -165,7 +199,7 @@ async fn connect(url: &str) -> Result<(PubSubSink, PubSubStream), String> {
 async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, mut announce_gap: bool) -> String {
     let mut subscribed: HashSet<String> = HashSet::new();
     // A new connection knows nothing.
-    shared.locked(|Wanted { channels, touched }| *touched = channels.keys().cloned().collect());
+    shared.locked(|Wanted { channels, touched, .. }| *touched = channels.keys().cloned().collect());
     let mut ping = tokio::time::interval(PING);
     loop {
         if let Err(error) = align(&mut sink, shared, &mut subscribed, announce_gap).await {
@@ -178,8 +212,8 @@ async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, 
                 let Some(message) = message else { return "the server closed it".to_owned() };
                 let body = Received::Message(message.get_payload_bytes().into());
                 shared.locked(|wanted| {
-                    if let Some(entry) = wanted.channels.get(message.get_channel_name()) {
-                        let _ = entry.sender.send(body);
+                    if let Some(entry) = wanted.channels.get_mut(message.get_channel_name()) {
+                        entry.send(&body);
                     }
                 });
             }
@@ -196,7 +230,7 @@ async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, 
 
 /// Makes what Redis sends agree with what is wanted, as far as that has changed.
 async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<String>, announce_gap: bool) -> Result<(), String> {
-    let (wanted, gone): (Vec<String>, Vec<String>) = shared.locked(|Wanted { channels, touched }| {
+    let (wanted, gone): (Vec<String>, Vec<String>) = shared.locked(|Wanted { channels, touched, .. }| {
         let touched = std::mem::take(touched);
         touched.into_iter().partition(|channel| channels.contains_key(channel))
     });
@@ -210,9 +244,10 @@ async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<
         sink.subscribe(missing.as_slice()).await.map_err(|error| error.to_string())?;
     }
     shared.locked(|Wanted { channels, .. }| {
-        for entry in wanted.iter().filter_map(|channel| channels.get(channel)) {
+        for channel in &wanted {
+            let Some(entry) = channels.get_mut(channel) else { continue };
             if announce_gap {
-                let _ = entry.sender.send(Received::Gap);
+                entry.send(&Received::Gap);
             }
             entry.live.send_replace(true);
         }
