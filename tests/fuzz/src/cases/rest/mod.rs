@@ -13,7 +13,8 @@ use crate::scope::Scope;
 pub const NAME: &str = "rest";
 
 pub async fn run(scope: &Scope) -> Result<Outcome> {
-    let app = App::start(&[]).await;
+    // With an address for webhooks and uploads: without one they can only say that it is missing.
+    let app = App::start(&[("PLATFORM_BASE_URL", "http://localhost:8006")]).await;
     let owner = owner::Owner::new(&app.rest()).await?;
     let served = owner.client.get("/openapi.json").await.body;
     let document = document::naming(served, &owner.ids);
