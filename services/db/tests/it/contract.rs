@@ -3,8 +3,10 @@
 use model::ExecutionStatus;
 use model::notification::NotificationType;
 use model::user::UsageTransactionMetadata;
+use rpc::RpcErrorKind;
 use rpc::services::DatabaseManager;
 use serde_json::{Value, json};
+use store::{NewSubmission, Verdict};
 use uuid::Uuid;
 
 use crate::world::{Server, World};
@@ -142,4 +144,52 @@ async fn bodies_are_those_of_the_contract() {
     assert_eq!(body["type"], "NotFoundError");
     let answer = call("get_node", json!({})).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 422);
+}
+
+#[tokio::test]
+async fn an_executor_reads_the_catalogue_and_adds_to_a_users_library() {
+    let world = World::new().await;
+    let server = world.server().await;
+    let client = &server.client;
+    world.store.get_or_create_profile(world.user).await.unwrap();
+    let content = json!({"name": "Echoing", "sub_heading": "s", "description": "Says it again", "categories": ["text"]});
+    let new = NewSubmission {
+        owner: world.user,
+        graph_id: world.graph.id,
+        graph_version: 1,
+        slug: "echoing".to_owned(),
+        content: serde_json::from_value(content).unwrap(),
+    };
+    let submission = world.store.submit_listing(&new).await.unwrap().unwrap();
+    let version = submission.store_listing_version_id.unwrap();
+    let offered = async || client.get_store_agents(None, Some("again".to_owned()), None, 1, 10).await.unwrap();
+    assert_eq!(offered().await.agents, []);
+    let verdict = Verdict {
+        reviewer: world.user,
+        approved: true,
+        comments: String::new(),
+        internal_comments: None,
+    };
+    world.store.decide_submission(version, &verdict).await.unwrap();
+    let offer = offered().await.agents.remove(0);
+    assert_eq!((offer.slug.as_str(), offered().await.pagination.total_items), ("echoing", 1));
+    let details = client.get_store_agent_details(offer.creator.clone(), offer.slug).await.unwrap();
+    assert_eq!(details.store_listing_version_id, version);
+    let missing = client.get_store_agent_details(offer.creator, "other".to_owned()).await.unwrap_err();
+    assert_eq!(missing.kind, RpcErrorKind::NotFound);
+
+    let reader = Uuid::new_v4();
+    world.store.get_or_create_user(reader, "reader@example.com", None).await.unwrap();
+    let library = async || client.list_library_agents(reader, None, 1, 50).await.unwrap();
+    assert_eq!(library().await.agents, []);
+    for _ in 0..2 {
+        let added = client.add_store_agent_to_library(version.to_string(), reader).await.unwrap();
+        assert_eq!(added.graph_id, world.graph.id);
+        assert_eq!(library().await.agents, [added]);
+    }
+    for unknown in [Uuid::new_v4().to_string(), "x".to_owned()] {
+        let missing = client.add_store_agent_to_library(unknown, reader).await.unwrap_err();
+        assert_eq!(missing.kind, RpcErrorKind::NotFound);
+    }
+    server.stop().await;
 }

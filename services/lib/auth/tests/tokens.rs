@@ -479,4 +479,24 @@ async fn published_keys_are_fetched_kept_and_trusted_for_their_own_algorithm_onl
     let restarted = Verifier::with_key_set(&url).unwrap();
     assert!(restarted.verify_fetching(&token(&rsa, Algorithm::RS256, Some("two"))).await.is_ok());
     assert!(restarted.verify_fetching(&good).await.is_err());
+
+    // And the same process, which goes on: soon it trusts the new key, and no longer the old one.
+    let new = token(&rsa, Algorithm::RS256, Some("two"));
+    let began = std::time::Instant::now();
+    let waited = || assert!(began.elapsed() < std::time::Duration::from_secs(60), "the keys are not asked for again");
+    while verifier.verify_fetching(&new).await.is_err() {
+        waited();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(verifier.verify_fetching(&good).await.is_err(), "the key that was taken back");
+
+    // A service that has lost its keys is asked, and what is known stays good.
+    *keys.lock().unwrap() = json!([]);
+    let before = asked();
+    while asked() == before {
+        waited();
+        assert!(verifier.verify_fetching(&good).await.is_err());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(verifier.verify_fetching(&new).await.is_ok());
 }
