@@ -1,0 +1,5 @@
+export default {
+  input: process.env.OPENAPI,
+  output: process.env.OUT,
+  logs: { file: false, level: "warn" },
+};
