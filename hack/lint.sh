@@ -13,6 +13,7 @@ deny=$CACHE/tools/cargo-deny-$CARGO_DENY_VERSION
 
 say "formatting"
 cargo fmt --all --check
+rustfmt --edition 2024 --check fuzz/fuzz_targets/*.rs
 
 say "clippy (about two minutes the first time)"
 cargo clippy --workspace --all-targets --quiet -- -D warnings

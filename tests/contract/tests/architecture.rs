@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["blocks", "submit", "vault", "model-tests"],
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
     &["app", "kubectl-autogpt"],
-    &["contract-tests", "controllers-tests", "e2e-tests"],
+    &["contract-tests", "controllers-tests", "e2e-tests", "fuzz-targets"],
     &["workload"],
     &["faults", "bench", "fuzz"],
 ];

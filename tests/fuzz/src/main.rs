@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fuzz::cases::{self, Case};
+use fuzz::cases::{self, Case, Ending};
 use fuzz::report::HEADING;
 use fuzz::scope::Scope;
 use workload::report::Report;
@@ -44,12 +44,17 @@ async fn battery(scope: &Scope, chosen: &[&'static Case]) -> fuzz::Result<bool> 
     let mut report = Report::begin(std::env::var("COMMIT").unwrap_or_default(), probe::commit_p50_ms(false).await?);
     println!("{HEADING}");
     for case in chosen {
-        let outcome = case
+        let ending = case
             .run(scope)
             .await
             .map_err(|error| format!("{} ({}): {error}", case.name, case.about))?;
-        println!("{outcome}");
-        report.results.push(outcome);
+        match ending {
+            Ending::Ran(outcome) => {
+                println!("{outcome}");
+                report.results.push(outcome);
+            }
+            Ending::Skipped(reason) => println!("{:<12} skipped: {reason}", case.name),
+        }
     }
     report.end(probe::commit_p50_ms(false).await?);
     report.write(&PathBuf::from("reports/fuzz.json"))?;

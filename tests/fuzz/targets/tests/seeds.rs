@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use fuzz::targets;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -35,12 +34,15 @@ fn changed(seed: &[u8], chance: &mut StdRng) -> Vec<u8> {
     bytes
 }
 
+fn seeds() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds")
+}
+
 #[test]
 fn no_seed_and_nothing_near_it_does_harm() {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
-    for (name, target) in targets::ALL {
+    for (name, target) in fuzz_targets::ALL {
         let mut chance = StdRng::seed_from_u64(1);
-        let mut files: Vec<_> = fs::read_dir(seeds.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> = fs::read_dir(seeds().join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         assert!(files.len() >= 4, "{name} has {} seeds", files.len());
         for file in files {
@@ -56,7 +58,7 @@ fn no_seed_and_nothing_near_it_does_harm() {
 /// The good seeds are understood: else the targets would end where they begin.
 #[test]
 fn the_seeds_reach_what_they_are_for() {
-    let seed = |name: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name)).unwrap();
+    let seed = |name: &str| fs::read(seeds().join(name)).unwrap();
     for name in ["graph_json/greeting", "graph_json/cycle", "graph_json/bundle", "graph_json/coerced"] {
         assert!(rest::graph_of_body(&seed(name)).is_some(), "{name}");
     }

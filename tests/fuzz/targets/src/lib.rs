@@ -1,5 +1,5 @@
-//! What reads untrusted bytes, as functions of those bytes that panic when the bytes did harm. libFuzzer runs them without end (`fuzz/`),
-//! the tests over the seeds and what becomes of them when bytes are changed.
+//! What reads untrusted bytes, as functions of those bytes that panic when the bytes did harm. libFuzzer searches for such bytes
+//! (`fuzz/`), the tests try the seeds and what becomes of them when bytes are changed.
 
 #![allow(clippy::panic)] // a panic is how a target tells that it found something
 
