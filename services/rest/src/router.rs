@@ -73,7 +73,7 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
     let addresses = Arc::new(Addresses::of(&document));
     let document = Arc::new(Prepared::new(&document)?);
     let document = get(move |headers: HeaderMap| async move { document.answer(&headers) });
-    let router = operations
+    let routes = operations
         .merge(absent)
         .route("/openapi.json", document)
         .merge(external::router())
@@ -87,7 +87,7 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
         .route_layer(axum::middleware::from_fn_with_state(metrics, metrics::measure))
         .merge(probes)
         .method_not_allowed_fallback(error::wrong_method)
-        .fallback(move |uri: Uri| async move { addresses.answer(&uri) })
-        .layer(layers);
-    Ok(router)
+        .fallback(move |uri: Uri| async move { addresses.answer(&uri) });
+    // Around all of them at once: layers of a route are cloned with it for every request, layer by layer.
+    Ok(Router::new().fallback_service(layers.service(routes)))
 }

@@ -1,5 +1,6 @@
 //! What handlers may ask for. Each takes only the parts that it needs, by `State<Part>`.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use auth::Verifier;
@@ -14,33 +15,59 @@ use vault::Credentials;
 use crate::events::Announcer;
 use crate::handlers::builder::Menu;
 use crate::handlers::external::BlocksWithoutPrices;
+use crate::handlers::onboarding::Offer;
 use crate::keys::KeyRing;
 use crate::live::Live;
 use crate::stop::Stopper;
 use crate::users::Users;
 use crate::wire::Prepared;
 
-/// Everything the service consists of. Cheap to clone.
-#[derive(Clone, FromRef)]
-pub struct AppState {
-    pub settings: Settings,
-    pub verifier: Arc<Verifier>,
-    pub store: Store,
-    pub users: Users,
-    pub registry: Arc<Registry>,
+/// Everything the service consists of. A request clones it once for each layer that it goes through.
+#[derive(Clone)]
+pub struct AppState(Arc<Parts>);
+
+impl Deref for AppState {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts, each of which a handler may ask for.
+macro_rules! parts {
+    ($($(#[$about:meta])* $name:ident: $part:ty,)*) => {
+        pub struct Parts {
+            $($(#[$about])* pub $name: $part,)*
+        }
+
+        $(impl FromRef<AppState> for $part {
+            fn from_ref(state: &AppState) -> Self {
+                state.$name.clone()
+            }
+        })*
+    };
+}
+
+parts! {
+    settings: Settings,
+    verifier: Arc<Verifier>,
+    store: Store,
+    users: Users,
+    registry: Arc<Registry>,
     /// The answer to `GET /api/blocks`.
-    pub block_list: Arc<Prepared>,
-    pub external_block_list: Arc<BlocksWithoutPrices>,
-    pub menu: Arc<Menu>,
-    pub io_blocks: Arc<IoBlocks>,
-    pub outside: Outside,
-    pub submitter: Submitter,
-    pub scheduler: Arc<dyn Scheduler>,
-    pub stopper: Stopper,
-    pub announcer: Announcer,
-    pub live: Live,
-    pub credentials: Credentials,
-    pub keys: KeyRing,
+    block_list: Arc<Prepared>,
+    external_block_list: Arc<BlocksWithoutPrices>,
+    menu: Arc<Menu>,
+    offer: Offer,
+    io_blocks: Arc<IoBlocks>,
+    outside: Outside,
+    submitter: Submitter,
+    scheduler: Arc<dyn Scheduler>,
+    stopper: Stopper,
+    announcer: Announcer,
+    live: Live,
+    credentials: Credentials,
+    keys: KeyRing,
 }
 
 /// Both directions of live events.
@@ -60,9 +87,10 @@ impl AppState {
         credentials: Credentials,
     ) -> std::io::Result<Self> {
         let catalog: Arc<dyn BlockCatalog> = registry.clone();
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             verifier,
             users: Users::new(store.clone()),
+            offer: Offer::new(store.clone()),
             keys: KeyRing::new(store.clone(), settings.auth.encryption_key.expose()),
             block_list: Arc::new(Prepared::new(&registry.api_list())?),
             external_block_list: Arc::new(BlocksWithoutPrices::new(registry.api_list())?),
@@ -80,7 +108,7 @@ impl AppState {
             announcer: heralds.announcer,
             live: heralds.live,
             credentials,
-        })
+        })))
     }
 }
 

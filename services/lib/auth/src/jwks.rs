@@ -5,6 +5,7 @@
 //! service changes its keys. While it does not answer, the keys that are known stay good.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(crate) struct KeySet {
     url: String,
     client: reqwest::Client,
     keys: RwLock<Arc<Keys>>,
+    /// Counts the changes of `keys`, each after it was made.
+    generation: AtomicU64,
     /// When it was last asked for.
     asked: Mutex<Option<Instant>>,
     /// When that last went well.
@@ -46,6 +49,7 @@ impl KeySet {
             url: url.to_owned(),
             client: reqwest::Client::builder().timeout(FETCH_TIMEOUT).build()?,
             keys: RwLock::default(),
+            generation: AtomicU64::new(0),
             asked: Mutex::new(None),
             fetched: RwLock::new(None),
         })
@@ -59,6 +63,11 @@ impl KeySet {
             None if keys.len() == 1 => keys.values().next().cloned(),
             None => None,
         }
+    }
+
+    /// Another number after the keys have changed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Fetches when a token names an unknown key, or the keys are old, unless that was just done.
@@ -81,6 +90,7 @@ impl KeySet {
             Ok(keys) => {
                 tracing::info!(url = self.url, keys = keys.len(), "the keys of user tokens were fetched");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                self.generation.fetch_add(1, Ordering::AcqRel);
                 *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
             Err(error) => tracing::error!(

@@ -9,6 +9,7 @@ pub mod cors;
 mod extract;
 pub mod issue;
 mod jwks;
+mod known;
 pub mod password;
 mod token;
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::jwks::KeySet;
+use crate::known::Known;
 
 pub(crate) const AUDIENCE: &str = "authenticated";
 const ADMIN_ROLE: &str = "admin";
@@ -20,7 +21,10 @@ const ADMIN_ROLE: &str = "admin";
 const ADVISED_SECRET_LENGTH: usize = 32;
 
 /// Checks user tokens: each key with exactly one algorithm.
-pub struct Verifier(Keys);
+pub struct Verifier {
+    keys: Keys,
+    known: Known,
+}
 
 enum Keys {
     /// From the settings.
@@ -91,7 +95,7 @@ impl Verifier {
         if key.trim().is_empty() {
             return Err(KeyError::Empty);
         }
-        Ok(Self(Keys::One {
+        Ok(Self::of(Keys::One {
             key: decoding_key(parsed, key).map_err(|reason| match reason {
                 KeyProblem::PemAsSecret => KeyError::PemAsSecret(algorithm.to_owned()),
                 KeyProblem::Malformed(reason) => KeyError::Malformed {
@@ -106,7 +110,7 @@ impl Verifier {
     /// With the public keys that an auth service publishes at this address.
     pub fn with_key_set(url: &str) -> Result<Self, KeyError> {
         let keys = KeySet::new(url).map_err(|error| KeyError::KeySet(error.to_string()))?;
-        Ok(Self(Keys::Fetched(keys)))
+        Ok(Self::of(Keys::Fetched(keys)))
     }
 
     /// The verifier that the settings ask for.
@@ -117,24 +121,35 @@ impl Verifier {
         Self::new(&settings.auth.jwt_sign_algorithm, settings.auth.jwt_verify_key.expose())
     }
 
-    /// Checks `token` against the present time.
-    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64());
-        self.verify_at(token, now)
+    fn of(keys: Keys) -> Self {
+        Self { keys, known: Known::new() }
     }
 
-    /// The same, after asking the auth service for its keys when they are needed. Costs nothing when they are known.
+    /// Checks `token` against the present time.
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        self.verify_at(token, now())
+    }
+
+    /// The same, after asking the auth service for its keys when they are needed. A token that was good a moment ago is looked up.
     pub async fn verify_fetching(&self, token: &str) -> Result<Claims, TokenError> {
-        if let Keys::Fetched(keys) = &self.0 {
+        let generation = self.keys.generation();
+        if let Some(claims) = self.known.find(token, generation, now()).await {
+            return Ok(claims);
+        }
+        if let Keys::Fetched(keys) = &self.keys {
             let header = jsonwebtoken::decode_header(token).map_err(|error| refusal(error.kind()))?;
             keys.refresh_for(header.kid.as_deref()).await;
         }
-        self.verify(token)
+        // Of the keys that it is checked with, or of older ones: then it will be checked again.
+        let generation = self.keys.generation();
+        let claims = self.verify(token)?;
+        self.known.keep(token, generation, claims.clone()).await;
+        Ok(claims)
     }
 
     /// Checks `token` as of `now`, in Unix seconds.
     pub fn verify_at(&self, token: &str, now: f64) -> Result<Claims, TokenError> {
-        let decoded = match &self.0 {
+        let decoded = match &self.keys {
             Keys::One { key, signature_only } => jsonwebtoken::decode::<Map>(token, key, signature_only),
             Keys::Fetched(keys) => {
                 let header = jsonwebtoken::decode_header(token).map_err(|error| refusal(error.kind()))?;
@@ -151,6 +166,21 @@ impl Verifier {
         check_audience(&decoded.claims)?;
         claims(&decoded.claims)
     }
+}
+
+impl Keys {
+    /// Another number after the keys have changed.
+    fn generation(&self) -> u64 {
+        match self {
+            Self::One { .. } => 0,
+            Self::Fetched(keys) => keys.generation(),
+        }
+    }
+}
+
+/// Unix seconds.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
 enum KeyProblem {

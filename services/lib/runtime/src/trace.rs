@@ -34,7 +34,8 @@ tokio::task_local! {
 impl Trace {
     /// A new trace.
     pub fn begin() -> Self {
-        let trace_id = uuid::Uuid::new_v4().as_u128();
+        // Zero is no id.
+        let trace_id = rand::random::<u128>().max(1);
         Self {
             trace_id,
             span_id: span_id(),

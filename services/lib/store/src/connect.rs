@@ -17,11 +17,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// statement a round trip.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The platform's database. Clones share one pool.
+/// The platform's database. Clones share one pool and cost next to nothing: a request makes several.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
-    pub(crate) options: PgConnectOptions,
+    pub(crate) options: Arc<PgConnectOptions>,
     /// The schema named in the URL (`?schema=platform`, as the reference spells it), else the server's default.
     pub(crate) schema: Option<Arc<str>>,
     /// How long an executor's lease lasts.
@@ -63,7 +63,7 @@ impl Store {
             .connect_lazy_with(options.clone());
         Ok(Self {
             pool,
-            options,
+            options: Arc::new(options),
             schema,
             lease: LEASE,
             max_attempts: MAX_ATTEMPTS,

@@ -58,14 +58,14 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(self.options.clone());
+            .connect_lazy_with(self.options.as_ref().clone());
         let mut listener = PgListener::connect_with(&pool).await.map_err(|error| self.explain(error))?;
         listener.listen(CHANNEL).await?;
         Ok(OutboxListener { listener })
     }
 }
 
-async fn notify_when_woken(options: PgConnectOptions, wake: Arc<Notify>) {
+async fn notify_when_woken(options: Arc<PgConnectOptions>, wake: Arc<Notify>) {
     let mut connection: Option<PgConnection> = None;
     loop {
         wake.notified().await;

@@ -8,7 +8,7 @@ use engine::validate::for_save;
 use model::{Graph, GraphId, GraphModel, Node, NodeId, NodeModel, Timestamp, UserId};
 use uuid::Uuid;
 
-use crate::{SubmitError, Submitter, graph_hash};
+use crate::{ListedGraph, SubmitError, Submitter, graph_hash};
 
 /// The contract's cap on a user's list of graphs.
 const LISTED_GRAPHS: i64 = 250;
@@ -157,22 +157,21 @@ impl Submitter {
         }))
     }
 
-    /// The active version of each of the user's graphs, newest first, with schemas but without nodes and links.
-    pub async fn list_graphs(&self, user_id: UserId) -> Result<Vec<GraphModel>, SubmitError> {
-        let mut graphs = self.store.list_graphs(user_id, LISTED_GRAPHS).await?;
-        self.complete_listed(&mut graphs).await?;
-        Ok(graphs)
+    /// The active version of each of the user's graphs, newest first.
+    pub async fn list_graphs(&self, user_id: UserId) -> Result<Vec<ListedGraph>, SubmitError> {
+        let graphs = self.store.list_graphs(user_id, LISTED_GRAPHS).await?;
+        self.listed(graphs).await
     }
 
     /// Makes a version of the user's graph the active one; false when he owns no such version.
     pub async fn activate(&self, user_id: UserId, graph_id: GraphId, version: i32) -> Result<bool, SubmitError> {
         let found = self.store.get_graph_metadata(graph_id, Some(version)).await?;
-        let Some(graph) = found.filter(|graph| graph.user_id == user_id) else {
+        let owned = found.filter(|graph| graph.user_id == user_id);
+        let Some(ListedGraph { mut graph, interface }) = self.listed(Vec::from_iter(owned)).await?.pop() else {
             return Ok(false);
         };
-        let mut graph = [graph];
-        self.complete_listed(&mut graph).await?;
-        Ok(self.store.set_active_version(&graph[0]).await?)
+        interface.apply(&mut graph);
+        Ok(self.store.set_active_version(&graph).await?)
     }
 
     /// A copy of a graph that the user may read, as his own: with fresh ids, without the secrets of another owner, and with copies of the

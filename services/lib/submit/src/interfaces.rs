@@ -7,11 +7,12 @@ use engine::block::{BlockCatalog, BlockKind};
 use engine::schema;
 use model::{GraphId, GraphModel, NodeModel};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{SubmitError, Submitter};
 
 /// Everything that follows from a graph's nodes and that lists show.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct GraphInterface {
     pub input_schema: Value,
     pub output_schema: Value,
@@ -19,17 +20,45 @@ pub struct GraphInterface {
     pub has_external_trigger: bool,
     pub has_human_in_the_loop: bool,
     pub trigger_setup_info: Option<Value>,
+    /// The same, written once: lists are read often and long.
+    pub json: InterfaceJson,
+}
+
+/// The parts of a [`GraphInterface`] as answers carry them.
+#[derive(Debug, Clone)]
+pub struct InterfaceJson {
+    pub input_schema: Box<RawValue>,
+    pub output_schema: Box<RawValue>,
+    pub credentials_input_schema: Box<RawValue>,
+    pub trigger_setup_info: Option<Box<RawValue>>,
+}
+
+/// A graph version in a list: without nodes and links, and what follows from them beside it.
+#[derive(Debug, Clone)]
+pub struct ListedGraph {
+    pub graph: GraphModel,
+    pub interface: Arc<GraphInterface>,
 }
 
 impl GraphInterface {
     fn of(name: &str, nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Self {
+        let input_schema = schema::input_schema(nodes, catalog);
+        let output_schema = schema::output_schema(nodes, catalog);
+        let credentials_input_schema = schema::credentials_input_schema(name, nodes, catalog);
+        let trigger_setup_info = schema::trigger_setup_info(nodes, catalog);
         Self {
-            input_schema: schema::input_schema(nodes, catalog),
-            output_schema: schema::output_schema(nodes, catalog),
-            credentials_input_schema: schema::credentials_input_schema(name, nodes, catalog),
+            json: InterfaceJson {
+                input_schema: written(&input_schema),
+                output_schema: written(&output_schema),
+                credentials_input_schema: written(&credentials_input_schema),
+                trigger_setup_info: trigger_setup_info.as_ref().map(written),
+            },
+            input_schema,
+            output_schema,
+            credentials_input_schema,
             has_external_trigger: schema::has_kind(nodes, catalog, &[BlockKind::Webhook, BlockKind::WebhookManual]),
             has_human_in_the_loop: schema::has_kind(nodes, catalog, &[BlockKind::HumanInTheLoop]),
-            trigger_setup_info: schema::trigger_setup_info(nodes, catalog),
+            trigger_setup_info,
         }
     }
 
@@ -42,6 +71,11 @@ impl GraphInterface {
         graph.has_human_in_the_loop = self.has_human_in_the_loop;
         graph.trigger_setup_info = self.trigger_setup_info.clone();
     }
+}
+
+fn written(value: &Value) -> Box<RawValue> {
+    // Writing a value cannot fail.
+    to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 impl Submitter {
@@ -78,13 +112,11 @@ impl Submitter {
         Ok(interfaces)
     }
 
-    /// Completes graphs that were read without nodes and links.
-    pub(crate) async fn complete_listed(&self, graphs: &mut [GraphModel]) -> Result<(), SubmitError> {
-        let versions: Vec<(GraphId, i32, String)> = graphs.iter().map(|graph| (graph.id, graph.version, graph.name.clone())).collect();
-        let versions: Vec<(GraphId, i32, &str)> = versions.iter().map(|(id, version, name)| (*id, *version, name.as_str())).collect();
-        for (graph, interface) in graphs.iter_mut().zip(self.interfaces(&versions).await?) {
-            interface.apply(graph);
-        }
-        Ok(())
+    /// Graphs that were read without nodes and links, with what follows from these.
+    pub(crate) async fn listed(&self, graphs: Vec<GraphModel>) -> Result<Vec<ListedGraph>, SubmitError> {
+        let versions: Vec<(GraphId, i32, &str)> = graphs.iter().map(|graph| (graph.id, graph.version, graph.name.as_str())).collect();
+        let interfaces = self.interfaces(&versions).await?;
+        let listed = graphs.into_iter().zip(interfaces);
+        Ok(listed.map(|(graph, interface)| ListedGraph { graph, interface }).collect())
     }
 }

@@ -32,7 +32,7 @@ pub use command::{Origin, SubmitCommand};
 pub use credits::credit_rules;
 pub use error::SubmitError;
 pub use hash::graph_hash;
-pub use interfaces::GraphInterface;
+pub use interfaces::{GraphInterface, InterfaceJson, ListedGraph};
 pub use redrive::Redriven;
 pub use retry::RetryCommand;
 pub use webhooks::Delivery;
@@ -56,7 +56,7 @@ pub struct Submitter {
     /// How long a run that names no deadline may take.
     run_deadline: Option<Duration>,
     /// Where the outside reaches the REST service; empty while nobody has said.
-    public_url: String,
+    public_url: Arc<str>,
 }
 
 /// A graph version with what every submission needs of it.
@@ -76,7 +76,7 @@ impl Submitter {
             ready: Cache::builder().max_capacity(CACHED_NODES).weigher(weight).build(),
             interfaces: Cache::new(CACHED_INTERFACES),
             run_deadline: None,
-            public_url: String::new(),
+            public_url: Arc::default(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Submitter {
     /// The same submitter, which shows webhooks with their full addresses.
     pub fn with_public_url(self, public_url: &str) -> Self {
         Self {
-            public_url: public_url.to_owned(),
+            public_url: public_url.into(),
             ..self
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use blocks::Registry;
 use http::StatusCode;
 use model::graph::GraphSettings;
@@ -17,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::library::{Settings, drop_schedules};
-use crate::graph_json;
+use crate::graph_json::{self, Listed};
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::CurrentUser;
@@ -119,9 +120,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
     operation_id = "getV1List user graphs", tags = ["v1", "graphs"],
     responses((status = 200, body = Vec<schemas::GraphMeta>)),
 )]
-pub async fn list(user: CurrentUser, State(submitter): State<Submitter>) -> ApiResult<Json<Vec<Value>>> {
+pub async fn list(user: CurrentUser, State(submitter): State<Submitter>) -> ApiResult<Response> {
     let graphs = submitter.list_graphs(user.id).await?;
-    Ok(Json(graphs.iter().map(graph_json::meta).collect()))
+    let shown: Vec<Listed> = graphs.iter().map(Listed::of).collect();
+    Ok(Json(shown).into_response())
 }
 
 #[utoipa::path(

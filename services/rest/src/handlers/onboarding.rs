@@ -1,9 +1,12 @@
 //! How far a user has come with getting to know the platform (rest.md §1 area 2).
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use model::catalogue::StoreAgentDetails;
 use model::onboarding::{ONBOARDING_STEPS, Onboarding, OnboardingUpdate};
+use moka::future::Cache;
 use serde::Deserialize;
 use store::Store;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,6 +21,33 @@ use crate::wire::{ApiResult, JsonBody};
 
 /// So many agents the catalogue must offer, and so many are recommended.
 const RECOMMENDED: i64 = 2;
+/// What another process changes in the catalogue shows here after at most so long.
+const REMEMBERED_FOR: Duration = Duration::from_secs(2);
+
+/// Whether the catalogue offers enough to begin with: the same for everybody, asked at every login. Clones share the memory.
+#[derive(Clone)]
+pub struct Offer {
+    store: Store,
+    enough: Cache<(), bool>,
+}
+
+impl Offer {
+    pub fn new(store: Store) -> Self {
+        let enough = Cache::builder().max_capacity(1).time_to_live(REMEMBERED_FOR).build();
+        Self { store, enough }
+    }
+
+    /// Asks the database once, however many ask at the same time.
+    async fn is_enough(&self) -> ApiResult<bool> {
+        let ask = async { ApiResult::Ok(self.store.count_store_agents().await? >= RECOMMENDED) };
+        self.enough.try_get_with((), ask).await.map_err(|error| (*error).clone())
+    }
+
+    /// After a change to what the catalogue offers.
+    pub async fn forget(&self) {
+        self.enough.invalidate(&()).await;
+    }
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -86,8 +116,8 @@ pub async fn agents(_user: CurrentUser, State(store): State<Store>) -> ApiResult
     operation_id = "getV1Check onboarding enabled", tags = ["v1", "onboarding", "public"],
     responses((status = 200, body = Value)),
 )]
-pub async fn enabled(_user: CurrentUser, State(store): State<Store>) -> ApiResult<Json<bool>> {
-    Ok(Json(store.count_store_agents().await? >= RECOMMENDED))
+pub async fn enabled(_user: CurrentUser, State(offer): State<Offer>) -> ApiResult<Json<bool>> {
+    offer.is_enough().await.map(Json)
 }
 
 #[utoipa::path(

@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::catalogue::{attachment, no_version};
+use super::onboarding::Offer;
 use crate::graph_json;
 use crate::openapi::schemas;
 use crate::state::AppState;
@@ -233,12 +234,18 @@ pub async fn edit(
     params(("store_listing_version_id" = String, Path)),
     responses((status = 200, body = bool, content_type = "application/json")),
 )]
-pub async fn delete(user: CurrentUser, State(store): State<Store>, Path(submission_id): Path<String>) -> ApiResult<Json<bool>> {
+pub async fn delete(
+    user: CurrentUser,
+    State(store): State<Store>,
+    State(offer): State<Offer>,
+    Path(submission_id): Path<String>,
+) -> ApiResult<Json<bool>> {
     let deleted = match id(&submission_id) {
         Some(id) => store.delete_submission(user.id, id).await?,
         None => false,
     };
     if deleted {
+        offer.forget().await;
         Ok(Json(true))
     } else {
         Err(ApiError::Generic(StatusCode::NOT_FOUND, format!("Submission {submission_id} not found")))
@@ -278,6 +285,7 @@ pub async fn decide(
     _admin: AdminUser,
     user: CurrentUser,
     State(store): State<Store>,
+    State(offer): State<Offer>,
     Path(version_id): Path<String>,
     JsonBody(decision): JsonBody<Decision>,
 ) -> ApiResult<Json<StoreSubmission>> {
@@ -289,7 +297,9 @@ pub async fn decide(
         internal_comments: decision.internal_comments,
     };
     tracing::info!(%version_id, approved = verdict.approved, reviewer = %user.id, "a submission was reviewed");
-    Ok(Json(store.decide_submission(id, &verdict).await?))
+    let decided = store.decide_submission(id, &verdict).await?;
+    offer.forget().await;
+    Ok(Json(decided))
 }
 
 /// Any submission, as administrators look at it before they decide.

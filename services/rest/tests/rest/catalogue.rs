@@ -398,12 +398,16 @@ async fn onboarding_remembers_what_was_done() {
     assert_eq!(app.get(&user, "/api/onboarding/enabled").await.text, "false");
     assert_eq!(app.get(&user, "/api/onboarding/agents").await.body, json!([]));
     let author = named(&app, "author").await;
+    let mut offered = Vec::new();
     for slug in ["a", "b"] {
         let (_, submission) = submitted(&app, &author, slug).await;
         review(&app, &submission, true).await;
+        offered.push(format!("/api/store/submissions/{}", text(&submission, "store_listing_version_id")));
     }
     assert_eq!(app.get(&user, "/api/onboarding/enabled").await.text, "true");
     assert_eq!(app.get(&user, "/api/onboarding/agents").await.body.as_array().unwrap().len(), 2);
+    assert_eq!(app.request(Method::DELETE, &offered[0]).by(&author).send().await.status, 200);
+    assert_eq!(app.get(&user, "/api/onboarding/enabled").await.text, "false", "withdrawn");
 }
 
 #[tokio::test]
