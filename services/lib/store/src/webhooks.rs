@@ -20,11 +20,14 @@ pub struct Listener {
 }
 
 impl Store {
-    /// None while the preset that it belongs to is switched off: the address rests, and is the same when it is switched on again.
+    /// None while nothing could be started: the preset that it belongs to is switched off, or the graph is not in the owner's library any
+    /// more, or archived there. The address rests, and is the same when that changes.
     pub async fn webhook(&self, id: Uuid) -> Result<Option<Webhook>> {
         let query = format!(
             "SELECT {COLUMNS} FROM webhooks w WHERE id = $1
-             AND NOT EXISTS (SELECT FROM presets p WHERE p.webhook_id = w.id AND NOT p.is_deleted AND NOT p.is_active)"
+             AND NOT EXISTS (SELECT FROM presets p WHERE p.webhook_id = w.id AND NOT p.is_deleted AND NOT p.is_active)
+             AND EXISTS (SELECT FROM library_agents a WHERE a.user_id = w.user_id AND NOT a.is_deleted AND NOT a.is_archived AND (a.graph_id = w.graph_id
+                 OR a.graph_id IN (SELECT p.graph_id FROM presets p WHERE p.webhook_id = w.id AND NOT p.is_deleted)))"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
         row.map_err(|error| self.explain(error))?.as_ref().map(webhook).transpose()

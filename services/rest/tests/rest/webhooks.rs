@@ -244,6 +244,43 @@ async fn a_presets_address_rests_while_it_is_off_and_ends_with_it() {
 }
 
 #[tokio::test]
+async fn addresses_rest_while_the_agent_is_not_in_the_library() {
+    let app = start().await;
+    let user = TestUser::new();
+    let (graph, graphs_own) = listening(&app, &user).await;
+    let (_, presets_own) = hooked(&app, &user, &graph).await;
+    let of_graph = format!("/api/library/agents/by-graph/{}", text(&graph, "id"));
+    let ping = format!("/api/integrations/webhooks/{}/ping", text(&graph["nodes"][0], "webhook_id"));
+    let answers = async || {
+        let mut statuses = Vec::new();
+        for path in [&graphs_own, &presets_own] {
+            statuses.push(deliver(&app, path, None, "{}").await.status.as_u16());
+        }
+        statuses.push(app.request(Method::POST, &ping).by(&user).send().await.status.as_u16());
+        statuses
+    };
+    let entry = app.get(&user, &of_graph).await.body;
+    let entry = format!("/api/library/agents/{}", text(&entry, "id"));
+    let archive = async |archived: bool| {
+        let body = json!({ "is_archived": archived });
+        app.request(Method::PATCH, &entry).by(&user).json(&body).send().await.status
+    };
+    assert_eq!(archive(true).await, 200);
+    assert_eq!(answers().await, [404, 404, 404], "archived");
+    assert_eq!(archive(false).await, 200);
+    assert_eq!(app.request(Method::DELETE, &entry).by(&user).send().await.status, 204);
+    assert_eq!(answers().await, [404, 404, 404], "deleted");
+    assert!(runs(&app, &user).await.is_empty());
+
+    // Saved again, it is back in the library.
+    let path = format!("/api/graphs/{}", text(&graph, "id"));
+    let saved = app.request(Method::PUT, &path).by(&user).json(&triggered()["graph"]).send().await;
+    assert_eq!((saved.status.as_u16(), path_of(&saved.body)), (200, graphs_own.clone()), "{}", saved.text);
+    assert_eq!(answers().await, [200, 200, 200]);
+    assert_eq!(runs(&app, &user).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_trigger_that_cannot_start_anything_is_refused() {
     let app = start().await;
     let (user, stranger) = (TestUser::new(), TestUser::new());
