@@ -1,5 +1,6 @@
 //! Correctness by search: the graph machine against a small reference interpreter, on random graphs in random interleavings with
-//! random crashes; and, in `tests/`, the life of a run between executors and of a schedule between two leaders, explored exhaustively.
+//! random crashes; the decisions of schedules over years, and of two leaders at once; and, in `tests/`, the life of a run between executors,
+//! explored exhaustively.
 //!
 //! ```text
 //! chance                     reproducible randomness: a seed is a case
@@ -9,6 +10,7 @@
 //! invariants                 what may never happen (the guide's list), as functions over facts
 //! properties                 many cases; a failing one is shrunk and printed
 //! schedules                  the decisions of schedules over years of looks, absences and crashes
+//! slots                      a schedule between two leaders, explored exhaustively
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test code: a case that cannot go on ends by panicking
@@ -21,3 +23,4 @@ pub mod properties;
 pub mod reference;
 pub mod schedules;
 pub mod shapes;
+pub mod slots;

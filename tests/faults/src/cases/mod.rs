@@ -64,6 +64,11 @@ pub const ALL: &[Case] = &[
         schedules::simulation
     ),
     case!(
+        "schedule_model",
+        "A schedule between two leaders with stale caches and crashes, exhaustively",
+        schedules::leaders
+    ),
+    case!(
         "graph_schedules",
         "SIGKILL after a write, SIGSTOP past the Lease, stale caches: one run a slot",
         graph_schedules::slots
