@@ -12,6 +12,7 @@ use devservices::{Options, Stack};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::disk::Disk;
 use crate::effects;
 
 /// Environment of a process.
@@ -94,6 +95,8 @@ pub struct Fleets {
     pub notification: usize,
     /// PostgreSQL with fsync, as in production.
     pub durable: bool,
+    /// PostgreSQL's data lie on a disk of their own, of so many MiB.
+    pub disk: Option<u64>,
     /// The binaries that are shipped instead of those with the test blocks.
     pub product: bool,
     /// Variables of every process, over what the fleet sets itself.
@@ -112,6 +115,7 @@ impl Default for Fleets {
             ws: 0,
             notification: 0,
             durable: true,
+            disk: None,
             product: false,
             variables: Variables::new(),
             ports: BTreeMap::new(),
@@ -181,6 +185,8 @@ pub struct Fleet {
     binaries: PathBuf,
     product: bool,
     common: Variables,
+    // Dropped after the servers and before the directory.
+    disk: Option<Disk>,
     directory: TempDir,
     http: reqwest::Client,
 }
@@ -205,6 +211,9 @@ impl Fleet {
     async fn prepare(plan: Fleets) -> Result<Self> {
         let binaries = binaries(plan.product)?;
         let directory = directory()?;
+        let place = Stack::postgres_data(directory.path());
+        let disk = plan.disk.map(|mib| Disk::mount(&place, mib)).transpose();
+        let disk = disk.map_err(|source| Error::Directory { path: place, source })?;
         let stack = Stack::start(directory.path(), Options { durable: plan.durable }).await?;
         let effects_url = effects::create(&stack.database_url).await?;
         let mut common = common(&stack, &effects_url);
@@ -223,6 +232,7 @@ impl Fleet {
             binaries,
             product: plan.product,
             common,
+            disk,
             directory,
             http,
         };
@@ -290,6 +300,11 @@ impl Fleet {
     pub fn url(&self, role: Role, index: usize) -> Result<String> {
         let member = self.members.get(self.position(role, index)?);
         Ok(format!("http://127.0.0.1:{}", member.map(|member| member.port).unwrap_or_default()))
+    }
+
+    /// The disk of PostgreSQL, when it has one of its own.
+    pub fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
     }
 
     /// URL of the platform's database.

@@ -4,6 +4,7 @@
 //! The binary `workload SERVICE` is that service exactly as `services/SERVICE` starts it, except that its registry also holds [`kit::all`].
 
 pub mod choice;
+pub mod disk;
 pub mod effects;
 pub mod fleet;
 pub mod graphs;

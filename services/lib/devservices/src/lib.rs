@@ -113,6 +113,16 @@ impl Stack {
         })
     }
 
+    /// Where a stack in `dir` has PostgreSQL's data.
+    pub fn postgres_data(dir: &Path) -> PathBuf {
+        postgres::data(&dir.join("postgres"))
+    }
+
+    /// What PostgreSQL has said since it was started.
+    pub fn postgres_log(&self) -> &Path {
+        self.postgres.log()
+    }
+
     /// SIGKILL, as a crash of the machine would end it.
     pub async fn kill(&mut self, part: Part) {
         match part {

@@ -1,6 +1,6 @@
 //! PostgreSQL from the distribution's packages. It refuses to run as root, so root hands it to the user `postgres`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use sqlx::Connection;
@@ -14,9 +14,14 @@ pub(crate) struct Starting {
     url: String,
 }
 
+/// Where the data lie of one that lives in `dir`.
+pub(crate) fn data(dir: &Path) -> PathBuf {
+    dir.join("data")
+}
+
 pub(crate) async fn spawn(dir: &Path, port: u16, options: Options, guardian: &mut Guardian) -> Result<Starting, Error> {
     make_directory(dir)?;
-    let data = dir.join("data");
+    let data = data(dir);
     let log = dir.join("log");
     if !data.join("PG_VERSION").exists() {
         initialise(dir, &data, options).await?;

@@ -1,5 +1,6 @@
 //! The cases of the battery, by what they attack.
 
+mod disk;
 mod engine;
 mod executors;
 mod graph_schedules;
@@ -94,6 +95,11 @@ pub const ALL: &[Case] = &[
     case!("rabbitmq_kill", "SIGKILL of RabbitMQ", servers::rabbitmq),
     case!("postgres_kill", "SIGKILL of PostgreSQL", servers::postgres),
     case!("postgres_outage", "PostgreSQL away for 20 s: no run changes hands", servers::outage),
+    case!(
+        "disk_full",
+        "PostgreSQL's disk runs full: statements fail, and then the server itself",
+        disk::full
+    ),
     case!("redis_kill", "SIGKILL of Redis", servers::redis),
     case!("db_kill", "SIGKILL of the database manager", servers::database_manager),
     case!(
