@@ -112,6 +112,9 @@ const SESSION: &str = "\
     -- Plans must not depend on whether the statistics are fresh. While a table is young and has none, the planner would read it whole for
     -- every append and claim, and keep that plan while the table grows. Every statement here has an index to go by.
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    -- So a statement has one plan, made once for each session. Left to itself the server makes a new one each time for whatever takes arrays,
+    -- as it sees how short they are; of an append that is more than half of its time.
+    SET plan_cache_mode = force_generic_plan;
     -- The penalty that stands for `off` would look like a query worth compiling.
     SET jit = off";
 

@@ -156,7 +156,7 @@ async fn end_reservations(connection: &mut PgConnection, plan: &JournalPlan<'_>)
     }
     let rows = sqlx::query(
         "WITH node AS (SELECT * FROM unnest($1::uuid[], $2::bool[]) AS n(id, free))
-         DELETE FROM credit_reservations r WHERE node_exec_id IN (SELECT id FROM node) OR graph_exec_id = ANY($3)
+         DELETE FROM credit_reservations r WHERE node_exec_id = ANY($1) OR graph_exec_id = ANY($3)
          RETURNING user_id, transaction_key, EXISTS (SELECT FROM node WHERE id = r.node_exec_id AND free) AS free",
     )
     .bind(nodes)
