@@ -10,9 +10,12 @@ use crate::{Result, Store};
 const BATCH: i64 = 500;
 
 /// Rows that this process has locked. Dropped without [`OutboxBatch::settle`] they stay and are sent again: a message may come twice,
-/// never not at all.
+/// never not at all. A row whose run has been claimed meanwhile has no message: nobody waits for it any more.
 pub struct OutboxBatch {
     tx: Transaction<'static, Postgres>,
+    /// Rows without a message.
+    needless: Vec<i64>,
+    /// The row of each message.
     ids: Vec<i64>,
     pub messages: Vec<RunMessage>,
     /// The trace of each message's run.
@@ -24,7 +27,8 @@ impl Store {
     pub async fn take_outbox(&self) -> Result<Option<OutboxBatch>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let rows = sqlx::query(
-            "SELECT o.id AS outbox_id, g.id, g.user_id, g.graph_id, g.graph_version, g.compiled_masks, g.context, g.traceparent
+            "SELECT o.id AS outbox_id, g.id, g.user_id, g.graph_id, g.graph_version, g.compiled_masks, g.context, g.traceparent,
+                 g.lease_owner IS NOT NULL AS is_claimed
              FROM outbox o JOIN graph_executions g ON g.id = o.graph_exec_id ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED",
         )
         .bind(BATCH)
@@ -33,10 +37,15 @@ impl Store {
         if rows.is_empty() {
             return Ok(None);
         }
+        let mut needless = Vec::new();
         let mut ids = Vec::with_capacity(rows.len());
         let mut messages = Vec::with_capacity(rows.len());
         let mut traceparents = Vec::with_capacity(rows.len());
         for row in &rows {
+            if row.try_get("is_claimed")? {
+                needless.push(row.try_get("outbox_id")?);
+                continue;
+            }
             ids.push(row.try_get("outbox_id")?);
             traceparents.push(row.try_get("traceparent")?);
             messages.push(RunMessage {
@@ -50,6 +59,7 @@ impl Store {
         }
         Ok(Some(OutboxBatch {
             tx,
+            needless,
             ids,
             messages,
             traceparents,
@@ -69,18 +79,14 @@ impl Store {
 }
 
 impl OutboxBatch {
-    /// Forgets the rows whose message the broker has confirmed, `confirmed` being one answer a message; the others are free again.
+    /// Forgets the rows without a message and those whose message the broker has confirmed, `confirmed` being one answer a message; the others
+    /// are free again.
     ///
     /// The commit does not wait for the disk, where it would keep the claim of the very runs waiting: should a crash undo it, the messages
     /// come again, which does no harm.
     pub async fn settle(mut self, confirmed: &[bool]) -> Result<()> {
-        let done: Vec<i64> = self
-            .ids
-            .iter()
-            .zip(confirmed)
-            .filter(|(_, confirmed)| **confirmed)
-            .map(|(id, _)| *id)
-            .collect();
+        let mut done = self.needless;
+        done.extend(self.ids.iter().zip(confirmed).filter(|(_, confirmed)| **confirmed).map(|(id, _)| *id));
         sqlx::query("DELETE FROM outbox WHERE id = ANY($1) AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'")
             .bind(done)
             .execute(&mut *self.tx)

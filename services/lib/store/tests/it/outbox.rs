@@ -20,6 +20,20 @@ async fn two_relays_never_hold_the_same_row_and_an_unconfirmed_batch_comes_again
     assert_eq!(world.store.outbox_length().await.unwrap(), 0);
 }
 
+#[tokio::test]
+async fn a_run_that_is_claimed_already_needs_no_message() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let first = world.run(graph).await;
+    world.claim(uuid::Uuid::new_v4(), 1).await;
+    let second = world.run(graph).await;
+    let batch = world.store.take_outbox().await.unwrap().unwrap();
+    let messages: Vec<_> = batch.messages.iter().map(|message| message.graph_exec_id).collect();
+    assert_eq!(messages, [second], "{first} is claimed");
+    batch.settle(&[true]).await.unwrap();
+    assert_eq!(world.store.outbox_length().await.unwrap(), 0);
+}
+
 /// A dropped transaction is rolled back when its connection gets to it.
 async fn take_until_free(world: &World) -> store::OutboxBatch {
     for _ in 0..100 {
