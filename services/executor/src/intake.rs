@@ -68,6 +68,7 @@ impl Intake {
     pub async fn run(mut self, shutdown: Shutdown) {
         let mut floor = Floor::default();
         let mut claim: Option<Claim> = None;
+        let mut claims: u64 = 0;
         let mut look = true;
         let mut backoff = Backoff::new(Duration::from_millis(100), SAFETY_NET);
         let mut net = tokio::time::interval(SAFETY_NET);
@@ -81,6 +82,7 @@ impl Intake {
             let wanted = look && claim.is_none() && free > 0;
             if wanted && Instant::now() >= rested {
                 look = false;
+                claims += 1;
                 claim = Some(self.claim(free));
             }
             tokio::select! {
@@ -124,7 +126,7 @@ impl Intake {
                     self.give_back(back).await;
                 }
                 Some(id) = self.cancels.recv() => floor.cancel(id),
-                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, claim.is_some(), &mut held).await,
+                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, claim.is_some().then_some(claims), &mut held).await,
             }
         }
         self.leave(floor, claim).await;
@@ -188,8 +190,8 @@ impl Intake {
         back.given_up.push(GivenUpRun { held, reason });
     }
 
-    /// Follows what the database said about the lease. `claiming` is whether a claim is under way.
-    async fn renewed(&self, floor: &Floor, renewal: Renewal, claiming: bool, held: &mut Held) {
+    /// Follows what the database said about the lease. `claim` is the number of the claim that is under way.
+    async fn renewed(&self, floor: &Floor, renewal: Renewal, claim: Option<u64>, held: &mut Held) {
         if !renewal.alive {
             if held.claimed.is_some_and(|claimed| claimed >= renewal.asked) {
                 // A claim has opened the lease since the question was asked.
@@ -212,12 +214,15 @@ impl Intake {
         }
         renewal.cancelled.into_iter().for_each(|id| floor.cancel(id));
         renewal.news.into_iter().for_each(|(id, news)| floor.tell_news(id, news));
-        // A run that is held twice in a row without anybody working on it: the reply to its claim was lost. While a claim is under way its
-        // reply may still come; work that begins then must not be taken away by a release that is on its way.
-        let owned = if claiming { Vec::new() } else { renewal.owned };
-        let unknown: HashSet<HeldRun> = owned.into_iter().filter(|held| !floor.has(*held)).collect();
+        // A run that is held twice in a row without anybody working on it: the reply to its claim was lost. Unless that claim is the one that
+        // is still under way: its reply may come, and work that begins then must not be taken away by a release that is on its way.
+        if claim.is_some() && claim == held.claim_then {
+            return;
+        }
+        let unknown: HashSet<HeldRun> = renewal.owned.into_iter().filter(|held| !floor.has(*held)).collect();
         let stranded: Vec<HeldRun> = unknown.intersection(&held.unknown).copied().collect();
         held.unknown = unknown;
+        held.claim_then = claim;
         if !stranded.is_empty() {
             tracing::warn!(
                 runs = stranded.len(),
@@ -257,7 +262,7 @@ impl Intake {
             tokio::select! {
                 Some(ended) = floor.ended() => self.count(ended, &mut back),
                 Some(id) = self.cancels.recv() => floor.cancel(id),
-                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, false, &mut held).await,
+                Some(renewal) = self.renewals.recv() => self.renewed(&floor, renewal, None, &mut held).await,
             }
             self.metrics.show(floor.len(), self.slots, true);
         }
@@ -313,6 +318,8 @@ struct Held {
     claimed: Option<Instant>,
     /// Runs that the last renewal named although nobody here works on them.
     unknown: HashSet<HeldRun>,
+    /// The claim that was under way then.
+    claim_then: Option<u64>,
 }
 
 async fn under_way(claim: &mut Option<Claim>) -> Claimed {
