@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ::runtime::retry::Backoff;
 use ::runtime::{Health, Settings, Shutdown, serve};
-use crds::{GraphExecution, GraphSchedule, LABEL_SCHEDULE};
+use crds::{GraphExecution, GraphSchedule};
 use futures::future::join_all;
 use futures::{Stream, StreamExt};
 use kube::api::Api;
@@ -25,9 +25,10 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, ConfigError};
 use crate::execution::scheduler::Ways;
-use crate::runtime::cache::watch;
+use crate::runtime::cache::keep;
 use crate::runtime::crds::CrdError;
 use crate::runtime::events::Events;
+use crate::runtime::kept::Kept;
 use crate::runtime::leadership::Leadership;
 use crate::runtime::lease::Contender;
 use crate::runtime::metrics::OperatorMetrics;
@@ -147,11 +148,8 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
         };
         async move {
             let (decided, decisions) = schedule::decided::Decided::new();
-            let (executions, events_of_executions) = watch(
-                Api::namespaced(shared.client.clone(), &shared.namespace),
-                watcher::Config::default(),
-                execution::controller::slim,
-            );
+            let executions: Api<GraphExecution> = Api::namespaced(shared.client.clone(), &shared.namespace);
+            let (executions, events_of_executions) = keep(executions, watcher::Config::default());
             let children = Children::new(executions.clone());
             let (changes, child_changes) = mpsc::channel(QUEUE);
             let applied = tell_schedules(events_of_executions, children.clone(), changes).applied_objects();
@@ -186,16 +184,16 @@ const QUEUE: usize = 1024;
 
 /// Keeps the index of the executions that schedules have, and tells schedules that one of theirs changed.
 fn tell_schedules(
-    events: impl Stream<Item = Result<Event<GraphExecution>, watcher::Error>> + Send + 'static,
+    events: impl Stream<Item = Result<Event<Kept<GraphExecution>>, watcher::Error>> + Send + 'static,
     children: Children,
     changes: mpsc::Sender<ObjectRef<GraphSchedule>>,
-) -> impl Stream<Item = Result<Event<GraphExecution>, watcher::Error>> + Send + 'static {
+) -> impl Stream<Item = Result<Event<Kept<GraphExecution>>, watcher::Error>> + Send + 'static {
     events.then(move |event| {
         let schedule = event.as_ref().ok().and_then(|event| {
             children.note(event);
             match event {
                 Event::Apply(child) | Event::InitApply(child) | Event::Delete(child) => {
-                    Some(ObjectRef::new(child.labels().get(LABEL_SCHEDULE)?).within(&child.namespace()?))
+                    Some(ObjectRef::new(child.facts.schedule.as_deref()?).within(&child.namespace()?))
                 }
                 Event::Init | Event::InitDone => None,
             }

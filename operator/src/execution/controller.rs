@@ -10,7 +10,7 @@ use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, GraphSch
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -26,8 +26,10 @@ use crate::execution::gate::{self, NotNow};
 use crate::execution::going::Going;
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
-use crate::runtime::cache::{Cache, Complaint, cache, without_writers};
+use crate::runtime::LOOKS;
+use crate::runtime::cache::{Cache, Complaint, cache};
 use crate::runtime::events::{Events, MANAGER};
+use crate::runtime::kept::{Kept, OpenError, kept};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -44,7 +46,7 @@ const STOPPING: Duration = Duration::from_secs(2);
 const CLEANERS: usize = 4;
 /// No call about stopping may take longer.
 const CALL: Duration = Duration::from_secs(10);
-/// An execution that waits for its platform is looked at again this late: a change of the platform comes first.
+/// Executions that wait for their platform are looked at again this often: a change of the platform comes first.
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
 /// An execution whose schedule has not decided yet is looked at again after this time; sooner when this process decides.
 const UNDECIDED: Duration = Duration::from_secs(2);
@@ -61,6 +63,8 @@ pub enum Error {
     Conflict,
     #[error("{0}")]
     NotNow(String),
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 struct Context {
@@ -83,8 +87,8 @@ struct Context {
 pub async fn run(
     shared: Shared,
     (executions, applied): (
-        Store<GraphExecution>,
-        impl Stream<Item = Result<GraphExecution, watcher::Error>> + Send + 'static,
+        Store<Kept<GraphExecution>>,
+        impl Stream<Item = Result<Kept<GraphExecution>, watcher::Error>> + Send + 'static,
     ),
     (decided, decisions): (Decided, mpsc::Receiver<ObjectRef<GraphExecution>>),
 ) {
@@ -105,25 +109,27 @@ pub async fn run(
         .filter_map(|change| future::ready(change.ok()))
         .flat_map(move |platform| {
             let name = platform.name_any();
-            let is_waiting = |execution: &&Arc<GraphExecution>| {
-                let status = execution.status.as_ref();
-                let over = status.and_then(|status| status.phase).is_some_and(|phase| phase.is_terminal());
-                execution.spec.platform_ref.name == name && !over && status.is_none_or(|status| status.execution_id.is_none())
-            };
-            let concerned: Vec<_> = waiting
-                .state()
-                .iter()
-                .filter(is_waiting)
-                .map(|execution| ObjectRef::from_obj(execution.as_ref()))
-                .collect();
+            let is_concerned = |row: &&Arc<Kept<GraphExecution>>| *row.facts.platform == *name && is_waiting(row);
+            let state = waiting.state();
+            let concerned: Vec<_> = state.iter().filter(is_concerned).map(|row| ObjectRef::from_obj(row.as_ref())).collect();
             stream::iter(concerned)
         });
+    let waiting = executions.clone();
+    let of_time = stream::unfold((), |()| async { Some((tokio::time::sleep(LOOK_AGAIN).await, ())) }).flat_map(move |()| {
+        let state = waiting.state();
+        let waiting: Vec<_> = state
+            .iter()
+            .filter(|row| is_waiting(row))
+            .map(|row| ObjectRef::from_obj(row.as_ref()))
+            .collect();
+        stream::iter(waiting)
+    });
     let (changed, changes) = mpsc::channel(QUEUE);
     let of_progress = stream::unfold(changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphExecution>>| {
-        changes.recv().await.map(|object| (object, changes))
+        changes.recv().await.map(|object| (kept(object), changes))
     });
     let of_schedule = stream::unfold(decisions, async |mut decisions: mpsc::Receiver<ObjectRef<GraphExecution>>| {
-        decisions.recv().await.map(|object| (object, decisions))
+        decisions.recv().await.map(|object| (kept(object), decisions))
     });
     let board = Arc::new(Board::default());
     let stop_patience = config.stop_patience;
@@ -151,7 +157,9 @@ pub async fn run(
     });
     let mut complaint = Complaint::about("GraphExecution".to_owned());
     controller
+        .with_config(controller::Config::default().concurrency(LOOKS))
         .reconcile_on(of_platform)
+        .reconcile_on(of_time)
         .reconcile_on(of_progress)
         .reconcile_all_on(leadership.begins())
         .reconcile_on(of_schedule)
@@ -164,7 +172,12 @@ pub async fn run(
         .await;
 }
 
-fn on_error(execution: Arc<GraphExecution>, error: &Error, context: Arc<Context>) -> Action {
+/// Whether the platform has yet to take it.
+fn is_waiting(row: &Kept<GraphExecution>) -> bool {
+    !row.facts.over && !row.facts.submitted
+}
+
+fn on_error(execution: Arc<Kept<GraphExecution>>, error: &Error, context: Arc<Context>) -> Action {
     if matches!(error, Error::Conflict) {
         return Action::requeue(Duration::from_millis(200));
     }
@@ -177,13 +190,14 @@ fn on_error(execution: Arc<GraphExecution>, error: &Error, context: Arc<Context>
     Action::requeue(wait)
 }
 
-async fn reconcile(execution: Arc<GraphExecution>, context: Arc<Context>) -> Result<Action, Error> {
+async fn reconcile(execution: Arc<Kept<GraphExecution>>, context: Arc<Context>) -> Result<Action, Error> {
     if !context.leadership.holds() {
         return Ok(Action::await_change());
     }
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     context.platforms.ready().await;
-    let action = Box::pin(look(&execution, &context)).await?;
+    let open = execution.open()?;
+    let action = Box::pin(look(&open, &context)).await?;
     context.retries.reset(&execution.name_any());
     Ok(action)
 }
@@ -192,7 +206,7 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
     if execution.metadata.deletion_timestamp.is_some() {
         return let_go(execution, context).await;
     }
-    if is_over(execution) {
+    if status::is_over(execution) {
         context.board.forget(execution);
         return settle(execution, context).await;
     }
@@ -279,8 +293,8 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
         Ok(platform) => platform,
         Err(not_now) => {
             report_waiting(execution, &not_now, context).await?;
-            // A change of the platform brings the next look.
-            return Ok(Action::requeue(LOOK_AGAIN.mul_f64(rand::random_range(0.5..=1.0))));
+            // A change of the platform brings the next look, and the time of all who wait.
+            return Ok(Action::await_change());
         }
     };
     let scheduler = match context.ways.to(&platform).await {
@@ -337,16 +351,6 @@ async fn report_waiting(execution: &GraphExecution, not_now: &NotNow, context: &
     write_status(execution, next, context).await
 }
 
-/// What the cache keeps of an execution: not who wrote which field, and of one that is over not what came out.
-pub fn slim(execution: &mut GraphExecution) {
-    without_writers(execution);
-    if is_over(execution)
-        && let Some(status) = &mut execution.status
-    {
-        status.outputs = None;
-    }
-}
-
 /// A run that is over: nothing holds the object any more, and its time may be up.
 async fn settle(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
     release(execution, context).await?;
@@ -389,7 +393,7 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
     let id = execution.status.as_ref().and_then(|status| status.execution_id.clone());
     let id = id.or_else(|| context.board.progress(execution).map(|progress| progress.graph_exec_id.to_string()));
     let platform = platform_of(execution, context).filter(|platform| platform.metadata.deletion_timestamp.is_none());
-    let outcome = match (is_over(execution), platform, id) {
+    let outcome = match (status::is_over(execution), platform, id) {
         (true, _, _) | (_, None, _) => Ok(true),
         (false, Some(platform), Some(id)) => stop(&platform, &id, context).await.map(|status| status.is_terminal()),
         (false, Some(_), None) => Ok(was_submitted(execution, context) == Some(false)),
@@ -451,14 +455,6 @@ async fn stop(platform: &AutoGPTPlatform, id: &str, context: &Context) -> Result
 fn platform_of(execution: &GraphExecution, context: &Context) -> Option<Arc<AutoGPTPlatform>> {
     let key = ObjectRef::new(&execution.spec.platform_ref.name).within(&execution.namespace().unwrap_or_default());
     context.platforms.get(&key)
-}
-
-fn is_over(execution: &GraphExecution) -> bool {
-    execution
-        .status
-        .as_ref()
-        .and_then(|status| status.phase)
-        .is_some_and(|phase| phase.is_terminal())
 }
 
 fn api(execution: &GraphExecution, context: &Context) -> Api<GraphExecution> {

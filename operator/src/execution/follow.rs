@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use crate::execution::board::Board;
 use crate::execution::scheduler::Ways;
 use crate::runtime::cache::Cache;
+use crate::runtime::kept::Kept;
 
 /// The server answers at least so often.
 const WAIT: Duration = Duration::from_secs(20);
@@ -36,7 +37,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Followers {
     board: Arc<Board>,
     ways: Ways,
-    executions: Store<GraphExecution>,
+    executions: Store<Kept<GraphExecution>>,
     platforms: Cache<AutoGPTPlatform>,
     changed: mpsc::Sender<ObjectRef<GraphExecution>>,
     stop: Shutdown,
@@ -56,7 +57,7 @@ impl Followers {
     pub fn new(
         board: Arc<Board>,
         ways: Ways,
-        executions: Store<GraphExecution>,
+        executions: Store<Kept<GraphExecution>>,
         platforms: Cache<AutoGPTPlatform>,
         changed: mpsc::Sender<ObjectRef<GraphExecution>>,
         stop: Shutdown,
@@ -162,14 +163,13 @@ impl Follower {
         let stop = self.followers.stop.clone();
         // Whoever waits for a run must be on the board before the first answer. The controller's own store is complete
         // before the first look, and looks are what starts followers.
-        for execution in self.followers.executions.state() {
-            let over = execution
-                .status
-                .as_ref()
-                .and_then(|status| status.phase)
-                .is_some_and(|phase| phase.is_terminal());
-            if !over && execution.spec.platform_ref.name == self.platform.name {
-                self.followers.board.expect(&execution);
+        for row in self.followers.executions.state() {
+            if row.facts.over || *row.facts.platform != *self.platform.name {
+                continue;
+            }
+            match row.open() {
+                Ok(execution) => self.followers.board.expect(&execution),
+                Err(error) => tracing::error!(execution = %row.name_any(), %error, "its progress may go by unseen"),
             }
         }
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::runtime::Shutdown;
-use crds::{EXECUTION_FINALIZER, GraphExecution};
+use crds::GraphExecution;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
 use kube::api::Api;
 use kube::runtime::reflector::Store;
-use kube::{Client, ResourceExt};
 
 use crate::release::release;
+use crate::runtime::kept::Kept;
 
 /// Well below the five seconds.
 const LOOK: Duration = Duration::from_millis(1500);
@@ -29,15 +30,14 @@ impl Going {
     }
 
     /// Looks while executions are held, and lets go of them when the namespace goes.
-    pub async fn watch(self, client: Client, namespace: String, executions: Store<GraphExecution>, stop: Shutdown) {
+    pub async fn watch(self, client: Client, namespace: String, executions: Store<Kept<GraphExecution>>, stop: Shutdown) {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = stop.cancelled() => return,
             }
-            let is_held = |execution: &GraphExecution| execution.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER);
-            if executions.find(is_held).is_none() {
+            if executions.find(|execution| execution.facts.held).is_none() {
                 continue;
             }
             let found = namespaces.get_opt(&namespace).await;

@@ -26,6 +26,12 @@ pub fn phase(status: ExecutionStatus) -> Phase {
     }
 }
 
+/// Whether its run is over.
+pub fn is_over(execution: &GraphExecution) -> bool {
+    let phase = execution.status.as_ref().and_then(|status| status.phase);
+    phase.is_some_and(|phase| phase.is_terminal())
+}
+
 /// The platform does not have the run yet, and why.
 pub fn pending(execution: &GraphExecution, why: &str, message: &str, now: &Time) -> GraphExecutionStatus {
     let generation = execution.metadata.generation;

@@ -3,15 +3,16 @@
 use std::fmt::{Debug, Display};
 use std::ops::Deref;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
-use kube::Resource;
 use kube::api::Api;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, controller, watcher};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::runtime::kept::{Keep, Kept, Packer};
 use crate::runtime::tolerant::tolerant;
 
 /// A watched kind in memory. Cheap to clone.
@@ -72,30 +73,66 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    let (cache, events) = follow(api, config, slim);
-    let events = events.inspect(move |event| complaint.hear(event.as_ref().err()));
-    (cache, events)
+    let (cache, events) = reflected(tolerant(api, config).default_backoff().modify(slim));
+    (cache, events.inspect(move |event| complaint.hear(event.as_ref().err())))
 }
 
-fn follow<K>(
+/// Starts watching a kind of which there may be many: what is kept of an object and handed on is [`Kept`]. The stream yields what the watch
+/// says, and must be polled for the cache to follow.
+pub fn keep<K: Keep>(
     api: Api<K>,
     config: watcher::Config,
-    slim: fn(&mut K),
+) -> (
+    Cache<Kept<K>>,
+    impl Stream<Item = Result<watcher::Event<Kept<K>>, watcher::Error>> + Send + 'static,
+) {
+    let mut packer = Packer::default();
+    let packed = tolerant(api, config.page_size(PAGE))
+        .default_backoff()
+        .filter_map(move |event| future::ready(packed(&mut packer, event)));
+    let mut complaint = Complaint::about(K::kind(&()).into_owned());
+    let (cache, events) = reflected(packed);
+    (cache, events.inspect(move |event| complaint.hear(event.as_ref().err())))
+}
+
+/// Objects in one answer to a list: so many are there whole at a time.
+const PAGE: u32 = 250;
+
+/// The event with the object packed.
+fn packed<K: Keep>(packer: &mut Packer, event: watcher::Result<watcher::Event<K>>) -> Option<watcher::Result<watcher::Event<Kept<K>>>> {
+    use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+    let mut pack = |object: K| {
+        let name = object.name_any();
+        // Nothing that could be read cannot be written.
+        let packed = packer.pack(object);
+        packed
+            .inspect_err(|error| tracing::error!(kind = %K::kind(&()), name, %error, "passed over"))
+            .ok()
+    };
+    Some(match event {
+        Ok(Apply(object)) => Ok(Apply(pack(object)?)),
+        Ok(Delete(object)) => Ok(Delete(pack(object)?)),
+        Ok(InitApply(object)) => Ok(InitApply(pack(object)?)),
+        Ok(Init) => Ok(Init),
+        Ok(InitDone) => Ok(InitDone),
+        Err(error) => Err(error),
+    })
+}
+
+/// Writes what the stream says into a cache.
+fn reflected<K>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
 ) -> (Cache<K>, impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let (fill, filled) = watch::channel(false);
-    let events = tolerant(api, config)
-        .default_backoff()
-        .modify(slim)
-        .reflect(writer)
-        .inspect(move |event| {
-            if matches!(event, Ok(watcher::Event::InitDone)) {
-                fill.send_replace(true);
-            }
-        });
+    let events = events.reflect(writer).inspect(move |event| {
+        if matches!(event, Ok(watcher::Event::InitDone)) {
+            fill.send_replace(true);
+        }
+    });
     (Cache { store, filled }, events)
 }
 
@@ -152,7 +189,7 @@ where
 {
     let (tell, served) = watch::channel(Served::Unknown);
     let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    let (cache, events) = follow(api, config, without_writers);
+    let (cache, events) = reflected(tolerant(api, config).default_backoff().modify(without_writers));
     let events = events.inspect(move |event| {
         let next = match event {
             Ok(watcher::Event::InitDone) => Served::Yes,

@@ -1,6 +1,6 @@
 //! The executions of a namespace, found by the schedule that owns them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crds::{GraphExecution, GraphSchedule};
@@ -9,19 +9,19 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
 use crate::runtime::cache::Cache;
-use crate::schedule::family::is_owned_by;
+use crate::runtime::kept::{Kept, OpenError};
 
 /// A watch over all executions, and an index of it. Cheap to clone.
 #[derive(Clone)]
 pub struct Children {
-    cache: Cache<GraphExecution>,
-    /// Names by the UID of an owner. One that has gone may still be named.
-    owned: Arc<Mutex<HashMap<String, BTreeSet<String>>>>,
+    cache: Cache<Kept<GraphExecution>>,
+    /// UID of an owner and name. One that has gone may still be named.
+    owned: Arc<Mutex<BTreeSet<(Box<str>, Box<str>)>>>,
 }
 
 impl Children {
     /// Over a watch whose events are [noted](Self::note).
-    pub fn new(cache: Cache<GraphExecution>) -> Self {
+    pub fn new(cache: Cache<Kept<GraphExecution>>) -> Self {
         Self {
             cache,
             owned: Arc::default(),
@@ -34,40 +34,33 @@ impl Children {
     }
 
     /// Follows the watch.
-    pub fn note(&self, event: &Event<GraphExecution>) {
-        match event {
-            Event::Apply(execution) | Event::InitApply(execution) => self.each_owner(execution, |names, name| {
-                names.insert(name);
-            }),
-            Event::Delete(execution) => self.each_owner(execution, |names, name| {
-                names.remove(&name);
-            }),
-            Event::Init | Event::InitDone => {}
+    pub fn note(&self, event: &Event<Kept<GraphExecution>>) {
+        let (row, there) = match event {
+            Event::Apply(row) | Event::InitApply(row) => (row, true),
+            Event::Delete(row) => (row, false),
+            Event::Init | Event::InitDone => return,
+        };
+        for owner in &row.facts.owners {
+            let pair = (owner.clone(), Box::from(row.name_any()));
+            self.locked(|owned| if there { owned.insert(pair) } else { owned.remove(&pair) });
         }
     }
 
     /// Those that the schedule owns.
-    pub fn of(&self, schedule: &GraphSchedule) -> Vec<Arc<GraphExecution>> {
-        let uid = schedule.uid().unwrap_or_default();
-        let names = self.locked(|owned| owned.get(&uid).cloned()).unwrap_or_default();
+    pub fn of(&self, schedule: &GraphSchedule) -> Result<Vec<Arc<GraphExecution>>, OpenError> {
+        let uid: Box<str> = schedule.uid().unwrap_or_default().into();
         let namespace = schedule.namespace().unwrap_or_default();
-        let found = names.iter().filter_map(|name| self.cache.get(&ObjectRef::new(name).within(&namespace)));
-        found.filter(|child| is_owned_by(child, schedule)).collect()
+        let keys: Vec<_> = self.locked(|owned| {
+            let first = (uid.clone(), Box::default());
+            let ours = owned.range(first..).take_while(|(owner, _)| *owner == uid);
+            ours.map(|(_, name)| ObjectRef::new(name).within(&namespace)).collect()
+        });
+        let rows = keys.iter().filter_map(|key| self.cache.get(key));
+        let ours = rows.filter(|row| row.facts.is_owned_by(&uid));
+        ours.map(|row| row.open().map(Arc::new)).collect()
     }
 
-    fn each_owner(&self, execution: &GraphExecution, change: impl Fn(&mut BTreeSet<String>, String)) {
-        for owner in execution.owner_references() {
-            self.locked(|owned| {
-                let names = owned.entry(owner.uid.clone()).or_default();
-                change(names, execution.name_any());
-                if names.is_empty() {
-                    owned.remove(&owner.uid);
-                }
-            });
-        }
-    }
-
-    fn locked<T>(&self, use_owned: impl FnOnce(&mut HashMap<String, BTreeSet<String>>) -> T) -> T {
+    fn locked<T>(&self, use_owned: impl FnOnce(&mut BTreeSet<(Box<str>, Box<str>)>) -> T) -> T {
         use_owned(&mut self.owned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -75,17 +68,19 @@ impl Children {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::kept::Packer;
     use kube::runtime::reflector;
     use kube::runtime::reflector::store::Writer;
     use serde_json::json;
 
-    fn execution(name: &str, owner: &str) -> GraphExecution {
+    fn execution(name: &str, owner: &str) -> Kept<GraphExecution> {
         let owner = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": owner, "controller": true});
-        serde_json::from_value(json!({
+        let execution: GraphExecution = serde_json::from_value(json!({
             "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution",
             "metadata": {"name": name, "namespace": "n", "ownerReferences": [owner]}, "spec": {"platformRef": {"name": "p"}, "graph": {}},
         }))
-        .unwrap()
+        .unwrap();
+        Packer::default().pack(execution).unwrap()
     }
 
     fn schedule(uid: &str) -> GraphSchedule {
@@ -96,7 +91,7 @@ mod tests {
         .unwrap()
     }
 
-    fn see(children: &Children, writer: &mut Writer<GraphExecution>, event: Event<GraphExecution>) {
+    fn see(children: &Children, writer: &mut Writer<Kept<GraphExecution>>, event: Event<Kept<GraphExecution>>) {
         writer.apply_watcher_event(&event);
         children.note(&event);
     }
@@ -105,7 +100,7 @@ mod tests {
     fn a_schedule_finds_its_own_and_no_others() {
         let (store, mut writer) = reflector::store();
         let children = Children::new(Cache::of(store));
-        let names = |uid: &str| -> Vec<String> { children.of(&schedule(uid)).iter().map(|child| child.name_any()).collect() };
+        let names = |uid: &str| -> Vec<String> { children.of(&schedule(uid)).unwrap().iter().map(|child| child.name_any()).collect() };
         see(&children, &mut writer, Event::Init);
         for (name, owner) in [("a-1", "a"), ("a-2", "a"), ("b-1", "b")] {
             see(&children, &mut writer, Event::InitApply(execution(name, owner)));

@@ -10,7 +10,7 @@ use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule};
 use futures::{StreamExt, future, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -19,8 +19,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::Shared;
-use crate::runtime::cache::{Cache, Complaint, cache, watch};
+use crate::runtime::LOOKS;
+use crate::runtime::cache::{Cache, Complaint, cache, keep};
 use crate::runtime::events::{Events, MANAGER};
+use crate::runtime::kept::{Kept, OpenError, kept};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::retries::Retries;
@@ -56,6 +58,8 @@ pub enum Error {
     Suspend(#[source] Box<kube::Error>),
     #[error("an old execution cannot be deleted: {0}")]
     CleanUp(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
 struct Context {
@@ -86,7 +90,8 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         stop: shutdown,
         config: _,
     } = shared;
-    let (schedules, events_of_schedules) = watch(Api::namespaced(client.clone(), &namespace), watcher::Config::default(), spec::slim);
+    let schedules: Api<GraphSchedule> = Api::namespaced(client.clone(), &namespace);
+    let (schedules, events_of_schedules) = keep(schedules, watcher::Config::default());
     let schedules = schedules.store();
     let controller = Controller::for_stream(events_of_schedules.applied_objects(), schedules.clone());
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
@@ -97,15 +102,19 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
             let concerned: Vec<_> = schedules
                 .state()
                 .iter()
-                .filter(|schedule| schedule.spec.platform_ref.name == name)
+                .filter(|schedule| *schedule.facts.platform == *name)
                 .map(|schedule| ObjectRef::from_obj(schedule.as_ref()))
                 .collect();
             stream::iter(concerned)
         });
     let of_child = stream::unfold(child_changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphSchedule>>| {
-        changes.recv().await.map(|schedule| (schedule, changes))
+        changes.recv().await.map(|schedule| (kept(schedule), changes))
     });
     let timers = Timers::default();
+    let due = {
+        let namespace = namespace.clone();
+        timers.stream().map(move |name| ObjectRef::new(&name).within(&namespace))
+    };
     let recorder = Recorder::default();
     let recording = recorder.clone().run(namespace, ways.clone(), platforms.clone(), shutdown.clone());
     let context = Arc::new(Context {
@@ -117,7 +126,7 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         client,
         platforms,
         children,
-        timers: timers.clone(),
+        timers,
         events,
         metrics,
         retries: Retries::default(),
@@ -125,7 +134,8 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
     });
     let mut complaint = Complaint::about("GraphSchedule".to_owned());
     let deciding = controller
-        .reconcile_on(timers.stream())
+        .with_config(controller::Config::default().concurrency(LOOKS))
+        .reconcile_on(due)
         .reconcile_on(of_platform)
         .reconcile_on(of_child)
         .reconcile_all_on(leadership.begins())
@@ -138,35 +148,41 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
     future::join(deciding, recording).await;
 }
 
-fn on_error(schedule: Arc<GraphSchedule>, error: &Error, context: Arc<Context>) -> Action {
+fn on_error(schedule: Arc<Kept<GraphSchedule>>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.errors.get_or_create(&LABEL).inc();
     let wait = context.retries.next(&schedule.name_any());
     tracing::warn!(schedule = %schedule.name_any(), %error, retry_in = ?wait, "the schedule could not be looked after");
     Action::requeue(wait)
 }
 
-async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Result<Action, Error> {
+async fn reconcile(schedule: Arc<Kept<GraphSchedule>>, context: Arc<Context>) -> Result<Action, Error> {
     if !context.leadership.holds() {
         return Ok(Action::await_change());
     }
     context.metrics.reconciles.get_or_create(&LABEL).inc();
-    let key = ObjectRef::from_obj(schedule.as_ref());
+    // At the start all schedules wait here: what a look needs room for comes afterwards.
+    future::join(context.platforms.ready(), context.children.ready()).await;
+    Box::pin(look_after(&schedule, &context)).await
+}
+
+async fn look_after(row: &Kept<GraphSchedule>, context: &Context) -> Result<Action, Error> {
+    let schedule = row.open()?;
+    let name = schedule.name_any();
     if schedule.metadata.deletion_timestamp.is_some() {
-        context.timers.set(key, None);
+        context.timers.set(&name, None);
         context.newest.forget(&schedule);
         return Ok(Action::await_change());
     }
-    future::join(context.platforms.ready(), context.children.ready()).await;
-    let mut seen = context.newest.at_least(&schedule);
+    let mut seen = context.newest.at_least(schedule);
     let mut conflicts = 0;
     for _ in 0..STEPS {
         let now = Utc::now();
-        let family = Family::of(&seen, context.children.of(&seen));
-        let gone = gone(&seen, &family, &context).await?;
+        let family = Family::of(&seen, context.children.of(&seen)?);
+        let gone = gone(&seen, &family, context).await?;
         let around = Surroundings {
             family: &family,
             gone: &gone,
-            platform: platform(&context, &seen).is_some_and(|platform| platform.metadata.deletion_timestamp.is_none()),
+            platform: platform(context, &seen).is_some_and(|platform| platform.metadata.deletion_timestamp.is_none()),
         };
         let mut look = look(&seen, &around, now);
         let made = decided::created(&look.step.effects, |due| execution(&seen, due));
@@ -190,7 +206,7 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
                 tracing::warn!(schedule = %seen.name_any(), lost, "decisions could not be recorded for too long: their record is in this process only");
             }
         }
-        let written = write_status(&seen, next, &context).await;
+        let written = write_status(&seen, next, context).await;
         if !matches!(written, Ok(Written::Done(_))) {
             context.decided.abandon(&made);
         }
@@ -198,22 +214,22 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
             Written::Done(written) => {
                 context.decided.commit(made);
                 context.recorder.offer(&written);
-                announce(&written, &look.step, &context);
+                announce(&written, &look.step, context);
                 seen = *written;
                 if let Some(note) = &look.step.pause {
-                    suspend(&seen, note, &context).await?;
+                    suspend(&seen, note, context).await?;
                 }
                 if look.step.again {
                     continue;
                 }
-                context.timers.set(key, look.step.wake);
-                context.retries.reset(&schedule.name_any());
-                context.explainer.explain(&seen, platform(&context, &seen));
-                clean_up(&seen, &family, &look.book, &context).await?;
+                context.timers.set(&name, look.step.wake);
+                context.retries.reset(&name);
+                context.explainer.explain(&seen, platform(context, &seen));
+                clean_up(&seen, &family, &look.book, context).await?;
                 return Ok(Action::await_change());
             }
             Written::Gone => {
-                context.timers.set(key, None);
+                context.timers.set(&name, None);
                 return Ok(Action::await_change());
             }
             Written::Conflict => {
@@ -221,7 +237,7 @@ async fn reconcile(schedule: Arc<GraphSchedule>, context: Arc<Context>) -> Resul
                 if conflicts == ATTEMPTS {
                     return Err(Error::Contended);
                 }
-                match read(&seen, &context).await? {
+                match read(&seen, context).await? {
                     Some(live) => seen = live,
                     None => return Ok(Action::await_change()),
                 }

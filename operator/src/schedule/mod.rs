@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod look;
 mod newest;
 mod recorder;
+mod row;
 pub mod spec;
 mod status;
 pub mod timers;

@@ -21,15 +21,15 @@ impl Newest {
     }
 
     /// The object as the watch shows it, or as it was written when the watch lags behind.
-    pub fn at_least(&self, seen: &GraphSchedule) -> GraphSchedule {
+    pub fn at_least(&self, seen: GraphSchedule) -> GraphSchedule {
         let uid = seen.uid().unwrap_or_default();
         self.locked(|known| match known.get(&uid) {
-            Some(written) if is_older(seen, written) => written.clone(),
+            Some(written) if is_older(&seen, written) => written.clone(),
             Some(_) => {
                 known.remove(&uid);
-                seen.clone()
+                seen
             }
-            None => seen.clone(),
+            None => seen,
         })
     }
 
@@ -66,8 +66,8 @@ mod tests {
     fn what_was_written_counts_until_the_watch_shows_it() {
         let newest = Newest::default();
         newest.note(&version("10"));
-        assert_eq!(newest.at_least(&version("9")), version("10"));
-        assert_eq!(newest.at_least(&version("11")), version("11"));
-        assert_eq!(newest.at_least(&version("9")), version("9"), "forgotten");
+        assert_eq!(newest.at_least(version("9")), version("10"));
+        assert_eq!(newest.at_least(version("11")), version("11"));
+        assert_eq!(newest.at_least(version("9")), version("9"), "forgotten");
     }
 }

@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use crds::GraphSchedule;
 use futures::Stream;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Notify, mpsc};
 
 /// The wall clock is read at least so often.
@@ -18,59 +16,62 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Due schedules that the controller has not taken yet; more wait in the heap.
 const QUEUE: usize = 1024;
 
-/// The key of a schedule within its namespace.
-type Key = ObjectRef<GraphSchedule>;
-
-/// A handle on the heap. Cheap to clone.
+/// A handle on the heap of one namespace. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Timers {
     heap: Arc<Mutex<Heap>>,
     changed: Arc<Notify>,
 }
 
+/// By name of the schedule.
 #[derive(Default)]
 struct Heap {
-    order: BTreeSet<(DateTime<Utc>, String)>,
-    due: HashMap<String, (DateTime<Utc>, Key)>,
+    order: BTreeSet<(DateTime<Utc>, Arc<str>)>,
+    due: HashMap<Arc<str>, DateTime<Utc>>,
 }
 
 impl Heap {
-    fn set(&mut self, key: Key, due: Option<DateTime<Utc>>) {
-        if let Some((before, _)) = self.due.remove(&key.name) {
-            self.order.remove(&(before, key.name.clone()));
-        }
+    fn set(&mut self, name: &str, due: Option<DateTime<Utc>>) {
+        let known = self.due.remove_entry(name);
+        let name = match known {
+            Some((name, before)) => {
+                self.order.remove(&(before, name.clone()));
+                name
+            }
+            None => name.into(),
+        };
         if let Some(due) = due {
-            self.order.insert((due, key.name.clone()));
-            self.due.insert(key.name.clone(), (due, key));
+            self.order.insert((due, name.clone()));
+            self.due.insert(name, due);
         }
     }
 
-    fn pop_due(&mut self, now: DateTime<Utc>) -> Option<Key> {
-        let (due, name) = self.order.first().cloned()?;
-        if due > now {
+    fn pop_due(&mut self, now: DateTime<Utc>) -> Option<Arc<str>> {
+        if self.order.first()?.0 > now {
             return None;
         }
-        self.order.remove(&(due, name.clone()));
-        self.due.remove(&name).map(|(_, key)| key)
+        let (_, name) = self.order.pop_first()?;
+        self.due.remove(&name);
+        Some(name)
     }
 }
 
 impl Timers {
     /// Arms a schedule anew; `None` disarms it.
-    pub fn set(&self, key: Key, due: Option<DateTime<Utc>>) {
-        self.locked(|heap| heap.set(key, due));
+    pub fn set(&self, name: &str, due: Option<DateTime<Utc>>) {
+        self.locked(|heap| heap.set(name, due));
         self.changed.notify_one();
     }
 
-    /// The schedules as they become due.
-    pub fn stream(&self) -> impl Stream<Item = Key> + Send + 'static {
+    /// The schedules as they become due, by name.
+    pub fn stream(&self) -> impl Stream<Item = Arc<str>> + Send + 'static {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let timers = self.clone();
         // The task ends with its reader.
         tokio::spawn(async move {
             loop {
-                while let Some(key) = timers.locked(|heap| heap.pop_due(Utc::now())) {
-                    if sender.send(key).await.is_err() {
+                while let Some(name) = timers.locked(|heap| heap.pop_due(Utc::now())) {
+                    if sender.send(name).await.is_err() {
                         return;
                     }
                 }
@@ -83,7 +84,7 @@ impl Timers {
                 }
             }
         });
-        futures::stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|key| (key, receiver)))
+        futures::stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|name| (name, receiver)))
     }
 
     fn locked<T>(&self, use_heap: impl FnOnce(&mut Heap) -> T) -> T {
@@ -97,31 +98,30 @@ mod tests {
     use chrono::TimeDelta;
     use futures::StreamExt;
 
-    fn key(name: &str) -> Key {
-        ObjectRef::new(name).within("n")
-    }
-
     #[tokio::test]
     async fn schedules_come_when_they_are_due_in_order_of_time() {
         let timers = Timers::default();
         let now = Utc::now();
-        timers.set(key("later"), Some(now + TimeDelta::milliseconds(150)));
-        timers.set(key("gone"), Some(now + TimeDelta::milliseconds(50)));
-        timers.set(key("sooner"), Some(now + TimeDelta::milliseconds(100)));
-        timers.set(key("gone"), None);
+        timers.set("later", Some(now + TimeDelta::milliseconds(150)));
+        timers.set("gone", Some(now + TimeDelta::milliseconds(50)));
+        timers.set("sooner", Some(now + TimeDelta::milliseconds(100)));
+        timers.set("gone", None);
         let mut due = Box::pin(timers.stream());
-        assert_eq!(due.next().await, Some(key("sooner")));
+        assert_eq!(due.next().await.as_deref(), Some("sooner"));
         assert!(Utc::now() >= now + TimeDelta::milliseconds(100));
-        assert_eq!(due.next().await, Some(key("later")));
+        assert_eq!(due.next().await.as_deref(), Some("later"));
     }
 
     #[tokio::test]
     async fn arming_anew_replaces_and_wakes() {
         let timers = Timers::default();
         let mut due = Box::pin(timers.stream());
-        timers.set(key("a"), Some(Utc::now() + TimeDelta::hours(1)));
-        timers.set(key("a"), Some(Utc::now()));
-        assert_eq!(tokio::time::timeout(Duration::from_secs(2), due.next()).await.unwrap(), Some(key("a")));
+        timers.set("a", Some(Utc::now() + TimeDelta::hours(1)));
+        timers.set("a", Some(Utc::now()));
+        assert_eq!(
+            tokio::time::timeout(Duration::from_secs(2), due.next()).await.unwrap().as_deref(),
+            Some("a")
+        );
         assert!(timers.locked(|heap| heap.order.is_empty() && heap.due.is_empty()));
     }
 }

@@ -1,0 +1,27 @@
+//! What is known of every schedule without opening it.
+
+use crds::GraphSchedule;
+
+use crate::runtime::kept::Keep;
+use crate::schedule::spec;
+
+/// See [`Keep::facts`].
+#[derive(Debug, Clone, Default)]
+pub struct ScheduleFacts {
+    /// The platform that it names.
+    pub platform: Box<str>,
+}
+
+impl Keep for GraphSchedule {
+    type Facts = ScheduleFacts;
+
+    fn slim(&mut self) {
+        spec::slim(self);
+    }
+
+    fn facts(&self) -> ScheduleFacts {
+        ScheduleFacts {
+            platform: self.spec.platform_ref.name.as_str().into(),
+        }
+    }
+}
