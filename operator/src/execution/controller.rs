@@ -24,6 +24,7 @@ use crate::execution::board::Board;
 use crate::execution::follow::Followers;
 use crate::execution::gate::{self, NotNow};
 use crate::execution::going::Going;
+use crate::execution::revocation::Revocation;
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
 use crate::runtime::LOOKS;
@@ -92,6 +93,9 @@ pub async fn run(
     ),
     (decided, decisions): (Decided, mpsc::Receiver<ObjectRef<GraphExecution>>),
 ) {
+    let (platforms, platform_changes) =
+        cache::<AutoGPTPlatform>(Api::namespaced(shared.client.clone(), &shared.namespace), watcher::Config::default());
+    tokio::spawn(Revocation::new(&shared, platforms.clone()).run(shared.stop.clone()));
     let Shared {
         client,
         namespace,
@@ -103,7 +107,6 @@ pub async fn run(
         stop: shutdown,
     } = shared;
     let controller = Controller::for_stream(applied, executions.clone());
-    let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
     let waiting = executions.clone();
     let of_platform = platform_changes
         .filter_map(|change| future::ready(change.ok()))

@@ -28,6 +28,11 @@ pub async fn read_all(
     Ok(Ok(found))
 }
 
+/// What stands before the names of a namespace's Secrets in the origins of their copies.
+pub fn origins(namespace: &str) -> String {
+    format!("Secret/{namespace}/")
+}
+
 /// What a Secret holds, when it may be used. Pure.
 fn read(name: &str, secret: Option<&Secret>) -> Result<PutCredential, NotNow> {
     let no = |reason, never, message| NotNow { reason, message, never };
@@ -54,7 +59,7 @@ fn read(name: &str, secret: Option<&Secret>) -> Result<PutCredential, NotNow> {
         no(reason::CREDENTIALS_INVALID, false, message)
     })?;
     Ok(PutCredential {
-        origin: format!("Secret/{}/{name}", secret.namespace().unwrap_or_default()),
+        origin: origins(&secret.namespace().unwrap_or_default()) + name,
         provider: provider.clone(),
         title: Some(name.to_owned()),
         secret: secret_value,

@@ -9,6 +9,7 @@ mod going;
 pub mod graph;
 pub mod outputs;
 mod retry;
+mod revocation;
 pub mod row;
 pub mod scheduler;
 pub mod status;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use indexmap::IndexMap;
-use model::credentials::PutCredential;
+use model::credentials::{CredentialCopy, PutCredential};
 use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
 use model::schedule::{GraphExecutionJobInfo, ScheduleDecision};
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, Timestamp, UserId};
@@ -25,6 +25,8 @@ use crate::schedules::{ScheduleStore, job_info, parse_zone};
 
 /// Decisions in one call.
 const MOST_DECISIONS: usize = 1000;
+/// Credentials in one answer.
+const COPIES: i64 = 1000;
 
 pub struct SchedulerService {
     pub store: Store,
@@ -108,6 +110,15 @@ impl Scheduler for SchedulerService {
     async fn put_credential(&self, owner: Option<UserId>, credential: PutCredential) -> Result<CredentialsMetaInput, RpcError> {
         let owner = self.runs.owner(owner).await?;
         self.credentials.put(owner, &credential).await.map_err(of_vault)
+    }
+
+    async fn list_credential_copies(&self, origin_prefix: String, after: Option<Uuid>) -> Result<Vec<CredentialCopy>, RpcError> {
+        let copies = self.store.credential_copies(&origin_prefix, after.unwrap_or_default(), COPIES).await;
+        copies.map_err(of_store)
+    }
+
+    async fn forget_credentials(&self, copies: Vec<CredentialCopy>) -> Result<u64, RpcError> {
+        self.store.forget_credentials(&copies).await.map_err(of_store)
     }
 
     async fn stop_graph_execution(&self, graph_exec_id: GraphExecId) -> Result<ExecutionStatus, RpcError> {

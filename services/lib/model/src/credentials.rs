@@ -4,6 +4,7 @@ use std::fmt;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialsMetaInput {
@@ -76,6 +77,15 @@ pub struct PutCredential {
     #[serde(default)]
     pub title: Option<String>,
     pub secret: CredentialSecret,
+}
+
+/// A credential that was kept of something else, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialCopy {
+    pub id: Uuid,
+    pub origin: String,
+    /// Which keeping this was: it grows when the credential is kept again. Microseconds of the database's clock.
+    pub kept: i64,
 }
 
 /// A credential with its secret, for the block that was given the reference.

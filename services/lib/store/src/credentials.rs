@@ -1,6 +1,7 @@
 //! Credentials of users, as they are stored: sealed by somebody else.
 
 use model::UserId;
+use model::credentials::CredentialCopy;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -89,6 +90,43 @@ impl Store {
             .await
             .map_err(|error| self.explain(error))?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// Credentials of all users whose origin begins with `prefix`, in the order of their ids, after `after`.
+    pub async fn credential_copies(&self, prefix: &str, after: Uuid, limit: i64) -> Result<Vec<CredentialCopy>> {
+        let rows = sqlx::query(
+            "SELECT id, origin, (extract(epoch FROM updated_at) * 1000000)::bigint AS kept FROM credentials
+             WHERE starts_with(origin, $1) AND id > $2 ORDER BY id LIMIT $3",
+        )
+        .bind(prefix)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        let copy = |row: &PgRow| {
+            Ok(CredentialCopy {
+                id: row.try_get("id")?,
+                origin: row.try_get("origin")?,
+                kept: row.try_get("kept")?,
+            })
+        };
+        rows.iter().map(copy).collect()
+    }
+
+    /// Deletes these, apart from those that were kept again meanwhile. The answer is how many they were.
+    pub async fn forget_credentials(&self, copies: &[CredentialCopy]) -> Result<u64> {
+        let (ids, kept): (Vec<Uuid>, Vec<i64>) = copies.iter().map(|copy| (copy.id, copy.kept)).unzip();
+        let done = sqlx::query(
+            "DELETE FROM credentials USING unnest($1::uuid[], $2::bigint[]) AS gone (id, kept)
+             WHERE credentials.id = gone.id AND (extract(epoch FROM updated_at) * 1000000)::bigint = gone.kept",
+        )
+        .bind(ids)
+        .bind(kept)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        Ok(done.rows_affected())
     }
 
     /// Which of these credentials the user does not have.

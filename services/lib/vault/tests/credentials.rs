@@ -99,3 +99,34 @@ async fn keys_change_and_a_wrong_one_is_loud() {
     assert!(matches!(without.open(user_id, id).await.unwrap_err(), Error::Key(KeyError::Missing)));
     assert_eq!(Credentials::new(store, "no key").err(), Some(KeyError::Malformed(1)));
 }
+
+#[tokio::test]
+async fn copies_are_found_by_their_origin_and_forgotten_unless_they_were_kept_again() {
+    let (store, user_id) = world().await;
+    let credentials = with(&store, ONE);
+    let elsewhere = PutCredential {
+        origin: "Secret/other/github".to_owned(),
+        ..api_key("three")
+    };
+    for given in [&api_key("one"), &elsewhere] {
+        credentials.put(user_id, given).await.unwrap();
+    }
+    let stranger = user(&store).await;
+    credentials.put(stranger, &api_key("two")).await.unwrap();
+    let copies = store.credential_copies("Secret/n/", Uuid::nil(), 10).await.unwrap();
+    assert_eq!(copies.iter().map(|copy| copy.origin.as_str()).collect::<Vec<_>>(), ["Secret/n/github"; 2]);
+    assert_eq!(store.credential_copies("Secret/n/", copies[0].id, 10).await.unwrap(), copies[1..]);
+    assert!(store.credential_copies("Secret/%/", Uuid::nil(), 10).await.unwrap().is_empty());
+
+    credentials.put(stranger, &api_key("again")).await.unwrap();
+    assert_eq!(store.forget_credentials(&copies).await.unwrap(), 1);
+    let left = store.credential_copies("", Uuid::nil(), 10).await.unwrap();
+    assert_eq!(
+        left.len(),
+        2,
+        "the stranger's, which is a new one now, and the one from elsewhere: {left:?}"
+    );
+    let newest = store.credential_copies("Secret/n/", Uuid::nil(), 10).await.unwrap();
+    assert_eq!(store.forget_credentials(&newest).await.unwrap(), 1);
+    assert_eq!(store.forget_credentials(&newest).await.unwrap(), 0);
+}

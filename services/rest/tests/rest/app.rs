@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, Method, StatusCode};
 use indexmap::IndexMap;
-use model::credentials::PutCredential;
+use model::credentials::{CredentialCopy, PutCredential};
 use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
 use model::schedule::{GraphExecutionJobInfo, ScheduleDecision};
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, Timestamp, UserId};
@@ -381,6 +381,14 @@ impl Scheduler for FakeScheduler {
     }
 
     async fn put_credential(&self, _: Option<UserId>, _: PutCredential) -> Result<CredentialsMetaInput, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn list_credential_copies(&self, _: String, _: Option<Uuid>) -> Result<Vec<CredentialCopy>, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn forget_credentials(&self, _: Vec<CredentialCopy>) -> Result<u64, RpcError> {
         Err(RpcError::value("not used here"))
     }
 

@@ -7,6 +7,7 @@ use controllers_tests::{Operator, Services, World, eventually};
 use crds::conditions::{self, reason};
 use crds::execution::{GraphExecutionStatus, Phase};
 use crds::{EXECUTION_FINALIZER, GraphExecution};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use model::ExecutionStatus;
@@ -517,7 +518,7 @@ async fn a_run_uses_the_secrets_that_it_names_and_no_others() {
     // The platform's own Secrets are nobody's, whatever somebody writes on them.
     scene
         .world
-        .merge::<k8s_openapi::api::core::v1::Secret>("p-encryption", json!({"metadata": {"labels": {"autogpt.dev/credential": "github"}}}))
+        .merge::<Secret>("p-encryption", json!({"metadata": {"labels": {"autogpt.dev/credential": "github"}}}))
         .await;
     let own = json!({REVEAL_INPUT: {"secretRef": {"name": "p-encryption"}}});
     scene.world.apply(&revealing("thief", own)).await.unwrap();
@@ -533,6 +534,71 @@ async fn a_run_uses_the_secrets_that_it_names_and_no_others() {
     scene.world.apply(&revealing("without", json!({}))).await.unwrap();
     assert_ne!(verdict(&scene.reaches_end("without").await).0, "True");
     scene.stop().await;
+}
+
+/// The origins of what the platform keeps of Secrets.
+async fn copies(services: &Services) -> Vec<String> {
+    let copies = services.client().list_credential_copies("Secret/".to_owned(), None).await.unwrap();
+    copies.into_iter().map(|copy| copy.origin).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_platform_keeps_of_a_secret_goes_with_the_secret() {
+    let mut scene = Scene::new().await;
+    scene.services.start_executor().await;
+    let names = ["deleted", "unlabelled", "stays", "later"];
+    for name in names {
+        let labels = json!({"autogpt.dev/credential": "github"});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}, "stringData": {"api_key": name}});
+        scene.world.apply(&secret).await.unwrap();
+        let reference = json!({REVEAL_INPUT: {"secretRef": {"name": name}}});
+        scene.world.apply(&revealing(name, reference)).await.unwrap();
+    }
+    for name in names {
+        scene.reaches(name, Phase::Completed).await;
+    }
+    let origin = |name: &str| format!("Secret/{}/{name}", scene.world.namespace);
+    assert_eq!(copies(&scene.services).await.len(), 4);
+    let secrets = scene.world.api::<Secret>();
+    let are_left = async |expected: [&str; 2]| {
+        let expected = expected.map(origin);
+        eventually("the copies go, and no others", || async {
+            let mut left = copies(&scene.services).await;
+            left.sort_unstable();
+            if left == expected { Ok(()) } else { Err(left) }
+        })
+        .await;
+    };
+    // The end of an execution is no reason: another one may name the Secret.
+    scene
+        .world
+        .api::<GraphExecution>()
+        .delete("stays", &DeleteParams::default())
+        .await
+        .unwrap();
+    secrets.delete("deleted", &DeleteParams::default()).await.unwrap();
+    scene
+        .world
+        .merge::<Secret>("unlabelled", json!({"metadata": {"labels": {"autogpt.dev/credential": null}}}))
+        .await;
+    are_left(["later", "stays"]).await;
+
+    // One that goes while no operator is there, and one that came of it once more.
+    scene.operator.take().unwrap().stop().await;
+    secrets.delete("later", &DeleteParams::default()).await.unwrap();
+    let url = scene.services.url();
+    let operator = scene.world.operator_with("b", |config| config.scheduler_url = url).await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deleted", "labels": {"autogpt.dev/credential": "github"}}, "stringData": {"api_key": "again"}});
+    scene.world.apply(&secret).await.unwrap();
+    scene
+        .world
+        .apply(&revealing("again", json!({REVEAL_INPUT: {"secretRef": {"name": "deleted"}}})))
+        .await
+        .unwrap();
+    let status = scene.reaches("again", Phase::Completed).await;
+    assert_eq!(status.outputs.map(Value::Object), Some(json!({"key": ["again"]})));
+    are_left(["deleted", "stays"]).await;
+    operator.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! The scheduler service (internals §1.6), and what the operator needs of it (design §5).
 
 use indexmap::IndexMap;
-use model::credentials::PutCredential;
+use model::credentials::{CredentialCopy, PutCredential};
 use model::progress::{ProgressCursor, ProgressPage, RunProgress, SubmitRequest, Submitted};
 use model::schedule::{GraphExecutionJobInfo, ScheduleDecision};
 use model::{CredentialsMetaInput, ExecutionStatus, GraphExecId, GraphId, Map, Timestamp, UserId};
@@ -33,6 +33,12 @@ crate::service! {
 
         /// Keeps a credential for a user (the platform's service user when there is no owner); the answer is what a run carries.
         async fn put_credential(owner: Option<UserId>, credential: PutCredential) -> CredentialsMetaInput, idempotent;
+
+        /// Credentials of all users that were kept of what `origin_prefix` says, by id, after one of them, at most 1000.
+        async fn list_credential_copies(origin_prefix: String, after: Option<Uuid>) -> Vec<CredentialCopy>, idempotent;
+
+        /// Forgets these credentials, at most 1000, apart from those that were kept again since they were listed. The answer is their number.
+        async fn forget_credentials(copies: Vec<CredentialCopy>) -> u64, idempotent;
 
         /// Asks the run to stop and returns its present status; repeat until it is terminal.
         async fn stop_graph_execution(graph_exec_id: GraphExecId) -> ExecutionStatus, idempotent;
