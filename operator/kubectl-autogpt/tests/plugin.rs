@@ -8,7 +8,9 @@ use std::process::Output;
 use controllers_tests::cluster::repository;
 use controllers_tests::{Services, World, eventually};
 use crds::execution::Phase;
+use crds::schedule::Decision;
 use crds::{GraphExecution, GraphSchedule};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -264,6 +266,54 @@ async fn schedules_are_explained_paused_and_resumed() {
     user.says("resume nightly").await.well();
     assert!(world.api::<GraphSchedule>().get("nightly").await.unwrap().spec.suspend.is_none());
     assert_eq!(user.says("resume nightly").await.well(), "nightly is not suspended\n");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_decisions_are_looked_up_in_the_ledger() {
+    let services = Services::prepare().await;
+    services.start().await;
+    let world = World::new().await;
+    let url = services.url();
+    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
+    services.platform(&world).await;
+    let user = User::of(&world, None);
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["0 12 * * *"]});
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "noon"}, "spec": spec}))
+        .await
+        .unwrap();
+    let said = user
+        .says("backfill noon --from 2026-01-01T00:00:00Z --to 2026-01-14T00:00:00Z --overlap allow --name january --wait")
+        .await
+        .well();
+    assert!(said.contains("is done: 13 fired, 0 skipped"), "{said}");
+    let first = json!("2026-01-01T12:00:00Z");
+    // That the ledger has it stands in the status with the next decision.
+    eventually("the status has forgotten the first one", || async {
+        user.says("trigger noon").await.well();
+        let schedule: GraphSchedule = world.api().get("noon").await.unwrap();
+        let recent = schedule.status.unwrap().recent_decisions;
+        let is_first = |decision: &Decision| serde_json::to_value(&decision.slot).unwrap() == first;
+        if recent.iter().any(is_first) { Err(recent.len()) } else { Ok(()) }
+    })
+    .await;
+    let said = user.says("why noon 2026-01-01T12:00:00Z").await.well();
+    let execution = said
+        .strip_prefix("2026-01-01T12:00:00Z: Backfilled for backfill/january as ")
+        .and_then(|rest| rest.split_whitespace().next())
+        .expect(&said);
+    let child: GraphExecution = world.api().get(execution).await.unwrap();
+    assert_eq!(serde_json::to_value(child.spec.scheduled_for).unwrap(), first);
+    // The question does not stay behind.
+    let schedule: GraphSchedule = world.api().get("noon").await.unwrap();
+    assert!(!schedule.annotations().contains_key(crds::ANNOTATION_EXPLAIN), "{:?}", schedule.metadata);
+
+    // Due by the calendar, and nothing is known about it.
+    let said = user.says("why noon 2025-12-31T12:00:00Z").await.well();
+    assert!(said.contains("no backfill of it is in the ledger"), "{said}");
+    let said = user.says("why noon 2025-12-31T12:30:00Z").await.well();
+    assert!(said.contains("not due by the calendar"), "{said}");
     operator.stop().await;
 }
 

@@ -128,8 +128,7 @@ fn recent(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Option<String> {
 /// Why no decision can be there yet.
 fn not_decided(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
     let shown = slot.format("%FT%TZ");
-    let created = schedule.metadata.creation_timestamp.as_ref().map(instant);
-    if created.is_some_and(|created| slot < created) && schedule.status.as_ref().is_none_or(|status| status.backfills.is_empty()) {
+    if is_before(schedule, slot) && schedule.status.as_ref().is_none_or(|status| status.backfills.is_empty()) {
         let afterwards = format!("{shown}: the schedule was made only afterwards\n");
         return Some(not_due(&next::calendar(schedule).ok()?, slot).unwrap_or(afterwards));
     }
@@ -140,6 +139,12 @@ fn not_decided(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>
     due.then(|| format!("{shown}: due {}\n", relative(slot, now)))
 }
 
+/// Whether the schedule was made only after this time.
+fn is_before(schedule: &GraphSchedule, slot: DateTime<Utc>) -> bool {
+    let created = schedule.metadata.creation_timestamp.as_ref().map(instant);
+    created.is_some_and(|created| slot < created)
+}
+
 /// What there is to say about a due time of which the ledger knows nothing.
 fn unknown(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Result<String, Complaint> {
     let shown = slot.format("%FT%TZ");
@@ -147,7 +152,9 @@ fn unknown(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Result<String, Comp
         return Ok(text);
     }
     let decided = schedule.status.as_ref().and_then(|status| status.decided_through.as_ref());
-    Ok(if decided.is_some_and(|through| slot <= instant(through)) {
+    Ok(if is_before(schedule, slot) {
+        format!("{shown}: the schedule was made only afterwards, and no backfill of it is in the ledger\n")
+    } else if decided.is_some_and(|through| slot <= instant(through)) {
         format!("{shown}: the ledger has no decision: it is older than what the platform keeps, or the calendar was another one then\n")
     } else {
         format!("{shown}: due and not decided yet; is the operator running? `kubectl autogpt status`\n")
@@ -277,6 +284,19 @@ DUE                    OUTCOME   LATE BY   EXECUTION   WHY
             let text = unknown(&schedule, at(slot)).unwrap();
             assert!(text.contains(words), "{slot}: {text}");
         }
+    }
+
+    #[test]
+    fn a_time_before_the_schedule_was_made_may_have_been_backfilled() {
+        let (mut schedule, slot) = (schedule(), at("2026-01-01T00:00:00Z"));
+        let backfill = json!({"name": "b", "through": "2026-01-01T00:00:00Z", "fired": 0, "skipped": 1, "done": true});
+        schedule.status.as_mut().unwrap().backfills = vec![serde_json::from_value(backfill).unwrap()];
+        assert_eq!(
+            not_decided(&schedule, slot, slot + chrono::TimeDelta::hours(4)),
+            None,
+            "the ledger is asked"
+        );
+        assert!(unknown(&schedule, slot).unwrap().contains("no backfill of it is in the ledger"));
     }
 
     #[test]
