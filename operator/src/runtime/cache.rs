@@ -77,15 +77,12 @@ where
     (cache, events.inspect(move |event| complaint.hear(event.as_ref().err())))
 }
 
+/// What a watch says.
+type Said<K> = watcher::Result<watcher::Event<K>>;
+
 /// Starts watching a kind of which there may be many: what is kept of an object and handed on is [`Kept`]. The stream yields what the watch
 /// says, and must be polled for the cache to follow.
-pub fn keep<K: Keep>(
-    api: Api<K>,
-    config: watcher::Config,
-) -> (
-    Cache<Kept<K>>,
-    impl Stream<Item = Result<watcher::Event<Kept<K>>, watcher::Error>> + Send + 'static,
-) {
+pub fn keep<K: Keep>(api: Api<K>, config: watcher::Config) -> (Cache<Kept<K>>, impl Stream<Item = Said<Kept<K>>> + Send + 'static) {
     let mut packer = Packer::default();
     let packed = tolerant(api, config.page_size(PAGE))
         .default_backoff()
@@ -99,7 +96,7 @@ pub fn keep<K: Keep>(
 const PAGE: u32 = 250;
 
 /// The event with the object packed.
-fn packed<K: Keep>(packer: &mut Packer, event: watcher::Result<watcher::Event<K>>) -> Option<watcher::Result<watcher::Event<Kept<K>>>> {
+fn packed<K: Keep>(packer: &mut Packer, event: Said<K>) -> Option<Said<Kept<K>>> {
     use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
     let mut pack = |object: K| {
         let name = object.name_any();

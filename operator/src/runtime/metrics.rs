@@ -25,6 +25,8 @@ pub struct OperatorMetrics {
     pub writes: Family<Controller, Counter>,
     pub schedule_lateness: Histogram,
     pub fired: Counter,
+    /// Creations that had been made ready before their due time.
+    pub prepared: Counter,
     /// Requests to the API server that wait for their place, by lane.
     pub queue: Family<LaneLabel, Gauge>,
     /// How long they waited.
@@ -47,6 +49,10 @@ impl OperatorMetrics {
             writes: registry.register("operator_writes", "Objects and statuses written, by controller", Family::default()),
             schedule_lateness: registry.seconds("operator_schedule_lateness_seconds", "From a due time to the creation of its execution"),
             fired: registry.counter("operator_schedule_fired", "Due times that became executions"),
+            prepared: registry.counter(
+                "operator_schedule_prepared",
+                "Creations of executions that had been made ready before their due time",
+            ),
             queue: registry.register("operator_queue_depth", "Requests that wait for their place, by lane", Family::default()),
             queued: registry.seconds("operator_queue_seconds", "How long a request waited for its place"),
             calls: registry.register("operator_api_calls", "Requests to the API server, by lane and status", Family::default()),

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use crds::{GraphExecution, GraphSchedule};
 use futures::future;
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use kube::{Client, Resource, ResourceExt};
 use schedule::decide::{Due, Effect};
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use crate::runtime::events::MANAGER;
 use crate::runtime::metrics::{Controller, OperatorMetrics};
 use crate::schedule::child;
 use crate::schedule::family::{Family, is_owned_by};
+use crate::schedule::prepare::Written;
 
 const LABEL: Controller = Controller { controller: "schedule" };
 
@@ -42,25 +44,32 @@ impl Act {
 
     /// Creates the execution of something due. The answer is why that is impossible, if it is: one that exists already is this one when it
     /// is the schedule's.
-    async fn create(&self, schedule: &GraphSchedule, due: &Due) -> Result<Option<String>, Error> {
+    async fn create(&self, schedule: &GraphSchedule, due: &Due, written: &Written) -> Result<Option<String>, Error> {
         let refused = |source| Error::Create {
             slot: due.slot,
             source: Box::new(source),
         };
-        let Some(child) = child::child(schedule, due) else {
+        let known = written.get(due).cloned();
+        if known.is_some() {
+            self.metrics.prepared.inc();
+        }
+        let (Some(uid), Some(body)) = (schedule.uid(), known.or_else(|| child::written(schedule, due))) else {
             return Ok(Some("the schedule has no UID".to_owned()));
         };
-        let name = child.name_any();
-        let api = self.executions(schedule);
         let parameters = PostParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PostParams::default()
         };
         self.metrics.writes.get_or_create(&LABEL).inc();
-        match api.create(&parameters, &child).await {
+        let url = GraphExecution::url_path(&(), schedule.namespace().as_deref());
+        let request = Request::new(url)
+            .create(&parameters, body)
+            .map_err(|error| refused(kube::Error::BuildRequest(error)))?;
+        match self.client.request::<PartialObjectMeta<GraphExecution>>(request).await {
             Ok(_) => Ok(None),
             Err(kube::Error::Api(error)) if error.is_already_exists() => {
-                let there = api.get_opt(&name).await.map_err(refused)?;
+                let name = child::name(&schedule.name_any(), &uid, due);
+                let there = self.executions(schedule).get_opt(&name).await.map_err(refused)?;
                 let ours = there.is_some_and(|there| is_owned_by(&there, schedule));
                 Ok((!ours).then(|| format!("an execution named {name} that belongs to somebody else stands in the way: delete or rename it")))
             }
@@ -95,15 +104,16 @@ impl Act {
     }
 }
 
-/// Carries out effects: first what is to end, then what is to begin. The answer names what cannot begin, and why.
-pub async fn act(schedule: &GraphSchedule, family: &Family, effects: &[Effect], act: &Act) -> Result<Vec<(Due, String)>, Error> {
+/// Carries out effects: first what is to end, then what is to begin, as it is `written` where it is. The answer names what cannot begin, and
+/// why.
+pub async fn act(schedule: &GraphSchedule, family: &Family, effects: &[Effect], written: &Written, act: &Act) -> Result<Vec<(Due, String)>, Error> {
     let cancels = effects.iter().filter_map(|effect| match effect {
         Effect::Cancel(due) => Some(act.cancel(schedule, family, due)),
         Effect::Create(_) => None,
     });
     future::try_join_all(cancels).await?;
     let creates = effects.iter().filter_map(|effect| match effect {
-        Effect::Create(due) => Some(async move { Ok((due.clone(), act.create(schedule, due).await?)) }),
+        Effect::Create(due) => Some(async move { Ok((due.clone(), act.create(schedule, due, written).await?)) }),
         Effect::Cancel(_) => None,
     });
     let done = future::try_join_all(creates).await?;

@@ -49,6 +49,12 @@ pub fn child(schedule: &GraphSchedule, due: &Due) -> Option<GraphExecution> {
     Some(child)
 }
 
+/// The same as it is sent to the API server.
+pub fn written(schedule: &GraphSchedule, due: &Due) -> Option<Vec<u8>> {
+    // Nothing that could be read cannot be written.
+    serde_json::to_vec(&child(schedule, due)?).ok()
+}
+
 /// What the execution is of, when it is one of a schedule.
 pub fn due(execution: &GraphExecution) -> Option<Due> {
     let slot = instant(time::to_chrono(execution.spec.scheduled_for.as_ref()?));

@@ -3,21 +3,23 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crds::{GraphExecution, GraphSchedule};
+use crds::GraphExecution;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
 use crate::runtime::cache::Cache;
-use crate::runtime::kept::{Kept, OpenError};
+use crate::runtime::kept::Kept;
 
 /// A watch over all executions, and an index of it. Cheap to clone.
 #[derive(Clone)]
 pub struct Children {
     cache: Cache<Kept<GraphExecution>>,
-    /// UID of an owner and name. One that has gone may still be named.
-    owned: Arc<Mutex<BTreeSet<(Box<str>, Box<str>)>>>,
+    owned: Arc<Mutex<Owned>>,
 }
+
+/// UID of an owner and name. One that has gone may still be named.
+type Owned = BTreeSet<(Box<str>, Box<str>)>;
 
 impl Children {
     /// Over a watch whose events are [noted](Self::note).
@@ -46,21 +48,17 @@ impl Children {
         }
     }
 
-    /// Those that the schedule owns.
-    pub fn of(&self, schedule: &GraphSchedule) -> Result<Vec<Arc<GraphExecution>>, OpenError> {
-        let uid: Box<str> = schedule.uid().unwrap_or_default().into();
-        let namespace = schedule.namespace().unwrap_or_default();
+    /// Those that the schedule with this UID owns.
+    pub fn of(&self, uid: &str, namespace: &str) -> Vec<Arc<Kept<GraphExecution>>> {
         let keys: Vec<_> = self.locked(|owned| {
-            let first = (uid.clone(), Box::default());
-            let ours = owned.range(first..).take_while(|(owner, _)| *owner == uid);
-            ours.map(|(_, name)| ObjectRef::new(name).within(&namespace)).collect()
+            let ours = owned.range((Box::from(uid), Box::default())..).take_while(|(owner, _)| **owner == *uid);
+            ours.map(|(_, name)| ObjectRef::new(name).within(namespace)).collect()
         });
         let rows = keys.iter().filter_map(|key| self.cache.get(key));
-        let ours = rows.filter(|row| row.facts.is_owned_by(&uid));
-        ours.map(|row| row.open().map(Arc::new)).collect()
+        rows.filter(|row| row.facts.is_owned_by(uid)).collect()
     }
 
-    fn locked<T>(&self, use_owned: impl FnOnce(&mut BTreeSet<(Box<str>, Box<str>)>) -> T) -> T {
+    fn locked<T>(&self, use_owned: impl FnOnce(&mut Owned) -> T) -> T {
         use_owned(&mut self.owned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -83,14 +81,6 @@ mod tests {
         Packer::default().pack(execution).unwrap()
     }
 
-    fn schedule(uid: &str) -> GraphSchedule {
-        serde_json::from_value(json!({
-            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "s", "namespace": "n", "uid": uid},
-            "spec": {"platformRef": {"name": "p"}, "graph": {}, "schedules": []},
-        }))
-        .unwrap()
-    }
-
     fn see(children: &Children, writer: &mut Writer<Kept<GraphExecution>>, event: Event<Kept<GraphExecution>>) {
         writer.apply_watcher_event(&event);
         children.note(&event);
@@ -100,7 +90,7 @@ mod tests {
     fn a_schedule_finds_its_own_and_no_others() {
         let (store, mut writer) = reflector::store();
         let children = Children::new(Cache::of(store));
-        let names = |uid: &str| -> Vec<String> { children.of(&schedule(uid)).unwrap().iter().map(|child| child.name_any()).collect() };
+        let names = |uid: &str| -> Vec<String> { children.of(uid, "n").iter().map(|child| child.name_any()).collect() };
         see(&children, &mut writer, Event::Init);
         for (name, owner) in [("a-1", "a"), ("a-2", "a"), ("b-1", "b")] {
             see(&children, &mut writer, Event::InitApply(execution(name, owner)));

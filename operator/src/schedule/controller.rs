@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use crds::conditions::reason;
 use crds::schedule::GraphScheduleStatus;
 use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule};
@@ -33,6 +33,7 @@ use crate::schedule::explain::{self, Explainer};
 use crate::schedule::family::{Family, is_owned_by};
 use crate::schedule::look::{Surroundings, look};
 use crate::schedule::newest::Newest;
+use crate::schedule::prepare::{Found, Prepared, Ready};
 use crate::schedule::recorder::Recorder;
 use crate::schedule::timers::Timers;
 use crate::schedule::{book, child, history, ledger, spec};
@@ -69,6 +70,7 @@ struct Context {
     timers: Timers,
     act: Act,
     newest: Newest,
+    prepared: Prepared,
     decided: Decided,
     events: Events,
     metrics: OperatorMetrics,
@@ -93,6 +95,7 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
     let schedules: Api<GraphSchedule> = Api::namespaced(client.clone(), &namespace);
     let (schedules, events_of_schedules) = keep(schedules, watcher::Config::default());
     let schedules = schedules.store();
+    let (known, place) = (schedules.clone(), namespace.clone());
     let controller = Controller::for_stream(events_of_schedules.applied_objects(), schedules.clone());
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
     let of_platform = platform_changes
@@ -111,15 +114,17 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         changes.recv().await.map(|schedule| (kept(schedule), changes))
     });
     let timers = Timers::default();
+    let (due, coming) = timers.streams();
     let due = {
         let namespace = namespace.clone();
-        timers.stream().map(move |name| ObjectRef::new(&name).within(&namespace))
+        due.map(move |name| ObjectRef::new(&name).within(&namespace))
     };
     let recorder = Recorder::default();
     let recording = recorder.clone().run(namespace, ways.clone(), platforms.clone(), shutdown.clone());
     let context = Arc::new(Context {
         act: Act::new(client.clone(), metrics.clone()),
         newest: Newest::default(),
+        prepared: Prepared::default(),
         decided,
         explainer: Explainer::new(client.clone(), ways),
         recorder,
@@ -132,6 +137,15 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         retries: Retries::default(),
         leadership: leadership.clone(),
     });
+    let preparing = {
+        let context = context.clone();
+        coming.for_each(move |coming| {
+            if let Some(row) = known.get(&ObjectRef::new(&coming.name).within(&place)) {
+                prepare(row, coming.due, &context);
+            }
+            tokio::task::yield_now()
+        })
+    };
     let mut complaint = Complaint::about("GraphSchedule".to_owned());
     let deciding = controller
         .with_config(controller::Config::default().concurrency(LOOKS))
@@ -145,7 +159,7 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
             complaint.hear_outcome(&outcome);
             future::ready(())
         });
-    future::join(deciding, recording).await;
+    future::join3(deciding, recording, preparing).await;
 }
 
 fn on_error(schedule: Arc<Kept<GraphSchedule>>, error: &Error, context: Arc<Context>) -> Action {
@@ -162,32 +176,70 @@ async fn reconcile(schedule: Arc<Kept<GraphSchedule>>, context: Arc<Context>) ->
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     // At the start all schedules wait here: what a look needs room for comes afterwards.
     future::join(context.platforms.ready(), context.children.ready()).await;
-    Box::pin(look_after(&schedule, &context)).await
+    Box::pin(look_after(schedule, &context)).await
 }
 
-async fn look_after(row: &Kept<GraphSchedule>, context: &Context) -> Result<Action, Error> {
-    let schedule = row.open()?;
+/// Makes ready what the look at a due time needs.
+fn prepare(row: Arc<Kept<GraphSchedule>>, due: DateTime<Utc>, context: &Context) {
+    if !context.leadership.holds() || context.newest.is_ahead(&row.facts.uid) {
+        return;
+    }
+    let key = ObjectRef::new(&row.facts.platform).within(&row.namespace().unwrap_or_default());
+    let platform = is_there(context.platforms.get(&key).as_deref());
+    if let Err(error) = context.prepared.prepare(found(row, context), platform, due) {
+        tracing::debug!(%error, "a schedule cannot be prepared");
+    }
+}
+
+fn found(schedule: Arc<Kept<GraphSchedule>>, context: &Context) -> Found {
+    let children = context.children.of(&schedule.facts.uid, &schedule.namespace().unwrap_or_default());
+    Found { schedule, children }
+}
+
+fn is_there(platform: Option<&AutoGPTPlatform>) -> bool {
+    platform.is_some_and(|platform| platform.metadata.deletion_timestamp.is_none())
+}
+
+async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<Action, Error> {
+    let found = found(row, context);
+    let Ready {
+        schedule,
+        family,
+        mut written,
+    } = match context.prepared.take(&found) {
+        Some(ready) => ready,
+        None => Ready::open(&found)?,
+    };
+    drop(found);
     let name = schedule.name_any();
     if schedule.metadata.deletion_timestamp.is_some() {
         context.timers.set(&name, None);
         context.newest.forget(&schedule);
         return Ok(Action::await_change());
     }
+    let version = schedule.resource_version();
     let mut seen = context.newest.at_least(schedule);
+    if seen.resource_version() != version {
+        written.clear();
+    }
+    let mut family = Some(family);
     let mut conflicts = 0;
     for _ in 0..STEPS {
         let now = Utc::now();
-        let family = Family::of(&seen, context.children.of(&seen)?);
+        let family = match family.take() {
+            Some(family) => family,
+            None => family_of(&seen, context)?,
+        };
         let gone = gone(&seen, &family, context).await?;
         let around = Surroundings {
             family: &family,
             gone: &gone,
-            platform: platform(context, &seen).is_some_and(|platform| platform.metadata.deletion_timestamp.is_none()),
+            platform: is_there(platform(context, &seen).as_deref()),
         };
         let mut look = look(&seen, &around, now);
         let made = decided::created(&look.step.effects, |due| execution(&seen, due));
         context.decided.begin(&made);
-        let refused = act::act(&seen, &family, &look.step.effects, &context.act)
+        let refused = act::act(&seen, &family, &look.step.effects, &written, &context.act)
             .await
             .inspect_err(|_| context.decided.abandon(&made))?;
         for (due, why) in refused {
@@ -206,11 +258,13 @@ async fn look_after(row: &Kept<GraphSchedule>, context: &Context) -> Result<Acti
                 tracing::warn!(schedule = %seen.name_any(), lost, "decisions could not be recorded for too long: their record is in this process only");
             }
         }
-        let written = write_status(&seen, next, context).await;
-        if !matches!(written, Ok(Written::Done(_))) {
+        // It was for this look.
+        written.clear();
+        let stored = write_status(&seen, next, context).await;
+        if !matches!(stored, Ok(Written::Done(_))) {
             context.decided.abandon(&made);
         }
-        match written? {
+        match stored? {
             Written::Done(written) => {
                 context.decided.commit(made);
                 context.recorder.offer(&written);
@@ -268,6 +322,18 @@ async fn gone(schedule: &GraphSchedule, family: &Family, context: &Context) -> R
         }
     }
     Ok(gone)
+}
+
+/// The executions of the schedule, as the watch shows them.
+fn family_of(schedule: &GraphSchedule, context: &Context) -> Result<Family, OpenError> {
+    let (uid, namespace) = (schedule.uid().unwrap_or_default(), schedule.namespace().unwrap_or_default());
+    let children: Result<Vec<_>, _> = context
+        .children
+        .of(&uid, &namespace)
+        .iter()
+        .map(|child| child.open().map(Arc::new))
+        .collect();
+    Ok(Family::of(schedule, children?))
 }
 
 /// Tells about decisions that stand.

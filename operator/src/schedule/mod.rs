@@ -15,6 +15,7 @@ mod history;
 pub mod ledger;
 pub mod look;
 mod newest;
+pub mod prepare;
 mod recorder;
 mod row;
 pub mod spec;

@@ -33,6 +33,11 @@ impl Newest {
         })
     }
 
+    /// Whether this process has written a version that the watch may not have shown.
+    pub fn is_ahead(&self, uid: &str) -> bool {
+        self.locked(|known| known.contains_key(uid))
+    }
+
     /// The schedule is going.
     pub fn forget(&self, schedule: &GraphSchedule) {
         let uid = schedule.uid().unwrap_or_default();

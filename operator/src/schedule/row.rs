@@ -1,6 +1,7 @@
 //! What is known of every schedule without opening it.
 
 use crds::GraphSchedule;
+use kube::ResourceExt;
 
 use crate::runtime::kept::Keep;
 use crate::schedule::spec;
@@ -10,6 +11,7 @@ use crate::schedule::spec;
 pub struct ScheduleFacts {
     /// The platform that it names.
     pub platform: Box<str>,
+    pub uid: Box<str>,
 }
 
 impl Keep for GraphSchedule {
@@ -22,6 +24,7 @@ impl Keep for GraphSchedule {
     fn facts(&self) -> ScheduleFacts {
         ScheduleFacts {
             platform: self.spec.platform_ref.name.as_str().into(),
+            uid: self.uid().unwrap_or_default().into(),
         }
     }
 }
