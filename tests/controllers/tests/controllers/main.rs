@@ -9,6 +9,7 @@ mod leaves;
 mod ledger;
 mod platforms;
 mod policies;
+mod refusals;
 mod rights;
 mod runs;
 mod schedules;

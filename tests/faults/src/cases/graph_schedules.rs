@@ -14,7 +14,7 @@ use crate::invariants::Expected;
 use crate::report::{self, Outcome};
 use crate::scope::{Scope, Size};
 use crate::slots::account;
-use crate::slots::scene::{Scene, fault};
+use crate::slots::scene::{Fault, Scene, fault};
 use crate::world::sample;
 
 const CASE: &str = "graph_schedules";
@@ -62,6 +62,10 @@ async fn battle(scope: Scope) -> Result<Outcome> {
         let fault = fault(number);
         scene.strike(fault).await?;
         *struck.entry(fault).or_insert(0_u32) += 1;
+    }
+    if scope.scale >= 1.0 {
+        scene.strike(Fault::NoApiServer).await?;
+        struck.insert(Fault::NoApiServer, 1);
     }
     let until = scene.recover().await?;
     scene.suspend().await;

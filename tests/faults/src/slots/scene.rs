@@ -30,6 +30,7 @@ const STOPPED: Duration = Duration::from_millis(8_500);
 const REFUSED: Duration = Duration::from_secs(2);
 const LAG: Duration = Duration::from_millis(1_500);
 const AWAY: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(60);
 /// After the last fault a Lease runs out and caches are filled; then something must move until what is late is made up for.
 const RECOVERY: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
@@ -57,6 +58,8 @@ pub enum Fault {
     Database,
     /// SIGKILL of kube-apiserver.
     ApiServer,
+    /// The same, and it stays away for a minute.
+    NoApiServer,
 }
 
 /// In this order, again and again.
@@ -203,6 +206,7 @@ impl Scene {
             Fault::Scheduler => self.again(Role::Scheduler).await?,
             Fault::Database => self.again(Role::Db).await?,
             Fault::ApiServer => self.cluster.cluster.kill_server(AWAY).await,
+            Fault::NoApiServer => self.cluster.cluster.kill_server(LONG).await,
         }
         Ok(())
     }
