@@ -11,10 +11,10 @@ use serde_json::Value;
 const ROWS: &[&[&str]] = &[
     &["model", "runtime", "crds", "schedule"],
     &["engine", "store", "rpc", "bus", "auth", "outside", "devservices"],
-    &["blocks", "submit", "vault", "model-tests"],
+    &["blocks", "submit", "vault"],
     &["rest", "ws", "db", "scheduler", "executor", "notification", "operator"],
     &["app", "kubectl-autogpt"],
-    &["contract-tests", "controllers-tests", "e2e-tests", "fuzz-targets"],
+    &["contract-tests", "controllers-tests", "e2e-tests", "fuzz-targets", "model-tests"],
     &["workload"],
     &["faults", "bench", "fuzz"],
 ];
