@@ -3,6 +3,10 @@
 //! A service is `pub async fn run(settings, listener, shutdown) -> Result<(), Error>` in its library; its `main.rs`
 //! only hands that to [`main`].
 
+// Linked statically, the system's allocator gives freed memory of one thread to no other and takes a sixth of the processor time of a node.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod health;
 mod launch;
 pub mod metrics;
