@@ -26,13 +26,17 @@ const SOON: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_millis(300);
 
 async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let patience = Patience {
         head: PATIENCE,
         body: PATIENCE,
         answer: PATIENCE,
     };
+    serve_with(router, patience).await
+}
+
+async fn serve_with(router: Router, patience: Patience) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     tokio::spawn(serve::http_with(listener, router, Shutdown::new(), patience));
     address
 }
@@ -105,6 +109,37 @@ async fn a_body_that_comes_steadily_may_take_longer_than_the_patience() {
     }
     let said = all_of(&mut client).await;
     assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("160000"), "{said}");
+}
+
+/// Reads until the client has heard these words.
+async fn hear(client: &mut TcpStream, words: &str) {
+    let mut said = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&said).ends_with(words) {
+            assert_ne!(client.read_buf(&mut said).await.unwrap(), 0, "the connection ended");
+        }
+    };
+    tokio::time::timeout(SOON, reading).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_does_not_cost_the_connection() {
+    let router = Router::new().route("/", post(async || "unread"));
+    let address = serve_with(router, Patience::default()).await;
+    for chunked in [false, true] {
+        let length = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 5" };
+        let body = if chunked { "5\r\n12345\r\n0\r\n\r\n" } else { "12345" };
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n");
+        let mut client = ask(address, &head).await;
+        for _ in 0..3 {
+            // Answered before the body is there, which comes with the next request.
+            hear(&mut client, "unread").await;
+            client.write_all(format!("{body}{head}").as_bytes()).await.unwrap();
+        }
+        hear(&mut client, "unread").await;
+    }
+    let much = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    assert!(all_of(&mut ask(address, much).await).await.ends_with("unread"), "more is not waited for");
 }
 
 /// Tells when it is let go.

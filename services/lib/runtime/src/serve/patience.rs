@@ -2,7 +2,7 @@
 //! what it holds is a socket, a task and a buffer, but not for ever.
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,10 +11,13 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Bytes of a body in a second: a client that is slower for longer than the patience for bodies is no client.
 const SLOWEST: f64 = 8192.0;
+/// Bytes of a body that nobody wants and that are read all the same, to keep the connection.
+const UNWANTED: u64 = 256 * 1024;
 
 /// How long a client may be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Arriving {
     body: Body,
     patience: Duration,
     end: Pin<Box<Sleep>>,
+    /// There is nothing more to be read.
+    over: bool,
 }
 
 impl Arriving {
@@ -63,7 +68,12 @@ impl Arriving {
             return body;
         }
         let end = Box::pin(sleep(patience));
-        Body::new(Self { body, patience, end })
+        Body::new(Self {
+            body,
+            patience,
+            end,
+            over: false,
+        })
     }
 
     /// What has come pays for its time, and never for more than the patience in advance.
@@ -81,6 +91,7 @@ impl HttpBody for Arriving {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Pending => {
                 ready!(self.end.as_mut().poll(context));
+                self.over = true;
                 Poll::Ready(Some(Err(axum::Error::new(TooSlow))))
             }
             Poll::Ready(frame) => {
@@ -88,6 +99,7 @@ impl HttpBody for Arriving {
                     let bytes = data.len();
                     self.extend(bytes);
                 }
+                self.over |= !matches!(&frame, Some(Ok(_)));
                 Poll::Ready(frame)
             }
         }
@@ -99,6 +111,30 @@ impl HttpBody for Arriving {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Whoever answers without the body lets it go here. A body of which a part is still to come would take the connection with it, whose
+/// client may be sending the next request already: so what is left is read, unless it is much.
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let body = std::mem::take(&mut self.body);
+        if self.over || body.is_end_stream() || body.size_hint().lower() > UNWANTED {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(self.patience, discard(body)));
+        }
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        read += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if read > UNWANTED {
+            return;
+        }
     }
 }
 
