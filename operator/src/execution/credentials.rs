@@ -85,7 +85,7 @@ fn value(secret: &Secret) -> Option<CredentialSecret> {
         (!text.is_empty()).then(|| text.to_owned())
     };
     if data.contains_key("api_key") {
-        return Some(CredentialSecret::ApiKey { api_key: text("api_key")? });
+        return Some(CredentialSecret::api_key(text("api_key")?));
     }
     if data.contains_key("password") {
         return Some(CredentialSecret::UserPassword {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_keys_say_what_kind_it_is() {
         let read = read("s", Some(&secret(json!({}), json!({"api_key": "abc\n"})))).unwrap();
-        assert_eq!(read.secret, CredentialSecret::ApiKey { api_key: "abc".to_owned() });
+        assert_eq!(read.secret, CredentialSecret::api_key("abc"));
         assert_eq!(
             (read.origin.as_str(), read.provider.as_str(), read.title.as_deref()),
             ("Secret/n/s", "github", Some("s"))

@@ -46,7 +46,7 @@ impl Block for Reveal {
         let given = input.get("credentials").cloned().unwrap_or_default();
         let reference: CredentialsMetaInput = serde_json::from_value(given).map_err(|error| Failure::raised(error.to_string()))?;
         match context.platform.credential(context, &reference).await?.secret {
-            CredentialSecret::ApiKey { api_key } => out.emit("key", Value::from(api_key)).await,
+            CredentialSecret::ApiKey { api_key, .. } => out.emit("key", Value::from(api_key)).await,
             other => Err(Failure::raised(format!("{other:?} is no key"))),
         }
     }

@@ -102,7 +102,7 @@ async fn complete(State(script): State<Script>, headers: HeaderMap, Json(asked):
 }
 
 async fn run(block: Uuid, base: &str, mut input: Value) -> (Result<Vec<(String, Value)>, (BlockErrorKind, String)>, NodeStats) {
-    let key = CredentialSecret::ApiKey { api_key: "hush".to_owned() };
+    let key = CredentialSecret::api_key("hush");
     let context = support::context(&[("OPENAI_BASE_URL", base.to_owned())], Shelf::with_credential("openai", key));
     input["credentials"] = json!({ "id": "c", "provider": "openai", "type": "api_key" });
     let block = Registry::standard().get(block).unwrap();

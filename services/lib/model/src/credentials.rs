@@ -23,6 +23,9 @@ pub struct CredentialsMetaInput {
 pub enum CredentialSecret {
     ApiKey {
         api_key: String,
+        /// When its issuer lets it end, as seconds since 1970: for its owner to know, nothing here acts on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<i64>,
     },
     UserPassword {
         username: String,
@@ -36,6 +39,14 @@ pub enum CredentialSecret {
 }
 
 impl CredentialSecret {
+    /// A key of which nobody says when it ends.
+    pub fn api_key(api_key: impl Into<String>) -> Self {
+        Self::ApiKey {
+            api_key: api_key.into(),
+            expires_at: None,
+        }
+    }
+
     /// The contract's word for the kind.
     pub fn kind(&self) -> &'static str {
         match self {

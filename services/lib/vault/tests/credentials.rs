@@ -33,7 +33,7 @@ fn api_key(value: &str) -> PutCredential {
         origin: "Secret/n/github".to_owned(),
         provider: "github".to_owned(),
         title: Some("github".to_owned()),
-        secret: CredentialSecret::ApiKey { api_key: value.to_owned() },
+        secret: CredentialSecret::api_key(value),
     }
 }
 
@@ -47,7 +47,7 @@ async fn a_credential_is_its_owners_and_the_same_as_long_as_its_origin_is() {
     assert_eq!((first.provider.as_str(), first.kind.as_str()), ("github", "api_key"));
     let id = first.id.parse().unwrap();
     let opened = credentials.open(user_id, id).await.unwrap().unwrap();
-    assert_eq!(opened.secret, CredentialSecret::ApiKey { api_key: "two".to_owned() });
+    assert_eq!(opened.secret, CredentialSecret::api_key("two"));
     let stranger = user(&store).await;
     assert!(credentials.open(stranger, id).await.unwrap().is_none());
     assert_ne!(credentials.put(stranger, &api_key("three")).await.unwrap().id, first.id);
@@ -89,7 +89,7 @@ async fn keys_change_and_a_wrong_one_is_loud() {
     assert_eq!(both.reseal().await.unwrap(), 1);
     assert_eq!(both.reseal().await.unwrap(), 0);
     let opened = with(&store, OTHER).open(user_id, id).await.unwrap().unwrap();
-    assert_eq!(opened.secret, CredentialSecret::ApiKey { api_key: "one".to_owned() });
+    assert_eq!(opened.secret, CredentialSecret::api_key("one"));
 
     let without = with(&store, "");
     assert!(matches!(

@@ -86,7 +86,7 @@ const API_KEY: Shape = Shape::Model(&[
     Field::required("provider", Shape::Text),
     Field::optional("title", Shape::Nullable(&Shape::Text)),
     Field::required("api_key", Shape::Text),
-    Field::optional("expires_at", Shape::Nullable(&Shape::Integer)),
+    Field::optional("expires_at", Shape::Nullable(&Shape::Long)),
 ]);
 const USER_PASSWORD: Shape = Shape::Model(&[
     Field::required("provider", Shape::Text),
@@ -290,12 +290,11 @@ fn secret_of(body: model::Map) -> ApiResult<(CredentialSecret, Option<String>)> 
     };
     let checked = check(shape, Value::Object(body), &["body"]).map_err(ApiError::Invalid)?;
     let text = |name: &str| checked[name].as_str().unwrap_or_default().to_owned();
-    if kind == "api_key" && !checked["expires_at"].is_null() {
-        let text = "expires_at is not kept by this platform: leave it out, and replace the key when it expires";
-        return Err(ApiError::detail(StatusCode::NOT_IMPLEMENTED, text));
-    }
     let secret = match kind.as_str() {
-        "api_key" => CredentialSecret::ApiKey { api_key: text("api_key") },
+        "api_key" => CredentialSecret::ApiKey {
+            api_key: text("api_key"),
+            expires_at: checked["expires_at"].as_i64(),
+        },
         "user_password" => CredentialSecret::UserPassword {
             username: text("username"),
             password: text("password"),
@@ -312,9 +311,9 @@ fn secret_of(body: model::Map) -> ApiResult<(CredentialSecret, Option<String>)> 
 fn shown(credential: OpenCredential) -> Value {
     let mut value = json!({ "id": credential.id, "provider": credential.provider, "title": credential.title, "type": credential.secret.kind() });
     match credential.secret {
-        CredentialSecret::ApiKey { api_key } => {
+        CredentialSecret::ApiKey { api_key, expires_at } => {
             value["api_key"] = json!(api_key);
-            value["expires_at"] = Value::Null;
+            value["expires_at"] = json!(expires_at);
         }
         CredentialSecret::UserPassword { username, password } => {
             value["username"] = json!(username);

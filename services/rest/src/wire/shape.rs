@@ -4,6 +4,8 @@
 //! problem found and named as the contract names them, before serde turns them into types. Values are coerced as
 //! leniently as the reference does it: `"2"` is an integer, `"yes"` is true.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 use serde_json::{Number, Value, json};
 
@@ -16,7 +18,10 @@ const MAX_ECHO: usize = 2048;
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
     Text,
+    /// In 32 bits, as nearly every integer of the contract's requests is stored.
     Integer,
+    /// In 64 bits.
+    Long,
     Flag,
     /// One of these texts.
     OneOf(&'static [&'static str]),
@@ -119,7 +124,8 @@ impl Checker {
                 Value::String(_) => value,
                 other => self.refuse("string_type", "Input should be a valid string", &other),
             },
-            Shape::Integer => self.integer(value),
+            Shape::Integer => self.integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX)),
+            Shape::Long => self.integer(value, i64::MIN..=i64::MAX),
             Shape::Flag => self.flag(value),
             Shape::OneOf(words) => self.one_of(words, value),
             Shape::Any => value,
@@ -182,7 +188,7 @@ impl Checker {
         Value::Object(taken)
     }
 
-    fn integer(&mut self, value: Value) -> Value {
+    fn integer(&mut self, value: Value, range: RangeInclusive<i64>) -> Value {
         const SIZE: &str = "Unable to parse input string as an integer, exceeded maximum size";
         let number = match &value {
             Value::Bool(flag) => Some(i64::from(*flag)),
@@ -210,8 +216,7 @@ impl Checker {
             },
             _ => return self.refuse("int_type", "Input should be a valid integer", &value),
         };
-        // Every integer of the contract's requests is stored in 32 bits.
-        match number.filter(|number| i32::try_from(*number).is_ok()) {
+        match number.filter(|number| range.contains(number)) {
             Some(number) => Value::Number(Number::from(number)),
             None => self.refuse("int_parsing_size", SIZE, &value),
         }

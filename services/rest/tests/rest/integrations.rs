@@ -22,10 +22,11 @@ async fn credentials_of_three_kinds_are_kept_listed_and_deleted() {
         &app,
         &user,
         "openai",
-        json!({"provider": "openai", "type": "api_key", "title": "Mine", "api_key": "sk-secret"}),
+        json!({"provider": "openai", "type": "api_key", "title": "Mine", "api_key": "sk-secret", "expires_at": 4_102_444_800_i64}),
     )
     .await;
     assert_eq!((key["api_key"].as_str(), key["title"].as_str()), (Some("sk-secret"), Some("Mine")));
+    assert_eq!(key["expires_at"], 4_102_444_800_i64, "beyond 2038");
     let login = create(
         &app,
         &user,
@@ -58,6 +59,7 @@ async fn credentials_of_three_kinds_are_kept_listed_and_deleted() {
 
     let path = |kind: &str, value: &Value| format!("/api/integrations/{kind}/credentials/{}", text(value, "id"));
     assert_eq!(app.get(&user, &path("http", &host)).await.body, host);
+    assert_eq!(app.get(&user, &path("openai", &key)).await.body, key);
     assert_eq!(app.get(&user, &path("openai", &host)).await.status, 404, "at another provider");
     let mut connection = PgConnection::connect(&app.database).await.unwrap();
     let rows: Vec<String> = sqlx::query_scalar("SELECT row_to_json(credentials)::text || encode(sealed, 'escape') FROM credentials")
@@ -85,7 +87,10 @@ async fn what_is_no_credential_is_refused_with_its_place() {
         (json!({"type": "api_key", "provider": "openai", "api_key": 5}), 422),
         (json!({"type": "host_scoped", "provider": "http", "host": "h", "headers": {"a": 1}}), 422),
         (json!({"type": "oauth2", "provider": "google", "access_token": "x", "scopes": []}), 501),
-        (json!({"type": "api_key", "provider": "openai", "api_key": "x", "expires_at": 1}), 501),
+        (
+            json!({"type": "api_key", "provider": "openai", "api_key": "x", "expires_at": "soon"}),
+            422,
+        ),
         (json!(null), 422),
     ];
     for (body, status) in cases {

@@ -75,7 +75,7 @@ impl<'a> Chat<'a> {
             )));
         }
         let api_key = match opened.secret {
-            model::credentials::CredentialSecret::ApiKey { api_key } => api_key,
+            model::credentials::CredentialSecret::ApiKey { api_key, .. } => api_key,
             _ => return Err(Failure::raised("Invalid credentials: type/provider mismatch")),
         };
         Ok(Self {
