@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use auth::Verifier;
 use blocks::Registry;
-use bus::events::EventBus;
 use rpc::services::{Scheduler, SchedulerClient};
 use runtime::{Health, Metrics, Settings, Shutdown};
 use store::Store;
@@ -80,7 +79,7 @@ pub async fn run_with(
     let health = Health::new(&shutdown);
     watch_database(&store, &health, &shutdown);
     let heralds = Heralds {
-        announcer: Announcer::new(EventBus::start(&settings)),
+        announcer: Announcer::new(&settings),
         live: Live::new(&settings, &shutdown),
     };
     let metrics = Metrics::new();

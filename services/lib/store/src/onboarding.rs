@@ -13,16 +13,22 @@ use crate::{Result, Store};
 impl Store {
     /// The user's row, made on the first read.
     pub async fn get_or_create_onboarding(&self, user_id: UserId) -> Result<Onboarding> {
-        self.update_onboarding(user_id, &OnboardingUpdate::default()).await
+        self.update_onboarding(user_id, &OnboardingUpdate::default())
+            .await
+            .map(|(onboarding, _)| onboarding)
     }
 
-    /// Adds what is new, and returns the row as it is then.
-    pub async fn update_onboarding(&self, user_id: UserId, update: &OnboardingUpdate) -> Result<Onboarding> {
+    /// Adds what is new, and returns the row as it is then, with the steps that were not completed before.
+    pub async fn update_onboarding(&self, user_id: UserId, update: &OnboardingUpdate) -> Result<(Onboarding, Vec<String>)> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         sqlx::query("INSERT INTO user_onboarding (user_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(user_id)
             .bind(Uuid::now_v7())
             .execute(&mut *tx)
+            .await?;
+        let before: Vec<String> = sqlx::query_scalar("SELECT completed_steps FROM user_onboarding WHERE user_id = $1 FOR UPDATE")
+            .bind(user_id)
+            .fetch_one(&mut *tx)
             .await?;
         let row = sqlx::query(
             "UPDATE user_onboarding SET
@@ -55,7 +61,9 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
-        onboarding(&row)
+        let now = onboarding(&row)?;
+        let completed = now.completed_steps.iter().filter(|step| !before.contains(step)).cloned().collect();
+        Ok((now, completed))
     }
 
     /// Back to the beginning.

@@ -8,10 +8,12 @@ use model::catalogue::StoreAgentDetails;
 use model::onboarding::{ONBOARDING_STEPS, Onboarding, OnboardingUpdate};
 use moka::future::Cache;
 use serde::Deserialize;
+use serde_json::json;
 use store::Store;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::events::Announcer;
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::CurrentUser;
@@ -92,14 +94,24 @@ pub async fn get(user: CurrentUser, State(store): State<Store>) -> ApiResult<Jso
     Ok(Json(store.get_or_create_onboarding(user.id).await?))
 }
 
+/// Each step is told to the user's other tabs when it is completed (rest.md §3.2).
 #[utoipa::path(
     patch, path = "/api/onboarding",
     operation_id = "patchV1Update onboarding progress", tags = ["v1", "onboarding"],
     request_body = schemas::UserOnboardingUpdate,
     responses((status = 200, body = Value)),
 )]
-pub async fn update(user: CurrentUser, State(store): State<Store>, JsonBody(Progress(update)): JsonBody<Progress>) -> ApiResult<Json<Onboarding>> {
-    Ok(Json(store.update_onboarding(user.id, &update).await?))
+pub async fn update(
+    user: CurrentUser,
+    State(store): State<Store>,
+    State(announcer): State<Announcer>,
+    JsonBody(Progress(update)): JsonBody<Progress>,
+) -> ApiResult<Json<Onboarding>> {
+    let (onboarding, completed) = store.update_onboarding(user.id, &update).await?;
+    for step in completed {
+        announcer.notify(user.id, &json!({ "type": "onboarding", "event": "step_completed", "step": step }));
+    }
+    Ok(Json(onboarding))
 }
 
 #[utoipa::path(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use contract_tests::client::{Client, token};
 use contract_tests::{graphs, process};
 use futures::{SinkExt, StreamExt};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -180,4 +181,28 @@ async fn a_large_value_travels_whole() {
     let run = user.execute(graph, json!({"x": value})).await;
     let execution = user.finished(graph, run, SOON).await;
     assert!(execution["outputs"] == json!({"y": [value]}), "{}", execution["status"]);
+}
+
+#[tokio::test]
+async fn a_completed_step_is_told_to_the_tabs_of_the_user_once() {
+    let user = app().user().await;
+    let mut socket = follow(&user, Uuid::new_v4()).await;
+    let mut other = follow(&app().user().await, Uuid::new_v4()).await;
+    for steps in [json!(["WELCOME"]), json!(["WELCOME", "BUILDER_OPEN"])] {
+        let patched = user.send(Method::PATCH, "/api/onboarding", Some(&json!({"completedSteps": steps}))).await;
+        assert_eq!(patched.status, 200, "{patched:?}");
+    }
+    for step in ["WELCOME", "BUILDER_OPEN"] {
+        let told = json!({"type": "onboarding", "event": "step_completed", "step": step});
+        let frame = frame(&mut socket).await;
+        assert_eq!(
+            frame,
+            json!({"method": "notification", "data": told, "success": null, "channel": null, "error": null})
+        );
+    }
+    other
+        .send(Message::text(json!({"method": "heartbeat", "data": "ping"}).to_string()))
+        .await
+        .expect("sending");
+    assert_eq!(frame(&mut other).await["data"], "pong", "nobody else hears of it");
 }
