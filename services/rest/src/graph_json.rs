@@ -9,11 +9,15 @@ use submit::ListedGraph;
 
 const NOT_IN_META: [&str; 3] = ["nodes", "links", "created_at"];
 const NOT_IN_SUB_GRAPHS: [&str; 4] = ["user_id", "created_at", "credentials_input_schema", "sub_graphs"];
+/// Of a node of a sub-graph.
+const NOT_IN_INNER_NODES: [&str; 4] = ["graph_id", "graph_version", "webhook_id", "webhook"];
 
 pub fn full(graph: &GraphModel) -> Value {
     let mut value = json!(graph);
     for sub_graph in value.get_mut("sub_graphs").and_then(Value::as_array_mut).into_iter().flatten() {
         remove(sub_graph, &NOT_IN_SUB_GRAPHS);
+        let nodes = sub_graph.get_mut("nodes").and_then(Value::as_array_mut);
+        nodes.into_iter().flatten().for_each(|node| remove(node, &NOT_IN_INNER_NODES));
     }
     value
 }

@@ -92,6 +92,25 @@ async fn a_new_graph_gets_ids_of_the_server_and_reads_back_the_same() {
 }
 
 #[tokio::test]
+async fn an_agent_inside_is_shown_with_bare_nodes() {
+    const AGENT: &str = "e189baac-8c20-45a1-94a7-55177ea42565";
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let inner = app.graph(&user, echo()).await;
+    let settings = json!({"graph_id": inner["id"], "graph_version": 1, "inputs": {}, "input_schema": {}, "output_schema": {}});
+    let node = json!({"id": "a", "block_id": AGENT, "input_default": settings});
+    let outer = app.graph(&user, json!({"name": "outer", "description": "d", "nodes": [node]})).await;
+    let read = app.get(&user, &format!("/api/graphs/{}", text(&outer, "id"))).await.body;
+    let shown = &read["sub_graphs"][0];
+    assert_eq!((&shown["id"], shown.get("user_id")), (&inner["id"], None), "{read:#}");
+    for node in shown["nodes"].as_array().unwrap() {
+        let mut keys: Vec<_> = node.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["block_id", "id", "input_default", "input_links", "metadata", "output_links"]);
+    }
+}
+
+#[tokio::test]
 async fn positions_and_defaults_come_back_to_the_last_digit() {
     let app = TestApp::start().await;
     let user = TestUser::new();
