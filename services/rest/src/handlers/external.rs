@@ -16,8 +16,7 @@ use submit::{SubmitCommand, Submitter};
 use vault::Credentials;
 
 use super::blocks::Inputs;
-use super::{catalogue, integrations};
-use crate::absent;
+use super::{catalogue, integrations, tools};
 use crate::direct::BlockRunner;
 use crate::events::Announcer;
 use crate::keys::KeyRing;
@@ -50,7 +49,7 @@ impl IntoResponse for External {
     }
 }
 
-type Reply<T = Json<Value>> = Result<T, External>;
+pub type Reply<T = Json<Value>> = Result<T, External>;
 
 pub fn router() -> Router<AppState> {
     Router::new()
@@ -62,8 +61,7 @@ pub fn router() -> Router<AppState> {
         .route("/external-api/v1/store/agents/{username}/{agent_name}", get(store_agent))
         .route("/external-api/v1/store/creators", get(store_creators))
         .route("/external-api/v1/store/creators/{username}", get(store_creator))
-        .route("/external-api/v1/tools/find-agent", post(no_tools))
-        .route("/external-api/v1/tools/run-agent", post(no_tools))
+        .merge(tools::router())
         .route("/external-api/v1/integrations/providers", get(providers))
         .route("/external-api/v1/integrations/credentials", get(credentials))
         .route(
@@ -210,12 +208,6 @@ async fn store_creators(State(ring): State<KeyRing>, State(store): State<Store>,
 async fn store_creator(State(ring): State<KeyRing>, State(store): State<Store>, Path(username): Path<String>, headers: HeaderMap) -> Reply {
     ring.admit(&headers, Permission::ReadStore).await?;
     Ok(Json(json!(catalogue::creator_of(&store, &username).await?)))
-}
-
-/// They are tools of the chat service, and the contract gives them no other form.
-async fn no_tools(State(ring): State<KeyRing>, headers: HeaderMap) -> Reply {
-    ring.admit(&headers, Permission::UseTools).await?;
-    Err(External(absent::not_here(absent::CHAT)))
 }
 
 async fn providers(State(ring): State<KeyRing>, headers: HeaderMap) -> Reply {

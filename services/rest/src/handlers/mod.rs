@@ -24,3 +24,4 @@ pub mod sharing;
 pub mod submissions;
 pub mod users;
 pub mod webhooks;
+pub mod tools;

@@ -449,18 +449,70 @@ async fn programs_read_the_same_catalogue_with_a_key_for_it() {
     }
     let bad = read("/store/agents?sorted_by=colour&page=0", &key).await;
     assert_eq!((bad.status.as_u16(), bad.body["detail"].is_array()), (422, true), "{}", bad.text);
-    for tool in ["/tools/find-agent", "/tools/run-agent"] {
-        let use_it = |key: String| async {
-            let key = key;
-            app.with_key(Method::POST, tool, &key, json!({})).await
-        };
-        assert_eq!(use_it(key.clone()).await.status, 403);
-        let answer = use_it(other.clone()).await;
+}
+
+#[tokio::test]
+async fn a_program_finds_an_agent_and_runs_it() {
+    let app = TestApp::start().await;
+    let author = named(&app, "author").await;
+    let (graph, offered) = submitted(&app, &author, "one").await;
+    assert_eq!(review(&app, &offered, true).await.status, 200);
+    submitted(&app, &author, "unapproved").await;
+    let user = TestUser::new();
+    let (_, key) = app.api_key(&user, json!(["USE_TOOLS"])).await;
+    let (_, reader) = app.api_key(&user, json!(["READ_STORE"])).await;
+    let call = async |tool: &str, key: &str, body: Value| app.with_key(Method::POST, &format!("/tools/{tool}"), key, body).await;
+
+    let found = call("find-agent", &key, json!({"query": "AGENT"})).await;
+    assert_eq!((found.status.as_u16(), &found.body["count"]), (200, &json!(1)), "{}", found.text);
+    let name = text(&found.body["agents"][0], "username_agent_slug").to_owned();
+    assert_eq!(name, "author/one");
+    assert_eq!(
+        call("find-agent", &key, json!({"query": "nothing of the kind"})).await.body["agents"],
+        json!([])
+    );
+
+    let run = json!({"username_agent_slug": name, "inputs": {"x": 5}});
+    let started = call("run-agent", &key, run.clone()).await;
+    assert_eq!(
+        (started.status.as_u16(), &started.body["status"]),
+        (200, &json!("QUEUED")),
+        "{}",
+        started.text
+    );
+    assert_eq!((&started.body["graph_id"], &started.body["graph_version"]), (&graph["id"], &json!(1)));
+    let runs = app.get(&user, "/api/executions").await.body;
+    assert_eq!((&runs[0]["id"], &runs[0]["inputs"]), (&started.body["execution_id"], &json!({"x": 5})));
+    let again = call("run-agent", &key, run.clone()).await.body;
+    assert_eq!(again["library_agent_id"], started.body["library_agent_id"], "added once");
+    let scheduled = call(
+        "run-agent",
+        &key,
+        json!({"username_agent_slug": name, "inputs": {}, "cron": "0 9 * * 0", "schedule_name": "Mondays"}),
+    )
+    .await;
+    assert!(
+        scheduled.body["schedule_id"].is_string() && scheduled.body["next_run_time"].is_string(),
+        "{}",
+        scheduled.text
+    );
+    assert_eq!(app.get(&user, "/api/schedules").await.body[0]["name"], "Mondays");
+
+    for tool in ["find-agent", "run-agent"] {
+        assert_eq!(call(tool, &reader, run.clone()).await.status, 403);
+        let malformed = call(tool, &key, json!({})).await;
         assert_eq!(
-            (answer.status.as_u16(), answer.body["detail"].is_string()),
-            (501, true),
+            (malformed.status.as_u16(), malformed.body["detail"].is_array()),
+            (422, true),
             "{}",
-            answer.text
+            malformed.text
+        );
+    }
+    for nobodys in ["author/unapproved", "nobody/one", "one"] {
+        assert_eq!(
+            call("run-agent", &key, json!({"username_agent_slug": nobodys})).await.status,
+            404,
+            "{nobodys}"
         );
     }
 }
