@@ -16,7 +16,9 @@ use crate::wire::ApiError;
 const CONTRACT: &str = include_str!("../contract/operations.json");
 
 const PAYMENT: &str = "no payment provider is connected to this platform";
-pub const CHAT: &str = "this platform has no chat service";
+const OTTO: &str = "no Otto service is connected to this platform";
+/// Of what needs the assistant.
+pub const NO_MODEL: &str = "no model is configured on this platform: CHAT_BASE_URL and CHAT_MODEL name one";
 const IMAGES: &str = "this platform has no image generator: upload a picture with POST /api/store/submissions/media";
 const LETTERS: &str = "this platform does not receive messages about its mails";
 
@@ -36,19 +38,8 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("postV1Refund credit transaction", PAYMENT),
     ("postV1Handle stripe webhooks", PAYMENT),
     ("getV1Manage payment methods", PAYMENT),
-    // 13 Admin
-    (
-        "getV2Get execution analytics configuration",
-        "runs are not scored by a language model here",
-    ),
-    ("postV2Generate execution analytics", "runs are not scored by a language model here"),
-    // 15 Chat, Otto, mail
-    ("postV2CreateSession", CHAT),
-    ("getV2GetSession", CHAT),
-    ("getV2StreamChat", CHAT),
-    ("patchV2SessionAssignUser", CHAT),
-    ("getV2HealthCheck", CHAT),
-    ("postV2Proxy otto chat request", CHAT),
+    // 15 Otto, mail
+    ("postV2Proxy otto chat request", OTTO),
     (
         "postV1One click email unsubscribe",
         "mails of this platform carry no such link: switch them off with POST /api/auth/user/preferences",

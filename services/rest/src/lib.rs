@@ -4,6 +4,7 @@
 //! domain: `store` to read, `submit` to create, the scheduler service for schedules and stops.
 
 mod absent;
+mod assistant;
 mod direct;
 mod events;
 mod graph_json;

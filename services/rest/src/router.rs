@@ -15,8 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::handlers::auth::{self, Embedded};
 use crate::handlers::{
-    admin, analytics, api_keys, blocks, builder, catalogue, credits, executions, external, files, graphs, health, integrations, library, media,
-    onboarding, presets, review, schedules, sharing, submissions, users, webhooks,
+    admin, analytics, api_keys, blocks, builder, catalogue, chat, credits, executions, external, files, graphs, health, integrations, library,
+    media, onboarding, presets, review, schedules, scores, sharing, submissions, users, webhooks,
 };
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
@@ -53,6 +53,8 @@ fn operations() -> OpenApiRouter<AppState> {
         .merge(builder::routes())
         .merge(media::routes())
         .merge(admin::routes())
+        .merge(scores::routes())
+        .merge(chat::routes())
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.

@@ -12,6 +12,7 @@ use store::{IoBlocks, Store};
 use submit::Submitter;
 use vault::Credentials;
 
+use crate::assistant::Assistant;
 use crate::events::Announcer;
 use crate::handlers::builder::Menu;
 use crate::handlers::external::BlocksWithoutPrices;
@@ -61,6 +62,8 @@ parts! {
     offer: Offer,
     io_blocks: Arc<IoBlocks>,
     outside: Outside,
+    /// None when no model is configured for it.
+    assistant: Option<Assistant>,
     submitter: Submitter,
     scheduler: Arc<dyn Scheduler>,
     stopper: Stopper,
@@ -87,6 +90,7 @@ impl AppState {
         credentials: Credentials,
     ) -> std::io::Result<Self> {
         let catalog: Arc<dyn BlockCatalog> = registry.clone();
+        let outside = Outside::new(&settings).map_err(std::io::Error::other)?;
         Ok(Self(Arc::new(Parts {
             verifier,
             users: Users::new(store.clone()),
@@ -96,7 +100,8 @@ impl AppState {
             external_block_list: Arc::new(BlocksWithoutPrices::new(registry.api_list())?),
             menu: Arc::new(Menu::of(&registry)),
             io_blocks: Arc::new(io_blocks(&registry)),
-            outside: Outside::new(&settings).map_err(std::io::Error::other)?,
+            assistant: Assistant::new(&settings, outside.clone()),
+            outside,
             submitter: Submitter::new(store.clone(), catalog)
                 .with_run_deadline(settings.executor.run_deadline())
                 .with_public_url(&settings.platform_base_url),

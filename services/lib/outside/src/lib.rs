@@ -16,7 +16,7 @@ use runtime::Settings;
 
 pub use address::is_public;
 pub use files::{FileError, Files, StoredFile};
-pub use models::{Asked, Completion, Message, ModelError, Models, Usage};
+pub use models::{ASSISTANT, Asked, Completion, Message, ModelError, Models, Speech, Usage};
 pub use web::{MAX_REDIRECTS, Web, WebError, WebReply, WebRequest, read_url};
 
 /// The outside as one process sees it. Cheap to clone.

@@ -1,6 +1,6 @@
 //! Chat completions over any service that speaks OpenAI's protocol.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +24,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(300);
 /// Bytes of what is kept of a refusal.
 const MAX_COMPLAINT: usize = 64 << 10;
+
+/// The provider of the model that the platform itself asks, if there is one. No model that users can choose has this provider.
+pub const ASSISTANT: &str = "assistant";
 
 /// The services that answer for models, by provider.
 #[derive(Debug, Clone)]
@@ -109,7 +112,8 @@ impl From<ModelError> for Attempt {
 
 impl Models {
     pub fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        let bases = settings.models.base_urls();
+        let assistant = std::iter::once((ASSISTANT, settings.assistant.base_url.as_str()));
+        let bases = settings.models.base_urls().chain(assistant);
         let parsed = bases.filter_map(|(provider, base)| Some((provider.to_owned(), Url::parse(base).ok()?)));
         Ok(Self {
             http: reqwest::Client::builder()
@@ -150,6 +154,17 @@ impl Models {
         if asked.provider == "ollama" {
             return self.of_user_server(asked, web).await;
         }
+        let mut speech = self.begin(asked).await?;
+        while speech.next().await?.is_some() {}
+        Ok(speech.said)
+    }
+
+    /// Asks once, for an answer that is to be heard while it is given.
+    pub async fn stream(&self, asked: &Asked<'_>) -> Result<Speech, ModelError> {
+        self.begin(asked).await.map_err(|attempt| attempt.error)
+    }
+
+    async fn begin(&self, asked: &Asked<'_>) -> Result<Speech, Attempt> {
         let base = self
             .bases
             .get(asked.provider)
@@ -172,15 +187,25 @@ impl Models {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let mut speech = Speech {
+            reply: None,
+            limit: self.max_reply,
+            taken: 0,
+            bytes: Vec::new(),
+            ready: VecDeque::new(),
+            said: Completion::default(),
+        };
         if streams {
-            Ok(self.streamed(reply).await?)
+            speech.reply = Some(reply);
         } else {
             let whole = reply::whole(reply, self.max_reply).await.map_err(|error| match error {
                 BodyError::TooLarge(limit) => ModelError::TooLarge(limit),
                 BodyError::Broken(error) => ModelError::Broken(error.without_url().to_string()),
             })?;
-            Ok(answer(&whole)?)
+            speech.said = answer(&whole)?;
+            speech.ready.push_back(speech.said.text.clone());
         }
+        Ok(speech)
     }
 
     /// The host is the user's choice, so the request goes the way of all such requests.
@@ -202,29 +227,57 @@ impl Models {
         }
         Ok(answer(&reply.body)?)
     }
+}
 
-    /// Puts the pieces of a streamed answer together.
-    async fn streamed(&self, mut reply: reqwest::Response) -> Result<Completion, ModelError> {
-        let mut completion = Completion::default();
-        let mut line = Vec::new();
-        let mut taken = 0;
+/// An answer while it is given.
+#[derive(Debug)]
+pub struct Speech {
+    /// What is still to come; none of an answer that came as a whole, or has ended.
+    reply: Option<reqwest::Response>,
+    limit: usize,
+    taken: usize,
+    /// The beginning of a line.
+    bytes: Vec<u8>,
+    /// Pieces that nobody has taken yet.
+    ready: VecDeque<String>,
+    said: Completion,
+}
+
+impl Speech {
+    /// The next piece, never an empty one; none at the end.
+    pub async fn next(&mut self) -> Result<Option<String>, ModelError> {
         loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Ok(Some(piece));
+            }
+            let Some(reply) = &mut self.reply else { return Ok(None) };
             let chunk = reply.chunk().await.map_err(|error| ModelError::Broken(error.without_url().to_string()))?;
             let Some(chunk) = chunk else {
                 return Err(ModelError::Broken("the stream ended before the answer did".to_owned()));
             };
-            taken += chunk.len();
-            if taken > self.max_reply {
-                return Err(ModelError::TooLarge(self.max_reply));
+            self.taken += chunk.len();
+            if self.taken > self.limit {
+                return Err(ModelError::TooLarge(self.limit));
             }
+            let before = self.said.text.len();
             for byte in chunk {
                 if byte != b'\n' {
-                    line.push(byte);
-                } else if take_line(&std::mem::take(&mut line), &mut completion)? {
-                    return Ok(completion);
+                    self.bytes.push(byte);
+                } else if take_line(&std::mem::take(&mut self.bytes), &mut self.said)? {
+                    self.reply = None;
+                    break;
                 }
             }
+            let piece = self.said.text.get(before..).unwrap_or_default();
+            if !piece.is_empty() {
+                self.ready.push_back(piece.to_owned());
+            }
         }
+    }
+
+    /// All that was said so far.
+    pub fn said(&self) -> &Completion {
+        &self.said
     }
 }
 

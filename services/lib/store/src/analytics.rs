@@ -1,6 +1,6 @@
-//! What frontends report about their use. Written only.
+//! What frontends report about their use, written only; and what a model says about runs.
 
-use model::{Map, UserId};
+use model::{GraphExecId, Map, UserId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -31,5 +31,21 @@ impl Store {
             .fetch_one(&self.pool)
             .await
             .map_err(|error| self.explain(error))
+    }
+
+    /// Adds a summary and a score to the statistics of a run that is over, whoever has it. False when there is none.
+    pub async fn score_execution(&self, id: GraphExecId, summary: &str, score: f64) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE graph_executions
+             SET stats = coalesce(stats, '{}') || jsonb_build_object('activity_status', $2::text, 'correctness_score', $3::double precision)
+             WHERE id = $1 AND ended_at IS NOT NULL AND NOT is_deleted",
+        )
+        .bind(id)
+        .bind(summary)
+        .bind(score)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        Ok(done.rows_affected() == 1)
     }
 }

@@ -7,6 +7,7 @@ mod absent;
 mod admin;
 mod api_keys;
 mod app;
+mod assistant;
 mod auth;
 mod blocks;
 mod builder;

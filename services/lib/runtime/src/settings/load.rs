@@ -178,6 +178,12 @@ fn finish(values: &mut Values) -> Result<(), ConfigError> {
             });
         }
     }
+    let assistant = &values.assistant.base_url;
+    if !assistant.is_empty() && url::Url::parse(assistant).is_err() {
+        return Err(ConfigError::Invalid {
+            reason: format!("assistant.base_url is {assistant:?}, which is no URL; expected for example https://host/v1"),
+        });
+    }
     for base in [&mut values.platform_base_url, &mut values.frontend_base_url] {
         if !base.is_empty() && !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(ConfigError::Invalid {

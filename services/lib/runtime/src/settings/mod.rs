@@ -97,6 +97,7 @@ pub struct Values {
     pub executor: ExecutorSettings,
     pub blocks: BlockSettings,
     pub models: ModelSettings,
+    pub assistant: AssistantSettings,
     pub websocket: WebSocketSettings,
     pub credits: CreditSettings,
     pub scheduler: SchedulerSettings,
@@ -347,6 +348,22 @@ impl ModelSettings {
         ]
         .into_iter()
         .map(|(provider, base)| (provider, base.as_str()))
+    }
+}
+
+/// The model that the platform itself asks.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssistantSettings {
+    pub base_url: String,
+    pub model: String,
+    pub api_key: Secret,
+}
+
+impl AssistantSettings {
+    /// Whether there is a model to ask.
+    pub fn is_there(&self) -> bool {
+        !self.base_url.is_empty() && !self.model.is_empty()
     }
 }
 
