@@ -17,6 +17,7 @@ const SHORTEST_KEY: usize = 32;
 const ENCRYPTION_KEY_FILE: &str = "encryption.key";
 /// What the cipher takes.
 const ENCRYPTION_KEY_BYTES: usize = 32;
+const UNSUBSCRIBE_KEY_FILE: &str = "unsubscribe.key";
 
 pub struct DataDir(PathBuf);
 
@@ -50,6 +51,11 @@ impl DataDir {
     /// The key that seals users' credentials, likewise. Whoever loses it loses them.
     pub fn encryption_key(&self) -> Result<String, BoxError> {
         self.key(ENCRYPTION_KEY_FILE, ENCRYPTION_KEY_BYTES, "ENCRYPTION_KEY")
+    }
+
+    /// The key that signs the links of mails, likewise.
+    pub fn unsubscribe_key(&self) -> Result<String, BoxError> {
+        self.key(UNSUBSCRIBE_KEY_FILE, KEY_BYTES, "UNSUBSCRIBE_SECRET_KEY")
     }
 
     /// What the file holds, which is generated when it is not there; `setting` is the other way to give it.

@@ -52,6 +52,9 @@ async fn run(settings: Settings, data_dir: PathBuf, shutdown: Shutdown) -> Resul
     if settings.auth.encryption_key.expose().trim().is_empty() {
         overlay.push(("ENCRYPTION_KEY", data.encryption_key()?));
     }
+    if settings.auth.unsubscribe_secret_key.is_empty() {
+        overlay.push(("UNSUBSCRIBE_SECRET_KEY", data.unsubscribe_key()?));
+    }
     overlay.push(("MIGRATE_ON_START", "true".to_owned()));
     let settings = Settings::load_with(overlay)?;
     if servers.has_own_database() {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::unsubscribe::Unsubscriber;
 use model::UserId;
 use model::notification::{NotificationEvent, NotificationType, Strategy, UserNotificationBatch};
 use model::{Map, Timestamp};
 use rpc::RpcError;
 use rpc::services::DatabaseManager;
+use runtime::Settings;
 
 use crate::mail::{MailError, Mailer};
 use crate::render::Renderer;
@@ -45,6 +47,34 @@ pub struct Delivery {
     pub admin_email: String,
     /// How long the oldest event of a batch may wait.
     pub batch_delay: Duration,
+    /// None when mails cannot be switched off by a link.
+    pub links: Option<Links>,
+}
+
+/// Where a click in a mail program switches mails off.
+pub struct Links {
+    unsubscriber: Unsubscriber,
+    public_url: String,
+}
+
+impl Links {
+    /// None without an address that is reached from outside, or without a key.
+    pub fn from_settings(settings: &Settings) -> Option<Self> {
+        let public_url = settings.platform_base_url.trim_end_matches('/').to_owned();
+        if public_url.is_empty() {
+            return None;
+        }
+        Some(Self {
+            unsubscriber: Unsubscriber::from_settings(settings)?,
+            public_url,
+        })
+    }
+
+    fn of(&self, user: UserId) -> String {
+        // The token's alphabet needs no escaping but for the padding.
+        let token = self.unsubscriber.token(user).replace('=', "%3D");
+        format!("{}/api/email/unsubscribe?token={token}", self.public_url)
+    }
 }
 
 impl Delivery {
@@ -64,7 +94,7 @@ impl Delivery {
             Strategy::Immediate | Strategy::Summary => self.send_to_user(event.user_id, event.kind, &[event.data]).await,
             Strategy::Admin => {
                 let mail = self.renderer.render(event.kind, &[event.data])?;
-                Ok(self.mailer.send(&self.admin_email, mail).await?)
+                Ok(self.mailer.send(&self.admin_email, mail, None).await?)
             }
             Strategy::Backoff => {
                 tracing::info!(kind = event.kind.as_str(), "dropped: the contract has no queue for this type");
@@ -116,7 +146,8 @@ impl Delivery {
             return Ok(());
         }
         let mail = self.renderer.render(kind, events)?;
-        Ok(self.mailer.send(&address, mail).await?)
+        let link = self.links.as_ref().map(|links| links.of(user));
+        Ok(self.mailer.send(&address, mail, link.as_deref()).await?)
     }
 
     /// To the address that the event names: it may be one that the user no longer has.
@@ -127,7 +158,7 @@ impl Delivery {
                 .and_then(serde_json::Value::as_str)
                 .ok_or(DeliveryError::NoAddress(user))?;
             let mail = self.renderer.render(kind, std::slice::from_ref(event))?;
-            self.mailer.send(address, mail).await?;
+            self.mailer.send(address, mail, None).await?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub use delivery::{Delivery, DeliveryError};
+pub use delivery::{Delivery, DeliveryError, Links};
 pub use mail::{MailError, Mailer};
 pub use manager::Manager;
 pub use render::{Rendered, Renderer};
@@ -45,6 +45,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
         mailer: Mailer::new(&settings.notification)?,
         admin_email: settings.notification.admin_email.clone(),
         batch_delay: Duration::from_secs(settings.notification.batch_delay_seconds),
+        links: Links::from_settings(&settings),
     });
     let (outgoing, waiting) = mpsc::channel(OUTGOING);
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lettre::message::{Mailbox, header::ContentType};
+use lettre::message::Mailbox;
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use runtime::settings::{NotificationSettings, SmtpTls};
@@ -72,14 +73,19 @@ impl Mailer {
         })
     }
 
-    pub async fn send(&self, to: &str, mail: Rendered) -> Result<(), MailError> {
-        let message = Message::builder()
+    /// `unsubscribe` is the address that switches such mails off when a mail program posts to it.
+    pub async fn send(&self, to: &str, mail: Rendered, unsubscribe: Option<&str>) -> Result<(), MailError> {
+        let mut message = Message::builder()
             .from(self.sender.clone())
             .to(mailbox(to)?)
             .subject(&mail.subject)
-            .header(ContentType::TEXT_HTML)
-            .body(mail.html)
-            .map_err(MailError::Message)?;
+            .header(ContentType::TEXT_HTML);
+        if let Some(url) = unsubscribe {
+            message = message
+                .header(ListUnsubscribe(format!("<{url}>")))
+                .header(ListUnsubscribePost("List-Unsubscribe=One-Click".to_owned()));
+        }
+        let message = message.body(mail.html).map_err(MailError::Message)?;
         match &self.transport {
             Transport::Smtp(smtp) => match smtp.send(message).await {
                 Ok(_) => Ok(()),
@@ -100,3 +106,28 @@ fn mailbox(address: &str) -> Result<Mailbox, MailError> {
         source,
     })
 }
+
+/// A header of RFC 8058 (one-click unsubscription).
+macro_rules! text_header {
+    ($type:ident, $name:literal) => {
+        #[derive(Clone)]
+        struct $type(String);
+
+        impl Header for $type {
+            fn name() -> HeaderName {
+                HeaderName::new_from_ascii_str($name)
+            }
+
+            fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+                Ok(Self(text.to_owned()))
+            }
+
+            fn display(&self) -> HeaderValue {
+                HeaderValue::new(Self::name(), self.0.clone())
+            }
+        }
+    };
+}
+
+text_header!(ListUnsubscribe, "List-Unsubscribe");
+text_header!(ListUnsubscribePost, "List-Unsubscribe-Post");

@@ -28,7 +28,7 @@ fn mail() -> notification::Rendered {
 #[tokio::test]
 async fn a_mail_arrives_with_sender_recipient_subject_and_html() {
     let server = SmtpServer::start().await;
-    mailer(server.port).send("somebody@example.com", mail()).await.unwrap();
+    mailer(server.port).send("somebody@example.com", mail(), None).await.unwrap();
     let received = server.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].to, "somebody@example.com");
@@ -38,11 +38,27 @@ async fn a_mail_arrives_with_sender_recipient_subject_and_html() {
 }
 
 #[tokio::test]
+async fn a_mail_says_where_such_mails_are_switched_off() {
+    let server = SmtpServer::start().await;
+    let mailer = mailer(server.port);
+    let url = "https://platform.example.com/api/email/unsubscribe?token=abc%3D";
+    mailer.send("a@example.com", mail(), Some(url)).await.unwrap();
+    mailer.send("b@example.com", mail(), None).await.unwrap();
+    let received = server.received();
+    // A long line goes on in the next one.
+    let with_link = received[0].data.replace("\n ", " ");
+    for header in [&format!("List-Unsubscribe: <{url}>"), "List-Unsubscribe-Post: List-Unsubscribe=One-Click"] {
+        assert!(with_link.contains(header), "{header} in {}", received[0].data);
+    }
+    assert!(!received[1].data.contains("List-Unsubscribe"), "{}", received[1].data);
+}
+
+#[tokio::test]
 async fn a_refusal_for_good_and_one_for_now_are_told_apart() {
     let server = SmtpServer::start().await;
-    let refused = mailer(server.port).send("nobody@example.com", mail()).await.unwrap_err();
+    let refused = mailer(server.port).send("nobody@example.com", mail(), None).await.unwrap_err();
     assert!(!refused.is_transient(), "{refused}");
-    let busy = mailer(server.port).send("busy@example.com", mail()).await.unwrap_err();
+    let busy = mailer(server.port).send("busy@example.com", mail(), None).await.unwrap_err();
     assert!(busy.is_transient(), "{busy}");
     assert!(server.received().is_empty());
 }
@@ -53,12 +69,12 @@ async fn an_absent_server_is_a_passing_failure() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let error = mailer(port).send("somebody@example.com", mail()).await.unwrap_err();
+    let error = mailer(port).send("somebody@example.com", mail(), None).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_is_refused_without_a_connection() {
-    let error = mailer(1).send("not an address", mail()).await.unwrap_err();
+    let error = mailer(1).send("not an address", mail(), None).await.unwrap_err();
     assert!(!error.is_transient() && error.to_string().contains("not an address"), "{error}");
 }

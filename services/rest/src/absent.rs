@@ -17,6 +17,8 @@ const CONTRACT: &str = include_str!("../contract/operations.json");
 
 const PAYMENT: &str = "no payment provider is connected to this platform";
 const OTTO: &str = "no Otto service is connected to this platform";
+/// Of what a link in a mail does.
+pub const NO_LINKS: &str = "mails of this platform carry no such link, because UNSUBSCRIBE_SECRET_KEY is not set";
 /// Of what needs the assistant.
 pub const NO_MODEL: &str = "no model is configured on this platform: CHAT_BASE_URL and CHAT_MODEL name one";
 const IMAGES: &str = "this platform has no image generator: upload a picture with POST /api/store/submissions/media";
@@ -40,10 +42,6 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("getV1Manage payment methods", PAYMENT),
     // 15 Otto, mail
     ("postV2Proxy otto chat request", OTTO),
-    (
-        "postV1One click email unsubscribe",
-        "mails of this platform carry no such link: switch them off with POST /api/auth/user/preferences",
-    ),
     ("postV1Handle postmark email webhooks", LETTERS),
 ];
 

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::handlers::auth::{self, Embedded};
 use crate::handlers::{
-    admin, analytics, api_keys, blocks, builder, catalogue, chat, credits, executions, external, files, graphs, health, integrations, library,
+    admin, analytics, api_keys, blocks, builder, catalogue, chat, credits, executions, external, files, graphs, health, integrations, library, mails,
     media, onboarding, presets, review, schedules, scores, sharing, submissions, users, webhooks,
 };
 use crate::metrics::{self, HttpMetrics};
@@ -55,6 +55,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .merge(admin::routes())
         .merge(scores::routes())
         .merge(chat::routes())
+        .merge(mails::routes())
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.

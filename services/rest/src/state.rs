@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use auth::Verifier;
+use auth::unsubscribe::Unsubscriber;
 use axum::extract::FromRef;
 use blocks::{BlockCatalog, BlockKind, Outside, Registry};
 use rpc::services::Scheduler;
@@ -71,6 +72,8 @@ parts! {
     live: Live,
     credentials: Credentials,
     keys: KeyRing,
+    /// None when mails have no links that it could recognise.
+    unsubscriber: Option<Unsubscriber>,
 }
 
 /// Both directions of live events.
@@ -93,6 +96,7 @@ impl AppState {
         let outside = Outside::new(&settings).map_err(std::io::Error::other)?;
         Ok(Self(Arc::new(Parts {
             verifier,
+            unsubscriber: Unsubscriber::from_settings(&settings),
             users: Users::new(store.clone()),
             offer: Offer::new(store.clone()),
             keys: KeyRing::new(store.clone(), settings.auth.encryption_key.expose()),

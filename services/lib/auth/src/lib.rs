@@ -12,6 +12,7 @@ mod jwks;
 mod known;
 pub mod password;
 mod token;
+pub mod unsubscribe;
 
 pub use extract::{AdminUser, AuthenticatedUser, IMPERSONATION_HEADER, Rejection, bearer};
 pub use issue::Issuer;

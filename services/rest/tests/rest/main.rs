@@ -21,6 +21,7 @@ mod graphs;
 mod hostile;
 mod integrations;
 mod library;
+mod mails;
 mod media;
 mod openapi;
 mod presets;
