@@ -141,16 +141,15 @@ impl TestApp {
         answer.1
     }
 
-    /// Cuts every subscriber's connection to Redis.
-    pub async fn cut_redis(&self) {
+    /// Cuts the subscribers' connections that `user` of Redis has.
+    pub async fn cut_redis(&self, user: &str) {
         let mut connection = self.redis.get_multiplexed_async_connection().await.unwrap();
-        redis::cmd("CLIENT")
-            .arg("KILL")
-            .arg("TYPE")
-            .arg("pubsub")
-            .query_async::<i64>(&mut connection)
+        let cut: i64 = redis::cmd("CLIENT")
+            .arg(&["KILL", "TYPE", "pubsub", "USER", user])
+            .query_async(&mut connection)
             .await
             .unwrap();
+        assert_eq!(cut, 1);
     }
 
     pub async fn status(&self, path: &str) -> (u16, String) {
@@ -164,6 +163,22 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+/// Adds a user to Redis; returns the address for that user, whose connections can be told from other tests'.
+pub async fn add_redis_user(user: &str) -> String {
+    let url = devservices::testing::redis_url();
+    let mut connection = redis::Client::open(url.as_str())
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap();
+    redis::cmd("ACL")
+        .arg(&["SETUSER", user, "on", ">secret", "~*", "&*", "+@all"])
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
+    url.replace("redis://", &format!("redis://{user}:secret@"))
 }
 
 /// How far the journal of every run has come.

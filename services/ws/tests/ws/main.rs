@@ -7,7 +7,7 @@ mod app;
 
 use std::time::Duration;
 
-use app::{POSITION, TestApp, graph_event, node_event, sign, token};
+use app::{POSITION, TestApp, add_redis_user, graph_event, node_event, sign, token};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -254,12 +254,13 @@ async fn a_socket_that_does_not_read_is_closed_and_the_others_are_not_held_up() 
 
 #[tokio::test]
 async fn after_redis_was_lost_the_present_state_is_told() {
-    let app = TestApp::start().await;
     let user = Uuid::new_v4();
+    let redis_user = format!("lost-{user}");
+    let app = TestApp::with(&[("REDIS_URL", &add_redis_user(&redis_user).await)]).await;
     let run = app.run_of(user);
     let mut client = app.connect(user).await;
     client.ask(subscribe(run.id)).await;
-    app.cut_redis().await;
+    app.cut_redis(&redis_user).await;
     let methods = [client.json().await["method"].clone(), client.json().await["method"].clone()];
     assert_eq!(methods, ["node_execution_event", "graph_execution_event"]);
 }
