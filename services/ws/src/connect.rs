@@ -1,6 +1,5 @@
 //! `GET /ws`: who may connect (rest.md §3.2). A caller without a valid token is refused before the handshake.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,11 +17,10 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::outbox::{Outbox, outbox};
+use crate::outbox::outbox;
 use crate::places::Places;
-use crate::rooms::Topic;
 use crate::session::{Session, Surroundings};
-use crate::socket;
+use crate::socket::{self, Conversation};
 
 /// axum's default of 128 KiB a connection is sixteen times the memory that a connection should take. Requests have some hundred bytes; a longer
 /// one grows the buffer.
@@ -67,19 +65,11 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
         .max_frame_size(MAX_REQUEST);
     // The token is held from here, so that the shutdown waits for a handshake under way too.
     let token = door.tasks.token();
-    upgrade.on_upgrade(async move |socket| {
-        let _open = Open::new(&door.connections);
-        let _place = place;
-        let (outbox, queue) = outbox();
-        let session = Session::new(user_id, outbox.clone(), door.surroundings.clone());
-        let notified = listen_for_notifications(&door, user_id, outbox);
-        let conversation = socket::serve(socket, session, queue, expires, door.closing.clone());
-        tokio::pin!(conversation);
-        tokio::select! {
-            never = notified => match never {},
-            () = conversation => {}
-        }
-        drop(token);
+    let (outbox, queue) = outbox();
+    let session = Session::new(user_id, outbox, door.surroundings);
+    upgrade.on_upgrade(move |socket| {
+        let held = (Open::new(door.connections), place, token);
+        Box::pin(socket::serve(Conversation::new(socket, session, queue, expires, door.closing, held)))
     })
 }
 
@@ -116,12 +106,6 @@ fn instant(unix_seconds: i64) -> Option<Instant> {
     Instant::now().checked_add(left)
 }
 
-/// Stays in the user's own room. Every connection is in it without asking.
-async fn listen_for_notifications(door: &Door, user_id: UserId, outbox: Outbox) -> Infallible {
-    let _membership = door.surroundings.rooms.join(Topic::Notifications { user_id }, &outbox).await;
-    std::future::pending().await
-}
-
 fn refuse(status: StatusCode, detail: &str) -> Response {
     (status, Json(json!({ "detail": detail }))).into_response()
 }
@@ -130,9 +114,9 @@ fn refuse(status: StatusCode, detail: &str) -> Response {
 struct Open(Gauge);
 
 impl Open {
-    fn new(gauge: &Gauge) -> Self {
+    fn new(gauge: Gauge) -> Self {
         gauge.inc();
-        Self(gauge.clone())
+        Self(gauge)
     }
 }
 

@@ -2,40 +2,28 @@
 //! again and reads what it missed over REST, which a silent gap would not make it do.
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use runtime::queue::{self, Receiver, Sender};
 
 /// Frames that may wait for one connection.
 const CAPACITY: usize = 512;
 
 /// The sending end. Clones belong to the same connection.
 #[derive(Clone)]
-pub struct Outbox {
-    frames: mpsc::Sender<Utf8Bytes>,
-    overflow: CancellationToken,
-}
+pub struct Outbox(Sender<Utf8Bytes>);
 
 /// The connection's end.
-pub struct Queue {
-    frames: mpsc::Receiver<Utf8Bytes>,
-    overflow: CancellationToken,
-}
+pub struct Queue(Receiver<Utf8Bytes>);
 
 pub fn outbox() -> (Outbox, Queue) {
-    let (sender, receiver) = mpsc::channel(CAPACITY);
-    let overflow = CancellationToken::new();
-    let queue = Queue {
-        frames: receiver,
-        overflow: overflow.clone(),
-    };
-    (Outbox { frames: sender, overflow }, queue)
+    let (sender, receiver) = queue::bounded(CAPACITY);
+    (Outbox(sender), Queue(receiver))
 }
 
 impl Outbox {
     /// Never waits.
     pub fn push(&self, frame: Utf8Bytes) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.frames.try_send(frame) {
-            self.overflow.cancel();
+        if self.0.try_send(frame).is_err() {
+            self.0.close();
         }
     }
 }
@@ -43,11 +31,7 @@ impl Outbox {
 impl Queue {
     /// The next frame. None when one had to be dropped.
     pub async fn next(&mut self) -> Option<Utf8Bytes> {
-        tokio::select! {
-            biased;
-            () = self.overflow.cancelled() => None,
-            frame = self.frames.recv() => frame,
-        }
+        self.0.recv().await
     }
 }
 

@@ -111,7 +111,8 @@ async fn pump(topic: Topic, mut subscription: Subscription, room: Weak<Room>, re
     loop {
         let frames = match subscription.next().await {
             Heard::Frame(frame) => vec![frame],
-            Heard::Gap => resync.frames(&topic).await,
+            // Boxed: it is seldom, and every room would have room for it.
+            Heard::Gap => Box::pin(resync.frames(&topic)).await,
         };
         let Some(room) = room.upgrade() else { return };
         let members = lock(&room.members);

@@ -32,6 +32,8 @@ pub struct Session {
     surroundings: Surroundings,
     /// By the channel's name. None for an id that names nothing of this user's: accepted, but nothing will ever come.
     subscriptions: HashMap<String, Option<Membership>>,
+    /// What concerns the user beside runs. Every connection hears it without asking.
+    notifications: Option<Membership>,
     /// What goes behind the reply to the present request.
     missed: Vec<Utf8Bytes>,
 }
@@ -43,8 +45,15 @@ impl Session {
             outbox,
             surroundings,
             subscriptions: HashMap::new(),
+            notifications: None,
             missed: Vec::new(),
         }
+    }
+
+    /// Enters the room of the user's notifications.
+    pub async fn open(&mut self) {
+        let topic = Topic::Notifications { user_id: self.user_id };
+        self.notifications = Some(self.surroundings.rooms.join(topic, &self.outbox).await);
     }
 
     /// Carries a request out. The reply of a subscription comes when events can no longer be missed.

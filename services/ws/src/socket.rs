@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use runtime::Shutdown;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::frame::{self, Refusal, Request};
 use crate::outbox::Queue;
@@ -33,80 +33,109 @@ type Answering = Pin<Box<dyn Future<Output = (Session, Option<Utf8Bytes>)> + Sen
 /// The contract's code for a token that is not valid, or no longer.
 const INVALID_TOKEN: u16 = 4003;
 
-/// Serves a connection until it ends, its token expires or the shutdown comes.
-pub async fn serve(mut socket: WebSocket, session: Session, mut queue: Queue, expires: Option<Instant>, shutdown: Shutdown) {
-    let expired = async {
-        match expires {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
+/// A connection and what it has to do with. In a box: what a future is given lies in it twice, and there are thousands.
+pub struct Conversation<H> {
+    socket: WebSocket,
+    /// None while it answers.
+    idle: Option<Session>,
+    answering: Option<Answering>,
+    waiting: VecDeque<Request>,
+    queue: Queue,
+    /// The last sign of life.
+    heard: Instant,
+    expires: Option<Instant>,
+    shutdown: Shutdown,
+    _held: H,
+}
+
+impl<H> Conversation<H> {
+    /// The token is valid until `expires`; `held` is dropped with the connection.
+    pub fn new(socket: WebSocket, session: Session, queue: Queue, expires: Option<Instant>, shutdown: Shutdown, held: H) -> Box<Self> {
+        Box::new(Self {
+            socket,
+            idle: None,
+            answering: Some(open(session)),
+            waiting: VecDeque::new(),
+            queue,
+            heard: Instant::now(),
+            expires,
+            shutdown,
+            _held: held,
+        })
+    }
+
+    /// What is to be written next, if anything.
+    async fn turn(&mut self, ping: &mut Interval) -> Result<Option<Message>, End> {
+        if let Some(session) = self.idle.take() {
+            match self.waiting.pop_front() {
+                Some(request) => self.answering = Some(answer(session, request)),
+                None => self.idle = Some(session),
+            }
         }
-    };
-    let end = tokio::select! {
-        end = converse(&mut socket, session, &mut queue, &shutdown) => end,
-        () = expired => End::Close(INVALID_TOKEN, "the token has expired"),
+        tokio::select! {
+            () = self.shutdown.cancelled() => Err(End::Close(close_code::AWAY, "the server is going away")),
+            (session, reply) = finished(&mut self.answering) => {
+                self.answering = None;
+                self.idle = Some(session);
+                Ok(reply.map(Message::Text))
+            }
+            frame = self.queue.next() => match frame {
+                Some(frame) => Ok(Some(Message::Text(frame))),
+                None => Err(End::Close(close_code::AGAIN, "too slow: events were dropped")),
+            },
+            received = self.socket.recv(), if self.waiting.len() < MAX_WAITING => {
+                self.heard = Instant::now();
+                let reply = read(received)?.and_then(|request| at_once(request, &mut self.waiting));
+                Ok(reply.map(Message::Text))
+            }
+            _ = ping.tick() => {
+                if self.heard.elapsed() > SILENCE {
+                    return Err(End::Gone);
+                }
+                Ok(Some(Message::Ping(Default::default())))
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> End {
+        let mut ping = interval_at(self.heard + PING_EVERY, PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let outcome = match self.turn(&mut ping).await {
+                Ok(Some(message)) => write(&mut self.socket, message).await,
+                Ok(None) => Ok(()),
+                Err(end) => Err(end),
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+}
+
+/// Serves a connection until it ends, its token expires or the shutdown comes.
+pub async fn serve<H: Send>(mut conversation: Box<Conversation<H>>) {
+    let end = match conversation.expires {
+        None => conversation.converse().await,
+        Some(at) => {
+            let converse = tokio::time::timeout_at(at, conversation.converse());
+            converse.await.unwrap_or(End::Close(INVALID_TOKEN, "the token has expired"))
+        }
     };
     if let End::Close(code, reason) = end {
         let close = Message::Close(Some(CloseFrame {
             code,
             reason: Utf8Bytes::from_static(reason),
         }));
-        let _ = tokio::time::timeout(Duration::from_secs(1), socket.send(close)).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), conversation.socket.send(close)).await;
     }
 }
 
-async fn converse(socket: &mut WebSocket, session: Session, queue: &mut Queue, shutdown: &Shutdown) -> End {
-    let mut waiting: VecDeque<Request> = VecDeque::new();
-    let mut idle = Some(session);
-    let mut answering: Option<Answering> = None;
-    let mut heard = Instant::now();
-    let mut ping = interval_at(heard + PING_EVERY, PING_EVERY);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        if let Some(session) = idle.take() {
-            match waiting.pop_front() {
-                Some(request) => answering = Some(answer(session, request)),
-                None => idle = Some(session),
-            }
-        }
-        let outcome = tokio::select! {
-            () = shutdown.cancelled() => return End::Close(close_code::AWAY, "the server is going away"),
-            (session, reply) = finished(&mut answering) => {
-                answering = None;
-                idle = Some(session);
-                match reply {
-                    Some(reply) => write(socket, Message::Text(reply)).await,
-                    None => Ok(()),
-                }
-            }
-            frame = queue.next() => match frame {
-                Some(frame) => write(socket, Message::Text(frame)).await,
-                None => return End::Close(close_code::AGAIN, "too slow: events were dropped"),
-            },
-            received = socket.recv(), if waiting.len() < MAX_WAITING => {
-                heard = Instant::now();
-                match read(received) {
-                    Ok(Some(request)) => {
-                        if let Some(reply) = at_once(request, &mut waiting) {
-                            write(socket, Message::Text(reply)).await
-                        } else {
-                            Ok(())
-                        }
-                    }
-                    Ok(None) => Ok(()),
-                    Err(end) => return end,
-                }
-            }
-            _ = ping.tick() => {
-                if heard.elapsed() > SILENCE {
-                    return End::Gone;
-                }
-                write(socket, Message::Ping(Default::default())).await
-            }
-        };
-        if let Err(end) = outcome {
-            return end;
-        }
-    }
+fn open(mut session: Session) -> Answering {
+    Box::pin(async move {
+        session.open().await;
+        (session, None)
+    })
 }
 
 fn answer(mut session: Session, request: Request) -> Answering {

@@ -10,6 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub mod health;
 mod launch;
 pub mod metrics;
+pub mod queue;
 pub mod retry;
 pub mod serve;
 pub mod settings;

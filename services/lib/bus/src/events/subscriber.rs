@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use redis::aio::{PubSubSink, PubSubStream};
+use runtime::queue::{self, Receiver, Sender};
 use runtime::retry::Backoff;
 use runtime::{Settings, Shutdown};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 /// Messages that a slow reader may be behind before it is told of a gap.
@@ -39,32 +40,36 @@ struct Shared {
 
 #[derive(Default)]
 struct Wanted {
-    channels: HashMap<String, Entry>,
+    channels: HashMap<Arc<str>, Entry>,
     /// Channels that came or went since Redis was last told: what a change costs does not grow with the number of channels.
-    touched: HashSet<String>,
+    touched: HashSet<Arc<str>>,
     /// The number of the next reader.
     next: u64,
 }
 
+#[derive(Default)]
 struct Entry {
     readers: Vec<Reader>,
-    live: watch::Sender<bool>,
+    /// Redis has confirmed the subscription.
+    live: bool,
+    /// Who waits for that.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
-/// The sending end of one subscription. The queue takes memory as it fills: most channels are silent most of the time.
+/// The sending end of one subscription.
 struct Reader {
     number: u64,
-    queue: mpsc::Sender<Received>,
+    queue: Sender<Received>,
     /// The last thing in the queue is a gap that the reader has not seen yet.
     behind: bool,
 }
 
 /// One reader of one channel. Dropping it ends the subscription when it was the last.
 pub struct Subscription {
-    channel: String,
+    channel: Arc<str>,
     number: u64,
     shared: Arc<Shared>,
-    queue: mpsc::Receiver<Received>,
+    queue: Receiver<Received>,
 }
 
 impl Subscriber {
@@ -84,23 +89,27 @@ impl Subscriber {
     /// Subscribes, and waits until Redis has confirmed it or 2 s have passed: what is read from the database afterwards
     /// has no gap to what is received. Without Redis the subscription begins with a [`Received::Gap`] once it is back.
     pub async fn subscribe(&self, channel: String) -> Subscription {
-        let (sender, queue) = mpsc::channel(BACKLOG);
-        let (number, mut live) = self.0.locked(|wanted| {
+        let channel: Arc<str> = channel.into();
+        let (sender, queue) = queue::bounded(BACKLOG);
+        let (confirmed, confirmation) = oneshot::channel();
+        let number = self.0.locked(|wanted| {
             let number = wanted.next;
             wanted.next += 1;
             let entry = wanted.channels.entry(channel.clone()).or_insert_with(|| {
                 wanted.touched.insert(channel.clone());
-                Entry {
-                    readers: Vec::new(),
-                    live: watch::Sender::new(false),
-                }
+                Entry::default()
             });
             entry.readers.push(Reader {
                 number,
                 queue: sender,
                 behind: false,
             });
-            (number, entry.live.subscribe())
+            if entry.live {
+                let _ = confirmed.send(());
+            } else {
+                entry.waiting.push(confirmed);
+            }
+            number
         });
         // Made before waiting, so that a caller that goes away meanwhile leaves nothing behind.
         let subscription = Subscription {
@@ -110,7 +119,7 @@ impl Subscriber {
             queue,
         };
         self.0.changed.notify_one();
-        let _ = timeout(CONFIRM, live.wait_for(|live| *live)).await;
+        let _ = timeout(CONFIRM, confirmation).await;
         subscription
     }
 }
@@ -119,7 +128,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Received {
         match self.queue.recv().await {
             Some(received) => received,
-            // The sender lives as long as the subscription does.
+            // Nobody closes the queue while the subscription lives.
             None => std::future::pending().await,
         }
     }
@@ -129,16 +138,23 @@ impl Entry {
     fn send(&mut self, received: &Received) {
         self.readers.iter_mut().for_each(|reader| reader.send(received));
     }
+
+    fn confirm(&mut self) {
+        self.live = true;
+        for waiting in std::mem::take(&mut self.waiting) {
+            let _ = waiting.send(());
+        }
+    }
 }
 
 impl Reader {
     /// Never waits. The last place of the queue is the gap's; what comes until the reader has seen that, it reads elsewhere then.
     fn send(&mut self, received: &Received) {
-        let free = self.queue.capacity();
-        if self.behind && free < BACKLOG {
+        let waiting = self.queue.waiting();
+        if self.behind && waiting > 0 {
             return;
         }
-        self.behind = free == 1;
+        self.behind = waiting + 1 == BACKLOG;
         let _ = self.queue.try_send(if self.behind { Received::Gap } else { received.clone() });
     }
 }
@@ -150,7 +166,7 @@ impl Drop for Subscription {
                 entry.readers.retain(|reader| reader.number != self.number);
                 if entry.readers.is_empty() {
                     channels.remove(&self.channel);
-                    touched.insert(std::mem::take(&mut self.channel));
+                    touched.insert(self.channel.clone());
                 }
             }
         });
@@ -182,7 +198,7 @@ async fn supervise(url: String, shared: Arc<Shared>) {
             Err(_) => {}
         }
         lost_before = true;
-        shared.locked(|wanted| wanted.channels.values().for_each(|entry| _ = entry.live.send_replace(false)));
+        shared.locked(|wanted| wanted.channels.values_mut().for_each(|entry| entry.live = false));
         tokio::time::sleep(backoff.next_delay()).await;
     }
 }
@@ -197,7 +213,7 @@ async fn connect(url: &str) -> Result<(PubSubSink, PubSubStream), String> {
 
 /// Returns why the connection ended.
 async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, mut announce_gap: bool) -> String {
-    let mut subscribed: HashSet<String> = HashSet::new();
+    let mut subscribed: HashSet<Arc<str>> = HashSet::new();
     // A new connection knows nothing.
     shared.locked(|Wanted { channels, touched, .. }| *touched = channels.keys().cloned().collect());
     let mut ping = tokio::time::interval(PING);
@@ -229,17 +245,25 @@ async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, 
 }
 
 /// Makes what Redis sends agree with what is wanted, as far as that has changed.
-async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<String>, announce_gap: bool) -> Result<(), String> {
-    let (wanted, gone): (Vec<String>, Vec<String>) = shared.locked(|Wanted { channels, touched, .. }| {
+async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<Arc<str>>, announce_gap: bool) -> Result<(), String> {
+    let (wanted, gone): (Vec<Arc<str>>, Vec<Arc<str>>) = shared.locked(|Wanted { channels, touched, .. }| {
         let touched = std::mem::take(touched);
         touched.into_iter().partition(|channel| channels.contains_key(channel))
     });
-    let gone: Vec<String> = gone.into_iter().filter(|channel| subscribed.remove(channel)).collect();
+    let gone: Vec<&str> = gone
+        .iter()
+        .filter(|channel| subscribed.remove(*channel))
+        .map(|channel| &**channel)
+        .collect();
     if !gone.is_empty() {
         sink.unsubscribe(gone.as_slice()).await.map_err(|error| error.to_string())?;
     }
     // One that went and came back meanwhile is still subscribed.
-    let missing: Vec<&String> = wanted.iter().filter(|channel| !subscribed.contains(*channel)).collect();
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter(|channel| !subscribed.contains(*channel))
+        .map(|channel| &**channel)
+        .collect();
     if !missing.is_empty() {
         sink.subscribe(missing.as_slice()).await.map_err(|error| error.to_string())?;
     }
@@ -249,7 +273,7 @@ async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<
             if announce_gap {
                 entry.send(&Received::Gap);
             }
-            entry.live.send_replace(true);
+            entry.confirm();
         }
     });
     subscribed.extend(wanted);
