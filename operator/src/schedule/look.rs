@@ -70,12 +70,15 @@ pub fn look(schedule: &GraphSchedule, around: &Surroundings<'_>, now: DateTime<U
         }
     };
     next.calendar_hash = Some(spec::calendar_hash(&schedule.spec));
+    let edited = spec::edited(schedule);
+    // What was not due before the edit is not due afterwards either: the next look does not see that there was one.
+    book.decided_through = book.decided_through.max(edited);
     let trouble = trouble(schedule, &next, graph.as_ref());
     let suspended = spec::suspended(&schedule.spec);
     let step = if around.platform || suspended.is_some() {
         let wishes = Wishes {
             policy: spec::policy(&schedule.spec),
-            floor: spec::edited(schedule).into_iter().fold(spec::created(schedule), DateTime::max),
+            floor: edited.into_iter().fold(spec::created(schedule), DateTime::max),
             delay: TimeDelta::from_std(calendar.jitter()).unwrap_or_default(),
             suspended: suspended.clone(),
             resumed: spec::written(schedule).unwrap_or(now),

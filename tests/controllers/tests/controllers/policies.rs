@@ -238,3 +238,26 @@ async fn a_schedule_made_anew_begins_anew_and_an_edit_does_not_fire_the_past() {
     assert!(ours.iter().all(|child| child.owner_references()[0].uid != uid));
     operator.stop().await;
 }
+
+#[tokio::test]
+async fn what_an_edit_makes_due_in_the_past_is_not_due_later_either() {
+    let world = world_with_platform().await;
+    let operator = world.operator("a").await;
+    let never = json!({"schedules": ["0 0 0 1 1 *"], "catchUp": {"policy": "All", "limit": 1000}});
+    let object = world.apply(&schedule("s", never)).await.unwrap();
+    until(&world, "s", "is armed", |status| !status.next_fire_times.is_empty()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.merge::<GraphSchedule>("s", json!({"spec": {"schedules": ["* * * * * *"]}})).await;
+    until(&world, "s", "fires", |status| {
+        status.counters.as_ref().is_some_and(|counters| counters.fired >= 3)
+    })
+    .await;
+    let edited = operator::schedule::spec::written(&world.api::<GraphSchedule>().get("s").await.unwrap()).unwrap();
+    let made = object.metadata.creation_timestamp.unwrap();
+    assert!(edited.timestamp() >= made.0.as_second() + 5);
+    for child in children(&world, "s").await {
+        let slot = child.spec.scheduled_for.unwrap().0.as_second();
+        assert!(slot > edited.timestamp(), "{slot} was before the edit at {edited}");
+    }
+    operator.stop().await;
+}
