@@ -63,6 +63,19 @@ impl User {
         }
     }
 
+    /// `kubectl …`
+    async fn kubectl(&self, line: &str) -> String {
+        let output = Command::new(&self.kubectl)
+            .args(line.split_whitespace())
+            .env("KUBECONFIG", self.directory.path().join("config"))
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn file(&self, name: &str, value: &Value) {
         std::fs::write(self.directory.path().join(name), value.to_string()).unwrap();
     }
@@ -150,13 +163,11 @@ async fn runs_are_started_followed_retried_and_stopped() {
     assert_eq!(retry.status.unwrap().phase, Some(Phase::Completed));
 
     // What scripts do.
-    let waited = Command::new(&user.kubectl)
-        .args(["wait", "--for=jsonpath={.status.phase}=COMPLETED", "gexec/again", "--timeout=30s"])
-        .env("KUBECONFIG", user.directory.path().join("config"))
-        .output()
-        .await
-        .unwrap();
-    assert!(waited.status.success(), "{waited:?}");
+    user.kubectl("wait --for=jsonpath={.status.phase}=COMPLETED gexec/again --timeout=30s")
+        .await;
+    let listed = user.kubectl("get gexec").await;
+    let again = listed.lines().find(|line| line.starts_with("again ")).expect(&listed);
+    assert!(again.contains("COMPLETED") && again.contains("False"), "{listed}");
 
     // A whole object from a file, with an input of the command line.
     let example = std::fs::read_to_string(repository().join("examples/execution.yaml")).unwrap();
@@ -174,6 +185,14 @@ async fn runs_are_started_followed_retried_and_stopped() {
     assert!(said.starts_with("platform p: ready"), "{said}");
     assert!(said.contains("5 executions: 0 under way, 2 succeeded, 2 failed"), "{said}");
     assert!(said.lines().count() <= 24, "one screen: {said}");
+
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "inputs": {"x": 2}, "schedules": ["@yearly"]});
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "yearly"}, "spec": spec}))
+        .await
+        .unwrap();
+    let said = user.says("trigger yearly --follow").await.well();
+    assert!(said.contains("\ny: 3\n") && said.contains("succeeded"), "{said}");
 
     user.says("logs hello").await.complains("platform p has no executor pods");
     user.says("run graph.json -i x").await.complains("name=value");
@@ -247,6 +266,32 @@ async fn schedules_are_explained_paused_and_resumed() {
         said.contains("2026-01-01T01:30:00Z: Backfilled for backfill/january as nightly-"),
         "{said}"
     );
+    // The same without the plugin, on one screen.
+    let listed = user.kubectl("get gsch").await;
+    let row = listed.lines().nth(1).expect(&listed);
+    for word in [
+        "nightly",
+        "30 2 * * *",
+        "Europe/Berlin",
+        "True",
+        "Armed",
+        next.as_str().unwrap(),
+        "Backfilled",
+    ] {
+        assert!(row.contains(word), "{word}: {listed}");
+    }
+    let described = user.kubectl("describe gsch nightly").await;
+    for word in [
+        "Next Fire Times:",
+        next.as_str().unwrap(),
+        "Recent Decisions:",
+        "backfill january; ",
+        "asked for by run-now",
+        &execution,
+        "Events:",
+    ] {
+        assert!(described.contains(word), "{word}: {described}");
+    }
     // Nothing but the ledger could know, and there is none here.
     user.says("why nightly 2025-12-01T01:30:00Z")
         .await

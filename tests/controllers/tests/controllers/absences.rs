@@ -9,8 +9,10 @@ use crds::schedule::GraphScheduleStatus;
 use crds::{GraphExecution, GraphSchedule, LABEL_SCHEDULE};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
+use model::progress::{GraphSource, SubmitRequest};
 use operator::runtime::time;
 use operator::schedule::spec;
+use rpc::services::Scheduler;
 use schedule::Calendar;
 use serde_json::{Value, json};
 
@@ -148,34 +150,83 @@ async fn an_execution_deleted_by_hand_is_over_and_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_graph_that_is_not_there_stops_its_schedule_with_the_reason_until_it_is_corrected() {
+async fn a_graph_that_cannot_run_stops_its_schedule_with_the_reason_until_it_is_corrected() {
     let services = Services::prepare().await;
     services.start().await;
     let world = World::new().await;
     let url = services.url();
     let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
     services.platform(&world).await;
-    let name = "gone";
-    add(&world, name, json!({"graph": {"id": NO_SUCH_GRAPH}, "schedules": ["* * * * * *"]})).await;
-    let held = until(&world, name, "is held", |status| {
-        condition(status, conditions::READY) == Some(("False", reason::GRAPH_INVALID))
+    let input = json!({"name": "g", "description": "", "nodes": [{"id": "n", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": {"name": "x"}}], "links": []});
+    let no_block = json!({"name": "g", "nodes": [{"id": "n", "block_id": "00000000-0000-4000-8000-000000000000"}]});
+    for (name, graph, why) in [
+        ("gone", json!({"id": NO_SUCH_GRAPH}), reason::GRAPH_NOT_FOUND),
+        ("invalid", json!({"inline": no_block}), reason::GRAPH_INVALID),
+    ] {
+        add(&world, name, json!({"graph": graph, "schedules": ["* * * * * *"]})).await;
+        let held = until(&world, name, "is held", |status| {
+            condition(status, conditions::READY) == Some(("False", reason::GRAPH_INVALID))
+        })
+        .await;
+        assert_eq!(condition(&held, conditions::GRAPH_USABLE), Some(("False", why)));
+        let before = children(&world, name).await.len();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(
+            children(&world, name).await.len(),
+            before,
+            "{name}: nothing fires for a graph that cannot run"
+        );
+        let corrected = json!({"spec": {"graph": {"id": null, "inline": input}}});
+        world.merge::<GraphSchedule>(name, corrected).await;
+        until(&world, name, "runs", |status| {
+            condition(status, conditions::READY) == Some(("True", reason::ARMED))
+                && condition(status, conditions::GRAPH_USABLE) == Some(("True", reason::AS_EXPECTED))
+        })
+        .await;
+    }
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_graph_of_somebody_else_is_tried_at_every_due_time_and_says_so() {
+    let services = Services::prepare().await;
+    services.start().await;
+    let world = World::new().await;
+    let url = services.url();
+    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
+    services.platform(&world).await;
+    world
+        .merge::<crds::AutoGPTPlatform>("p", json!({"spec": {"access": {"owners": ["*"]}}}))
+        .await;
+    let platform = world.api::<crds::AutoGPTPlatform>().get("p").await.unwrap();
+    let graph = json!({"name": "g", "description": "", "nodes": [{"id": "n", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": {"name": "x"}}], "links": []});
+    let request = SubmitRequest {
+        idempotency_key: "the owner's".to_owned(),
+        platform_uid: platform.uid().unwrap(),
+        owner: None,
+        graph: GraphSource::Inline {
+            graph: serde_json::from_value(graph).unwrap(),
+        },
+        inputs: serde_json::Map::new(),
+        inputs_from_schedule: None,
+        credentials: Default::default(),
+        deadline: None,
+    };
+    let theirs = services.client().submit_graph_execution(request).await.unwrap().graph_id;
+    let stranger = "0190f1d2-0000-4000-8000-00000000beef";
+    let spec = json!({"graph": {"id": theirs.to_string()}, "owner": stranger, "schedules": ["* * * * * *"]});
+    add(&world, "foreign", spec).await;
+    // It may be given access at any time: the next due time is tried.
+    let status = until(&world, "foreign", "was tried several times", |status| {
+        status.counters.as_ref().is_some_and(|counters| counters.failed >= 3)
     })
     .await;
-    assert_eq!(condition(&held, conditions::GRAPH_USABLE), Some(("False", reason::GRAPH_NOT_FOUND)));
-    let before = children(&world, name).await.len();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(condition(&status, conditions::READY), Some(("True", reason::ARMED)));
     assert_eq!(
-        children(&world, name).await.len(),
-        before,
-        "{name}: nothing fires for a graph that cannot run"
+        condition(&status, conditions::GRAPH_USABLE),
+        Some(("False", reason::GRAPH_NOT_ACCESSIBLE))
     );
-    let note = json!({"name": "g", "description": "", "nodes": [{"id": "n", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": {"name": "x"}}], "links": []});
-    let corrected = json!({"spec": {"graph": {"id": null, "inline": note}}});
-    world.merge::<GraphSchedule>(name, corrected).await;
-    until(&world, name, "runs", |status| {
-        condition(status, conditions::READY) == Some(("True", reason::ARMED))
-            && condition(status, conditions::GRAPH_USABLE) == Some(("True", reason::AS_EXPECTED))
-    })
-    .await;
+    let said = &conditions::get(&status.conditions, conditions::GRAPH_USABLE).unwrap().message;
+    assert!(said.contains("ask for access"), "{said}");
     operator.stop().await;
 }

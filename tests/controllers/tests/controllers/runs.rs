@@ -162,6 +162,41 @@ async fn the_example_runs_and_its_outputs_stand_in_the_status() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outputs_that_are_too_large_are_cut_short_with_the_address_of_all_of_them() {
+    let mut scene = Scene::new().await;
+    scene.services.start_executor().await;
+    // x → y
+    let graph = json!({"name": "echo", "description": "", "nodes": [
+        {"id": "x", "block_id": INPUT, "input_default": {"name": "x"}},
+        {"id": "y", "block_id": OUTPUT, "input_default": {"name": "y"}},
+    ], "links": [{"source_id": "x", "source_name": "result", "sink_id": "y", "sink_name": "value"}]});
+    let long = "long ".repeat(20_000);
+    let mut run = execution("long", graph, json!({"x": long}));
+    run["spec"]["ttlSecondsAfterFinished"] = json!(3600);
+    scene.world.apply(&run).await.unwrap();
+    let status = scene.reaches("long", Phase::Completed).await;
+    let kept = status.outputs.unwrap()["y"][0].as_str().unwrap().to_owned();
+    assert!(kept.len() > 10_000 && kept.len() < 40_000, "{}", kept.len());
+    assert_eq!(status.outputs_truncated, Some(true));
+    let address = format!("GET /api/graphs/{}/executions/{}", status.graph_id.unwrap(), status.execution_id.unwrap());
+    let message = status.message.unwrap();
+    assert!(message.contains(&address), "{message}");
+    // Its time begins with its end.
+    scene
+        .world
+        .merge::<GraphExecution>("long", json!({"spec": {"ttlSecondsAfterFinished": 1}}))
+        .await;
+    eventually("its time is up", || async {
+        match scene.world.api::<GraphExecution>().get_opt("long").await.unwrap() {
+            None => Ok(()),
+            Some(object) => Err(object.metadata),
+        }
+    })
+    .await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_graph_fails_with_what_is_wrong() {
     let mut scene = Scene::new().await;
     let unknown_block = json!({"name": "g", "nodes": [{"id": "a", "block_id": "00000000-0000-4000-8000-000000000000"}]});
