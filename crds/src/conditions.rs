@@ -39,6 +39,7 @@ pub mod reason {
     pub const IMAGE_MISSING: &str = "ImageMissing";
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
     pub const POD_FAILED: &str = "PodFailed";
+    pub const POD_REFUSED: &str = "PodRefused";
     pub const POD_UNSCHEDULABLE: &str = "PodUnschedulable";
     pub const APPLY_REFUSED: &str = "ApplyRefused";
     pub const WAITING_FOR_DATA_SERVICES: &str = "WaitingForDataServices";
@@ -78,7 +79,6 @@ pub mod reason {
     pub const NOT_DECIDED: &str = "NotDecided";
     pub const PAUSED_ON_FAILURE: &str = "PausedOnFailure";
     pub const FINISHED: &str = "Finished";
-    pub const EXECUTION_REFUSED: &str = "ExecutionRefused";
     pub const CALENDAR_INVALID: &str = "CalendarInvalid";
     pub const REFUSED: &str = "Refused";
     pub const SUBMITTED: &str = "Submitted";
@@ -90,6 +90,18 @@ pub mod reason {
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     pub const NOT_FINISHED: &str = "NotFinished";
     pub const ARMED: &str = "Armed";
+    /// The API server refused something: a ResourceQuota is used up,
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// an admission policy or webhook said no,
+    pub const ADMISSION_DENIED: &str = "AdmissionDenied";
+    /// an admission webhook did not answer,
+    pub const ADMISSION_UNAVAILABLE: &str = "AdmissionUnavailable";
+    /// a right is missing,
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// a definition is missing,
+    pub const NOT_FOUND: &str = "NotFound";
+    /// or it failed itself.
+    pub const SERVER_ERROR: &str = "ServerError";
     pub const NO_FUTURE_TIME: &str = "NoFutureTime";
 }
 

@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use crate::config::{Config, ConfigError};
 use crate::execution::scheduler::Ways;
 use crate::runtime::cache::keep;
+use crate::runtime::connection::{connect, watching};
 use crate::runtime::crds::CrdError;
 use crate::runtime::events::Events;
 use crate::runtime::kept::Kept;
@@ -52,11 +53,12 @@ pub enum Error {
 /// Runs until the shutdown, as the environment says.
 pub async fn run(_settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let config = Config::from_env()?;
-    let client = || async { Client::try_default().await.map_err(|error| Error::NoCluster(Box::new(error))) };
+    let refused = |error: kube::Error| Error::NoCluster(Box::new(error));
+    let found = kube::Config::infer().await.map_err(|error| refused(kube::Error::InferConfig(error)))?;
     // The Lease has a connection of its own: a busy one must not cost the leadership.
     let clients = Clients {
-        main: client().await?,
-        lease: client().await?,
+        main: connect(found.clone()).map_err(refused)?,
+        lease: connect(found).map_err(refused)?,
     };
     let listener = serve::bind("0.0.0.0", config.port).await?;
     Box::pin(operate(config, clients, listener, shutdown)).await
@@ -149,7 +151,7 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
         async move {
             let (decided, decisions) = schedule::decided::Decided::new();
             let executions: Api<GraphExecution> = Api::namespaced(shared.client.clone(), &shared.namespace);
-            let (executions, events_of_executions) = keep(executions, watcher::Config::default());
+            let (executions, events_of_executions) = keep(executions, watching());
             let children = Children::new(executions.clone());
             let (changes, child_changes) = mpsc::channel(QUEUE);
             let applied = tell_schedules(events_of_executions, children.clone(), changes).applied_objects();

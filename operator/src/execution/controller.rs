@@ -28,12 +28,14 @@ use crate::execution::revocation::Revocation;
 use crate::execution::scheduler::Ways;
 use crate::execution::{status, submit};
 use crate::runtime::LOOKS;
-use crate::runtime::cache::{Cache, Complaint, cache};
+use crate::runtime::cache::{Cache, cache, hear_outcome};
+use crate::runtime::connection::watching;
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::kept::{Kept, OpenError, kept};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
-use crate::runtime::retries::Retries;
+use crate::runtime::refusal::refusal;
+use crate::runtime::retries::{Cause, Retries};
 use crate::runtime::time;
 use crate::schedule::child;
 use crate::schedule::decided::{self, Decided, Word};
@@ -59,6 +61,10 @@ pub enum Error {
     Read(#[source] Box<kube::Error>),
     #[error("the object cannot be written: {0}")]
     Write(#[source] Box<kube::Error>),
+    #[error("the object cannot be deleted: {0}")]
+    Delete(#[source] Box<kube::Error>),
+    #[error("the status cannot be written: {0}")]
+    Status(#[source] Box<kube::Error>),
     /// Somebody else wrote the object meanwhile: look again.
     #[error("the object changed under our hands")]
     Conflict,
@@ -66,6 +72,23 @@ pub enum Error {
     NotNow(String),
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+impl Error {
+    /// What the API server was asked for, and what came of it.
+    fn asked(&self) -> Option<(&'static str, &kube::Error)> {
+        match self {
+            Self::Read(error) => Some(("what the specification names cannot be read", error)),
+            Self::Write(error) => Some(("the finalizer autogpt.dev/run was refused", error)),
+            Self::Delete(error) => Some(("the deletion after spec.ttlSecondsAfterFinished was refused", error)),
+            Self::Status(error) => Some(("the status was refused", error)),
+            Self::Conflict | Self::NotNow(_) | Self::Open(_) => None,
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        self.asked().map_or(Cause::Refused, |(_, error)| Cause::of(error))
+    }
 }
 
 struct Context {
@@ -93,8 +116,7 @@ pub async fn run(
     ),
     (decided, decisions): (Decided, mpsc::Receiver<ObjectRef<GraphExecution>>),
 ) {
-    let (platforms, platform_changes) =
-        cache::<AutoGPTPlatform>(Api::namespaced(shared.client.clone(), &shared.namespace), watcher::Config::default());
+    let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(shared.client.clone(), &shared.namespace), watching());
     tokio::spawn(Revocation::new(&shared, platforms.clone()).run(shared.stop.clone()));
     let Shared {
         client,
@@ -112,7 +134,7 @@ pub async fn run(
         .filter_map(|change| future::ready(change.ok()))
         .flat_map(move |platform| {
             let name = platform.name_any();
-            let is_concerned = |row: &&Arc<Kept<GraphExecution>>| *row.facts.platform == *name && is_waiting(row);
+            let is_concerned = |row: &&Arc<Kept<GraphExecution>>| *row.facts.platform == *name && row.facts.is_waiting();
             let state = waiting.state();
             let concerned: Vec<_> = state.iter().filter(is_concerned).map(|row| ObjectRef::from_obj(row.as_ref())).collect();
             stream::iter(concerned)
@@ -122,7 +144,7 @@ pub async fn run(
         let state = waiting.state();
         let waiting: Vec<_> = state
             .iter()
-            .filter(|row| is_waiting(row))
+            .filter(|row| row.facts.is_waiting())
             .map(|row| ObjectRef::from_obj(row.as_ref()))
             .collect();
         stream::iter(waiting)
@@ -158,7 +180,6 @@ pub async fn run(
         cleaners: Semaphore::new(CLEANERS),
         decided,
     });
-    let mut complaint = Complaint::about("GraphExecution".to_owned());
     controller
         .with_config(controller::Config::default().concurrency(LOOKS))
         .reconcile_on(of_platform)
@@ -169,15 +190,10 @@ pub async fn run(
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
-            complaint.hear_outcome(&outcome);
+            hear_outcome("GraphExecution", &outcome);
             future::ready(())
         })
         .await;
-}
-
-/// Whether the platform has yet to take it.
-fn is_waiting(row: &Kept<GraphExecution>) -> bool {
-    !row.facts.over && !row.facts.submitted
 }
 
 fn on_error(execution: Arc<Kept<GraphExecution>>, error: &Error, context: Arc<Context>) -> Action {
@@ -185,7 +201,7 @@ fn on_error(execution: Arc<Kept<GraphExecution>>, error: &Error, context: Arc<Co
         return Action::requeue(Duration::from_millis(200));
     }
     context.metrics.errors.get_or_create(&LABEL).inc();
-    let wait = context.retries.next(&execution.name_any());
+    let wait = context.retries.next(&execution.name_any(), error.cause());
     // The object's condition says the same; the log need not repeat it.
     if !matches!(error, Error::NotNow(_)) {
         tracing::warn!(execution = %execution.name_any(), %error, retry_in = ?wait, "the execution could not be looked after");
@@ -200,9 +216,30 @@ async fn reconcile(execution: Arc<Kept<GraphExecution>>, context: Arc<Context>) 
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     context.platforms.ready().await;
     let open = execution.open()?;
-    let action = Box::pin(look(&open, &context)).await?;
-    context.retries.reset(&execution.name_any());
-    Ok(action)
+    let outcome = Box::pin(look(&open, &context)).await;
+    match &outcome {
+        Ok(_) => context.retries.reset(&execution.name_any()),
+        Err(error) => say(&open, error, &context).await,
+    }
+    outcome
+}
+
+/// Has the execution say what the API server refuses. One that was submitted goes on, so that its events say it.
+async fn say(execution: &GraphExecution, error: &Error, context: &Context) {
+    let Some((what, refusal)) = error.asked().and_then(|(what, error)| Some((what, refusal(error)?))) else {
+        return;
+    };
+    let message = refusal.of(what);
+    context.events.later(execution, None, true, refusal.reason, message.clone());
+    let submitted = execution.status.as_ref().is_some_and(|status| status.execution_id.is_some());
+    let waits = matches!(error, Error::Read(_) | Error::Write(_)) && !submitted && !status::is_over(execution);
+    if waits && context.retries.may_say(&execution.name_any(), execution.metadata.generation) {
+        let message = format!("{message}. It is tried again within half a minute");
+        let next = status::pending(execution, refusal.reason, &message, &time::now());
+        if let Err(error) = write_status(execution, next, context).await {
+            tracing::debug!(execution = %execution.name_any(), %error, "the refusal is in the events only");
+        }
+    }
 }
 
 async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
@@ -382,7 +419,7 @@ async fn settle(execution: &GraphExecution, context: &Context) -> Result<Action,
     match api(execution, context).delete(&execution.name_any(), &parameters).await {
         Ok(_) => Ok(Action::await_change()),
         Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => Ok(Action::await_change()),
-        Err(error) => Err(Error::Write(Box::new(error))),
+        Err(error) => Err(Error::Delete(Box::new(error))),
     }
 }
 
@@ -502,7 +539,7 @@ async fn patch_finalizers(execution: &GraphExecution, finalizers: &[String], con
     let written = api(execution, context)
         .patch(&execution.name_any(), &parameters, &Patch::Merge(&patch))
         .await;
-    written.map_err(conflict_or)
+    written.map_err(|error| conflict_or(error, Error::Write))
 }
 
 /// Writes the status only over the object that was looked at.
@@ -524,13 +561,13 @@ async fn write_status(execution: &GraphExecution, next: GraphExecutionStatus, co
     {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(error)) if error.is_not_found() => Ok(()),
-        Err(error) => Err(conflict_or(error)),
+        Err(error) => Err(conflict_or(error, Error::Status)),
     }
 }
 
-fn conflict_or(error: kube::Error) -> Error {
+fn conflict_or(error: kube::Error, or: fn(Box<kube::Error>) -> Error) -> Error {
     match error {
         kube::Error::Api(status) if status.is_conflict() => Error::Conflict,
-        other => Error::Write(Box::new(other)),
+        other => or(Box::new(other)),
     }
 }

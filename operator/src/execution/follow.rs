@@ -159,6 +159,16 @@ impl Follower {
         }
     }
 
+    /// The platform answers again: whoever could not be submitted need not wait longer.
+    async fn wake_waiting(&self) {
+        for row in self.followers.executions.state() {
+            if *row.facts.platform == *self.platform.name && row.facts.is_waiting() {
+                let object = ObjectRef::new(&row.name_any()).within(&row.namespace().unwrap_or_default());
+                let _ = self.followers.changed.send(object).await;
+            }
+        }
+    }
+
     async fn follow(&self, mut rewinds: watch::Receiver<u64>) {
         let stop = self.followers.stop.clone();
         // Whoever waits for a run must be on the board before the first answer. The controller's own store is complete
@@ -172,7 +182,7 @@ impl Follower {
                 Err(error) => tracing::error!(execution = %row.name_any(), %error, "its progress may go by unseen"),
             }
         }
-        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         let mut cursor: Option<ProgressCursor> = None;
         while let Some(platform) = self.present() {
             let reading = self.read(&platform, &mut cursor, &mut backoff);
@@ -216,8 +226,9 @@ impl Follower {
                 .map_err(|error| error.to_string())?;
             if backoff.attempts() > 0 {
                 tracing::info!(platform = %self.platform.name, "progress of runs is followed again");
+                backoff.reset();
+                self.wake_waiting().await;
             }
-            backoff.reset();
             let empty = page.runs.is_empty();
             self.note(page.runs).await;
             *cursor = Some(page.cursor);

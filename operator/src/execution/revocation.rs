@@ -22,6 +22,7 @@ use crate::Shared;
 use crate::execution::credentials;
 use crate::execution::scheduler::{WayError, Ways};
 use crate::runtime::cache::{Cache, Complaint};
+use crate::runtime::connection::{Reconnect, watching};
 use crate::runtime::leadership::Leadership;
 
 /// A Secret that is deleted and made anew within this time was there all the while.
@@ -85,10 +86,10 @@ impl Revocation {
     fn losses(&self) -> impl Stream<Item = ()> + Send + 'static {
         let api = self.names_of_secrets();
         let mut complaint = Complaint::about("Secret".to_owned());
-        watcher(api, watcher::Config::default().labels(LABEL_CREDENTIAL))
-            .default_backoff()
+        watcher(api, watching().labels(LABEL_CREDENTIAL))
+            .backoff(Reconnect::default())
             .filter_map(move |event| {
-                complaint.hear(event.as_ref().err());
+                complaint.hear_event(&event);
                 future::ready(matches!(event, Ok(Event::Delete(_) | Event::InitDone)).then_some(()))
             })
     }

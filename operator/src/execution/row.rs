@@ -29,6 +29,11 @@ impl ExecutionFacts {
     pub fn is_owned_by(&self, uid: &str) -> bool {
         self.owners.iter().any(|owner| **owner == *uid)
     }
+
+    /// Whether the platform has yet to take it.
+    pub fn is_waiting(&self) -> bool {
+        !self.over && !self.submitted
+    }
 }
 
 impl Keep for GraphExecution {

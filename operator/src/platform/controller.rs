@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::conditions::reason;
 use crds::platform::PlatformStatus;
 use crds::{AutoGPTPlatform, GROUP, VERSION};
 use futures::{StreamExt, future, stream};
@@ -20,11 +21,13 @@ use crate::config::DefaultImages;
 use crate::platform::live::{Caches, Live};
 use crate::platform::{act, build, dereference, live, rollout, status, validate};
 use crate::runtime::apply::ApplyError;
-use crate::runtime::cache::{self, Complaint};
+use crate::runtime::cache::{self, hear_outcome};
+use crate::runtime::connection::{Reconnect, watching};
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
-use crate::runtime::retries::Retries;
+use crate::runtime::refusal::refusal;
+use crate::runtime::retries::{Cause, Retries};
 use crate::runtime::time;
 
 const LABEL: metrics::Controller = metrics::Controller { controller: "platform" };
@@ -42,6 +45,22 @@ pub enum Error {
     Apply(#[from] ApplyError),
     #[error("the status cannot be written: {0}")]
     Status(#[source] Box<kube::Error>),
+}
+
+impl Error {
+    /// What the API server was asked for, and what came of it.
+    fn asked(&self) -> Option<(String, &kube::Error)> {
+        match self {
+            Self::Secrets(error) => Some(("the Secrets cannot be read".to_owned(), error)),
+            Self::Apply(ApplyError::Refused { what, source }) => Some((format!("{what} was refused"), source)),
+            Self::Status(error) => Some(("the status was refused".to_owned(), error)),
+            Self::Apply(ApplyError::Unwritable { .. }) => None,
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        self.asked().map_or(Cause::Refused, |(_, error)| Cause::of(error))
+    }
 }
 
 /// What a look needs.
@@ -68,7 +87,7 @@ pub async fn run(
     let (caches, triggers) = live::watch(&client, &namespace);
     let gateway_api = caches.http_routes.changes();
     let platforms: Api<AutoGPTPlatform> = Api::namespaced(client.clone(), &namespace);
-    let (known, events_of_platforms) = cache::watch(platforms, watcher::Config::default(), |_| {});
+    let (known, events_of_platforms) = cache::watch(platforms, watching(), |_| {});
     let store = known.store();
     let controller = Controller::for_stream(events_of_platforms.applied_objects(), store.clone());
     let context = Arc::new(Context {
@@ -80,7 +99,6 @@ pub async fn run(
         retries: Retries::default(),
         leadership: leadership.clone(),
     });
-    let mut complaint = Complaint::about("AutoGPTPlatform".to_owned());
     controller
         // A roll-out changes many objects at once: one look for all of them.
         .with_config(controller::Config::default().debounce(DEBOUNCE))
@@ -91,7 +109,7 @@ pub async fn run(
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
-            complaint.hear_outcome(&outcome);
+            hear_outcome("AutoGPTPlatform", &outcome);
             future::ready(())
         })
         .await;
@@ -104,8 +122,8 @@ fn secret_changes(
     platforms: Store<AutoGPTPlatform>,
 ) -> impl futures::Stream<Item = ObjectRef<AutoGPTPlatform>> + Send + 'static {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
-    watcher(api, watcher::Config::default())
-        .default_backoff()
+    watcher(api, watching())
+        .backoff(Reconnect::default())
         .touched_objects()
         .filter_map(|change| async move { change.ok() })
         .flat_map(move |secret| {
@@ -122,7 +140,7 @@ fn secret_changes(
 
 fn on_error(platform: Arc<AutoGPTPlatform>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.errors.get_or_create(&LABEL).inc();
-    let wait = context.retries.next(&platform.name_any());
+    let wait = context.retries.next(&platform.name_any(), error.cause());
     tracing::warn!(platform = %platform.name_any(), %error, retry_in = ?wait, "the platform could not be brought to its wanted state");
     Action::requeue(wait)
 }
@@ -138,18 +156,35 @@ async fn reconcile(platform: Arc<AutoGPTPlatform>, context: Arc<Context>) -> Res
         // Owner references take everything with it.
         return Ok(Action::await_change());
     }
-    let now = time::now();
     let next = match Box::pin(bring_about(&platform, &context)).await {
         Ok(status) => status,
-        Err(Error::Apply(error)) => {
-            write_status(&platform, status::not_applied(&platform, &error.to_string(), &now), &context).await?;
-            return Err(Error::Apply(error));
+        Err(error) => {
+            say(&platform, &error, &context).await;
+            return Err(error);
         }
-        Err(error) => return Err(error),
     };
     write_status(&platform, next, &context).await?;
     context.retries.reset(&platform.name_any());
     Ok(Action::requeue(RESYNC))
+}
+
+/// Has the platform say what the API server refuses.
+async fn say(platform: &AutoGPTPlatform, error: &Error, context: &Context) {
+    let Some((what, refusal)) = error.asked().and_then(|(what, error)| Some((what, refusal(error)?))) else {
+        return;
+    };
+    let message = refusal.of(&what);
+    let why = match error {
+        Error::Apply(_) => reason::APPLY_REFUSED,
+        Error::Secrets(_) | Error::Status(_) => refusal.reason,
+    };
+    context.events.later(platform, None, true, why, message.clone());
+    if context.retries.may_say(&platform.name_any(), platform.metadata.generation) {
+        let next = status::not_applied(platform, why, message, &time::now());
+        if let Err(error) = write_status(platform, next, context).await {
+            tracing::debug!(platform = %platform.name_any(), %error, "the refusal is in the events only");
+        }
+    }
 }
 
 async fn bring_about(platform: &AutoGPTPlatform, context: &Context) -> Result<PlatformStatus, Error> {

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::platform::build::{LABEL_INSTANCE, LABEL_MANAGED_BY};
 use crate::platform::gateway::HttpRoute;
 use crate::runtime::cache::{Cache, Optional, Served, cache, optional};
+use crate::runtime::connection::watching;
 use crate::runtime::events::MANAGER;
 
 /// The caches of one namespace.
@@ -68,7 +69,7 @@ where
 
 /// What the operator made.
 fn owned() -> watcher::Config {
-    watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"))
+    watching().labels(&format!("{LABEL_MANAGED_BY}={MANAGER}"))
 }
 
 fn platforms_of<K: Resource + 'static>(

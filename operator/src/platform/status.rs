@@ -42,11 +42,8 @@ pub fn refused(platform: &AutoGPTPlatform, problems: &[Problem], now: &Time) -> 
 }
 
 /// A platform whose objects the API server did not take.
-pub fn not_applied(platform: &AutoGPTPlatform, error: &str, now: &Time) -> PlatformStatus {
-    let problem = Problem {
-        reason: reason::APPLY_REFUSED,
-        message: format!("{error}; correct the specification, or the operator's rights"),
-    };
+pub fn not_applied(platform: &AutoGPTPlatform, reason: &'static str, message: String, now: &Time) -> PlatformStatus {
+    let problem = Problem { reason, message };
     refused(platform, &[problem], now)
 }
 
@@ -62,7 +59,7 @@ pub fn of(
 ) -> PlatformStatus {
     let generation = platform.metadata.generation;
     let mut status = before(platform);
-    let troubles = troubles(live.pods.iter().map(AsRef::as_ref));
+    let troubles = troubles(live.pods.iter().map(AsRef::as_ref), live.deployments.values().map(AsRef::as_ref));
     status.components = components(wanted, live);
     status.endpoints = Some(endpoints(validated));
     if decision.stage == Stage::Complete {

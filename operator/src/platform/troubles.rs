@@ -1,6 +1,7 @@
-//! Why pods do not become ready, and what to do about it.
+//! Why pods do not become ready, or do not come to be, and what to do about it.
 
 use crds::conditions::reason;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
@@ -14,16 +15,32 @@ pub struct Trouble {
     pub message: String,
 }
 
-/// What is wrong with these pods.
-pub fn troubles<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Vec<Trouble> {
+/// What is wrong with these pods, and with those that these Deployments could not make.
+pub fn troubles<'a>(pods: impl IntoIterator<Item = &'a Pod>, deployments: impl IntoIterator<Item = &'a Deployment>) -> Vec<Trouble> {
     let mut found: Vec<Trouble> = pods
         .into_iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .filter_map(of_pod)
+        .chain(deployments.into_iter().filter_map(of_deployment))
         .collect();
     found.sort();
     found.dedup_by(|one, other| (&one.component, one.reason) == (&other.component, other.reason));
     found
+}
+
+/// A quota or an admission policy refuses its pods.
+fn of_deployment(deployment: &Deployment) -> Option<Trouble> {
+    let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
+    let failure = conditions.find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let why = failure.message.as_deref().unwrap_or("no reason was given");
+    Some(Trouble {
+        component: deployment.labels().get(LABEL_COMPONENT)?.clone(),
+        reason: reason::POD_REFUSED,
+        message: format!(
+            "the pods of Deployment {} are refused: {why}; raise the ResourceQuota, lower their requests, or change the policy that says no",
+            deployment.name_any()
+        ),
+    })
 }
 
 fn of_pod(pod: &Pod) -> Option<Trouble> {
@@ -113,7 +130,7 @@ mod tests {
     #[test]
     fn an_image_that_cannot_be_pulled_is_named_once() {
         let pods = [pod(waiting("ImagePullBackOff", "not found")), pod(waiting("ErrImagePull", "not found"))];
-        let found = troubles(&pods);
+        let found = troubles(&pods, []);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].reason, reason::IMAGE_PULL_FAILED);
         assert!(
@@ -127,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_crash_names_the_command_that_shows_why() {
-        let found = troubles(&[pod(waiting("CrashLoopBackOff", "back-off"))]);
+        let found = troubles(&[pod(waiting("CrashLoopBackOff", "back-off"))], []);
         assert_eq!(
             found[0].message,
             "pod p-rest-1 keeps ending with exit code 1 (4 restarts): read `kubectl -n n logs p-rest-1 --previous`"
@@ -135,8 +152,28 @@ mod tests {
     }
 
     #[test]
+    fn pods_that_a_quota_refuses_are_named_by_their_deployment() {
+        let deployment = |status: &str| -> Deployment {
+            let failure = json!({"type": "ReplicaFailure", "status": status, "reason": "FailedCreate", "message": "pods \"p-rest-1\" is forbidden: exceeded quota: q"});
+            serde_json::from_value(json!({"metadata": {"name": "p-rest", "labels": {LABEL_COMPONENT: "rest"}}, "status": {"conditions": [failure]}}))
+                .unwrap()
+        };
+        let found = troubles(&[], &[deployment("True")]);
+        assert_eq!(
+            (found.len(), found[0].reason, found[0].component.as_str()),
+            (1, reason::POD_REFUSED, "rest")
+        );
+        assert!(
+            found[0].message.contains("exceeded quota: q; raise the ResourceQuota"),
+            "{}",
+            found[0].message
+        );
+        assert!(troubles(&[], &[deployment("False")]).is_empty());
+    }
+
+    #[test]
     fn a_pod_that_starts_is_no_trouble() {
-        assert!(troubles(&[pod(waiting("ContainerCreating", ""))]).is_empty());
-        assert!(troubles(&[pod(json!({}))]).is_empty());
+        assert!(troubles(&[pod(waiting("ContainerCreating", ""))], []).is_empty());
+        assert!(troubles(&[pod(json!({}))], []).is_empty());
     }
 }

@@ -1,17 +1,21 @@
 //! A watched kind in memory, and the stream of its changes.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
 use kube::runtime::reflector::{self, Store};
-use kube::runtime::{WatchStreamExt, controller, watcher};
+use kube::runtime::{WatchStreamExt, controller, utils, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::runtime::connection::Reconnect;
 use crate::runtime::kept::{Keep, Kept, Packer};
 use crate::runtime::tolerant::tolerant;
 
@@ -72,9 +76,20 @@ pub fn watch<K>(
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    let (cache, events) = reflected(tolerant(api, config).default_backoff().modify(slim));
-    (cache, events.inspect(move |event| complaint.hear(event.as_ref().err())))
+    let (cache, events) = reflected(tolerant(api, config).backoff(Reconnect::default()).modify(slim));
+    (cache, without_errors(events, Complaint::about(K::kind(&()).into_owned())))
+}
+
+/// Reports errors and passes everything else on. Whoever reads must not hear of them: [`kube::runtime::Controller`] answers each with a
+/// longer pause of all that it listens to, and this watch is tried again by itself.
+fn without_errors<K: Send + 'static>(
+    events: impl Stream<Item = Said<K>> + Send + 'static,
+    mut complaint: Complaint,
+) -> impl Stream<Item = Said<K>> + Send + 'static {
+    events.filter(move |event| {
+        complaint.hear_event(event);
+        future::ready(event.is_ok())
+    })
 }
 
 /// What a watch says.
@@ -85,11 +100,10 @@ type Said<K> = watcher::Result<watcher::Event<K>>;
 pub fn keep<K: Keep>(api: Api<K>, config: watcher::Config) -> (Cache<Kept<K>>, impl Stream<Item = Said<Kept<K>>> + Send + 'static) {
     let mut packer = Packer::default();
     let packed = tolerant(api, config.page_size(PAGE))
-        .default_backoff()
+        .backoff(Reconnect::default())
         .filter_map(move |event| future::ready(packed(&mut packer, event)));
-    let mut complaint = Complaint::about(K::kind(&()).into_owned());
     let (cache, events) = reflected(packed);
-    (cache, events.inspect(move |event| complaint.hear(event.as_ref().err())))
+    (cache, without_errors(events, Complaint::about(K::kind(&()).into_owned())))
 }
 
 /// Objects in one answer to a list: so many are there whole at a time.
@@ -186,13 +200,20 @@ where
 {
     let (tell, served) = watch::channel(Served::Unknown);
     let mut complaint = Complaint::about(K::kind(&()).into_owned());
-    let (cache, events) = reflected(tolerant(api, config).default_backoff().modify(without_writers));
+    let patience = Patience::default();
+    let is_missing = patience.missing.clone();
+    let events = tolerant(api, config).inspect(move |event| {
+        if event.as_ref().is_err_and(|error| missing(error).is_some()) {
+            is_missing.store(true, Ordering::Relaxed);
+        }
+    });
+    let (cache, events) = reflected(events.backoff(patience).modify(without_writers));
     let events = events.inspect(move |event| {
         let next = match event {
             Ok(watcher::Event::InitDone) => Served::Yes,
             Err(error) if let Some(why) = missing(error) => Served::No(why),
             // A server that does not answer says nothing about what it has.
-            _ => return complaint.hear(event.as_ref().err()),
+            _ => return complaint.hear_event(event),
         };
         tell.send_if_modified(|before| {
             let changed = *before != next;
@@ -204,6 +225,35 @@ where
         });
     });
     (Optional { cache, served }, events.touched_objects())
+}
+
+/// A kind that is missing is asked for again after so long.
+const MISSING: Duration = Duration::from_secs(30);
+
+/// When a kind that may be missing is asked for again: that may stay so, which a server that does not answer does not.
+#[derive(Default)]
+struct Patience {
+    reconnect: Reconnect,
+    missing: Arc<AtomicBool>,
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.reconnect.next();
+        if self.missing.swap(false, Ordering::Relaxed) {
+            Some(MISSING)
+        } else {
+            wait
+        }
+    }
+}
+
+impl utils::Backoff for Patience {
+    fn reset(&mut self) {
+        self.reconnect.reset();
+    }
 }
 
 /// Why a kind cannot be watched, when the server says that it does not have it or does not show it.
@@ -235,8 +285,14 @@ impl Complaint {
         Self { what, made: false }
     }
 
-    /// Takes note of how it went.
-    pub fn hear(&mut self, error: Option<&impl Display>) {
+    /// Takes note of what a watch says. That it begins says nothing about whether it can.
+    pub fn hear_event<K>(&mut self, event: &Said<K>) {
+        if !matches!(event, Ok(watcher::Event::Init)) {
+            self.hear(event.as_ref().err());
+        }
+    }
+
+    fn hear(&mut self, error: Option<&watcher::Error>) {
         match error {
             Some(error) if !self.made => {
                 tracing::warn!(kind = %self.what, %error, "cannot be watched, trying again; check that its definition and the operator's rights are there");
@@ -246,15 +302,12 @@ impl Complaint {
         }
         self.made = error.is_some();
     }
+}
 
-    /// The same for the outcome of a controller's look, which also carries the errors of its own watch.
-    pub fn hear_outcome<T, E: std::error::Error, Q: std::error::Error>(&mut self, outcome: &Result<T, controller::Error<E, Q>>) {
-        match outcome {
-            Ok(_) => self.hear(None::<&Q>),
-            Err(controller::Error::QueueError(error)) => self.hear(Some(error)),
-            // Reported where it happened, or about an object that is gone.
-            Err(error) => tracing::debug!(kind = %self.what, %error, "a look ended with an error"),
-        }
+/// Takes note of how a look ended. Errors are reported where they happen; what is left is about objects that are gone.
+pub fn hear_outcome<T, E: std::error::Error, Q: std::error::Error>(kind: &str, outcome: &Result<T, controller::Error<E, Q>>) {
+    if let Err(error) = outcome {
+        tracing::debug!(kind, %error, "a look ended with an error");
     }
 }
 
@@ -278,7 +331,7 @@ mod tests {
         tokio::task::yield_now().await;
         fill.send_replace(true);
         for task in waiting {
-            tokio::time::timeout(std::time::Duration::from_secs(5), task).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
         }
     }
 }

@@ -20,8 +20,9 @@ use kube::Client;
 use kube::client::{Body, ClientBuilder};
 use prometheus_client::encoding::EncodeLabelSet;
 use tokio::sync::oneshot;
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceExt as _};
 
+use crate::runtime::connection::{Asking, asking};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::OperatorMetrics;
 
@@ -99,7 +100,7 @@ pub struct CallLabel {
 pub fn client(inner: Client, metrics: OperatorMetrics, leadership: Leadership) -> Client {
     let namespace = inner.default_namespace().to_owned();
     let lanes = Lanes {
-        inner,
+        inner: asking(inner),
         gate: Arc::new(Gate::new(PLACES)),
         metrics,
         leadership,
@@ -108,7 +109,7 @@ pub fn client(inner: Client, metrics: OperatorMetrics, leadership: Leadership) -
 }
 
 struct Lanes {
-    inner: Client,
+    inner: Asking,
     gate: Arc<Gate>,
     metrics: OperatorMetrics,
     leadership: Leadership,
@@ -151,14 +152,14 @@ impl Service<Request<Body>> for Lanes {
             if request.method() != Method::GET && !leadership.holds() {
                 return Err(NotLeading.into());
             }
-            let answer = inner.send(request).await;
+            let answer = inner.oneshot(request).await;
             let label = CallLabel {
                 lane: lane.map_or("watch", Lane::name),
                 code: answer.as_ref().map_or(0, |answer| answer.status().as_u16()),
             };
             metrics.calls.get_or_create(&label).inc();
             drop(place);
-            answer.map_err(BoxError::from)
+            answer
         })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod cache;
+pub mod connection;
 pub mod crds;
 pub mod events;
 pub mod kept;
@@ -9,6 +10,7 @@ pub mod lanes;
 pub mod leadership;
 pub mod lease;
 pub mod metrics;
+pub mod refusal;
 pub mod retries;
 pub mod time;
 pub mod tolerant;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::runtime::events::MANAGER;
 use crate::runtime::metrics::{Controller, OperatorMetrics};
+use crate::runtime::refusal::refusal;
 use crate::schedule::child;
 use crate::schedule::family::{Family, is_owned_by};
 use crate::schedule::prepare::Written;
@@ -24,6 +25,15 @@ pub enum Error {
     Create { slot: DateTime<Utc>, source: Box<kube::Error> },
     #[error("the execution {name} cannot be cancelled: {source}")]
     Cancel { name: String, source: Box<kube::Error> },
+}
+
+impl Error {
+    /// What the API server answered, or why it did not.
+    pub fn answer(&self) -> &kube::Error {
+        match self {
+            Self::Create { source, .. } | Self::Cancel { source, .. } => source,
+        }
+    }
 }
 
 /// The way to the executions.
@@ -67,13 +77,22 @@ impl Act {
             .map_err(|error| refused(kube::Error::BuildRequest(error)))?;
         match self.client.request::<PartialObjectMeta<GraphExecution>>(request).await {
             Ok(_) => Ok(None),
-            Err(kube::Error::Api(error)) if error.is_already_exists() => {
+            Err(error) => {
+                // Quotas and admission policies are asked before the name is looked up: what is there already may be refused as well.
+                let taken = matches!(&error, kube::Error::Api(status) if status.is_already_exists());
+                if !taken && refusal(&error).is_none() {
+                    return Err(refused(error));
+                }
                 let name = child::name(&schedule.name_any(), &uid, due);
                 let there = self.executions(schedule).get_opt(&name).await.map_err(refused)?;
-                let ours = there.is_some_and(|there| is_owned_by(&there, schedule));
-                Ok((!ours).then(|| format!("an execution named {name} that belongs to somebody else stands in the way: delete or rename it")))
+                match there {
+                    Some(there) if is_owned_by(&there, schedule) => Ok(None),
+                    None if !taken => Err(refused(error)),
+                    _ => Ok(Some(format!(
+                        "an execution named {name} that belongs to somebody else stands in the way: delete or rename it"
+                    ))),
+                }
             }
-            Err(error) => Err(refused(error)),
         }
     }
 
@@ -104,18 +123,21 @@ impl Act {
     }
 }
 
-/// Carries out effects: first what is to end, then what is to begin, as it is `written` where it is. The answer names what cannot begin, and
-/// why.
+/// Carries out effects: first what is to end, then what is to begin, as it is `written` where it is, in order: when something is refused, all
+/// before it is there and nothing after it. The answer names what cannot begin, and why.
 pub async fn act(schedule: &GraphSchedule, family: &Family, effects: &[Effect], written: &Written, act: &Act) -> Result<Vec<(Due, String)>, Error> {
     let cancels = effects.iter().filter_map(|effect| match effect {
         Effect::Cancel(due) => Some(act.cancel(schedule, family, due)),
         Effect::Create(_) => None,
     });
     future::try_join_all(cancels).await?;
-    let creates = effects.iter().filter_map(|effect| match effect {
-        Effect::Create(due) => Some(async move { Ok((due.clone(), act.create(schedule, due, written).await?)) }),
-        Effect::Cancel(_) => None,
-    });
-    let done = future::try_join_all(creates).await?;
-    Ok(done.into_iter().filter_map(|(due, why)| Some((due, why?))).collect())
+    let mut impossible = Vec::new();
+    for effect in effects {
+        if let Effect::Create(due) = effect
+            && let Some(why) = act.create(schedule, due, written).await?
+        {
+            impossible.push((due.clone(), why));
+        }
+    }
+    Ok(impossible)
 }

@@ -12,20 +12,22 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, WatchStreamExt, watcher};
+use kube::runtime::{Controller, WatchStreamExt};
 use kube::{Client, Resource, ResourceExt};
-use schedule::decide::{Book, Due, Origin, Outcome, Step, instant};
+use schedule::decide::{BATCH, Book, Due, Origin, Outcome, Step, instant};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::Shared;
 use crate::runtime::LOOKS;
-use crate::runtime::cache::{Cache, Complaint, cache, keep};
+use crate::runtime::cache::{Cache, cache, hear_outcome, keep};
+use crate::runtime::connection::watching;
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::kept::{Kept, OpenError, kept};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
-use crate::runtime::retries::Retries;
+use crate::runtime::refusal::refusal;
+use crate::runtime::retries::{Cause, Retries};
 use crate::schedule::act::{self, Act};
 use crate::schedule::children::Children;
 use crate::schedule::decided::{self, Decided};
@@ -35,8 +37,9 @@ use crate::schedule::look::{Surroundings, look};
 use crate::schedule::newest::Newest;
 use crate::schedule::prepare::{Found, Prepared, Ready};
 use crate::schedule::recorder::Recorder;
+use crate::schedule::status::Refused;
 use crate::schedule::timers::Timers;
-use crate::schedule::{book, child, history, ledger, spec};
+use crate::schedule::{book, child, history, ledger, spec, status};
 
 const LABEL: metrics::Controller = metrics::Controller { controller: "schedule" };
 /// A status that somebody else changed meanwhile is read again so often before the look is given up.
@@ -61,6 +64,36 @@ pub enum Error {
     CleanUp(#[source] Box<kube::Error>),
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+impl Error {
+    /// What the API server was asked for, and what came of it.
+    fn asked(&self) -> Option<(String, &kube::Error)> {
+        Some(match self {
+            Self::Act(act::Error::Create { slot, source }) => (format!("the execution of {} was refused", instant(*slot)), source),
+            Self::Act(act::Error::Cancel { name, source }) => (format!("the cancellation of {name} was refused"), source),
+            Self::Read(source) => ("the schedule and its executions cannot be read".to_owned(), source),
+            Self::Status(source) => ("the status was refused, and without it nothing is decided".to_owned(), source),
+            Self::Suspend(source) => ("the pause after failures (spec.suspend) was refused".to_owned(), source),
+            Self::CleanUp(source) => ("the removal of an execution beyond spec.historyLimit was refused".to_owned(), source),
+            Self::Contended | Self::Open(_) => return None,
+        })
+    }
+
+    fn cause(&self) -> Cause {
+        self.asked().map_or(Cause::Unanswered, |(_, error)| Cause::of(error))
+    }
+
+    /// What the status says about it: only what keeps the schedule from firing.
+    fn refused(&self, schedule: &GraphSchedule, context: &Context) -> Option<Refused> {
+        let (what, error) = self.asked().filter(|_| matches!(self, Self::Act(_) | Self::Read(_)))?;
+        let refusal = refusal(error)?;
+        Some(Refused {
+            reason: refusal.reason,
+            message: refusal.of(&what),
+            anew: context.retries.may_say(&schedule.name_any(), schedule.metadata.generation),
+        })
+    }
 }
 
 struct Context {
@@ -93,11 +126,11 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         config: _,
     } = shared;
     let schedules: Api<GraphSchedule> = Api::namespaced(client.clone(), &namespace);
-    let (schedules, events_of_schedules) = keep(schedules, watcher::Config::default());
+    let (schedules, events_of_schedules) = keep(schedules, watching());
     let schedules = schedules.store();
     let (known, place) = (schedules.clone(), namespace.clone());
     let controller = Controller::for_stream(events_of_schedules.applied_objects(), schedules.clone());
-    let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watcher::Config::default());
+    let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watching());
     let of_platform = platform_changes
         .filter_map(|change| future::ready(change.ok()))
         .flat_map(move |platform| {
@@ -146,7 +179,6 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
             tokio::task::yield_now()
         })
     };
-    let mut complaint = Complaint::about("GraphSchedule".to_owned());
     let deciding = controller
         .with_config(controller::Config::default().concurrency(LOOKS))
         .reconcile_on(due)
@@ -156,7 +188,7 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
         .for_each(|outcome| {
-            complaint.hear_outcome(&outcome);
+            hear_outcome("GraphSchedule", &outcome);
             future::ready(())
         });
     future::join3(deciding, recording, preparing).await;
@@ -164,7 +196,7 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
 
 fn on_error(schedule: Arc<Kept<GraphSchedule>>, error: &Error, context: Arc<Context>) -> Action {
     context.metrics.errors.get_or_create(&LABEL).inc();
-    let wait = context.retries.next(&schedule.name_any());
+    let wait = context.retries.next(&schedule.name_any(), error.cause());
     tracing::warn!(schedule = %schedule.name_any(), %error, retry_in = ?wait, "the schedule could not be looked after");
     Action::requeue(wait)
 }
@@ -176,7 +208,30 @@ async fn reconcile(schedule: Arc<Kept<GraphSchedule>>, context: Arc<Context>) ->
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     // At the start all schedules wait here: what a look needs room for comes afterwards.
     future::join(context.platforms.ready(), context.children.ready()).await;
-    Box::pin(look_after(schedule, &context)).await
+    let outcome = Box::pin(look_after(schedule.clone(), &context)).await;
+    if let Err(error) = &outcome {
+        say(&schedule, error, &context).await;
+    }
+    outcome
+}
+
+/// Has the schedule say what the API server refuses: its events, and its status where the look did not come so far.
+async fn say(row: &Kept<GraphSchedule>, error: &Error, context: &Context) {
+    let Some((what, refusal)) = error.asked().and_then(|(what, error)| Some((what, refusal(error)?))) else {
+        return;
+    };
+    let Ok(seen) = row.open() else { return };
+    let seen = context.newest.at_least(seen);
+    context.events.later(&seen, None, true, refusal.reason, refusal.of(&what));
+    if let Error::Read(_) = error
+        && let Some(words) = error.refused(&seen, context)
+    {
+        let mut next = seen.status.clone().unwrap_or_default();
+        status::refused(&mut next, &seen, &words, Utc::now());
+        if let Err(error) = write_status(&seen, next, context).await {
+            tracing::debug!(schedule = %seen.name_any(), %error, "the refusal is in the events only");
+        }
+    }
 }
 
 /// Makes ready what the look at a due time needs.
@@ -224,6 +279,9 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
     }
     let mut family = Some(family);
     let mut conflicts = 0;
+    let mut most = BATCH;
+    // Why nothing is started in this look any more.
+    let mut refused: Option<(Error, Option<Refused>)> = None;
     for _ in 0..STEPS {
         let now = Utc::now();
         let family = match family.take() {
@@ -235,19 +293,41 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
             family: &family,
             gone: &gone,
             platform: is_there(platform(context, &seen).as_deref()),
+            most,
         };
         let mut look = look(&seen, &around, now);
+        if refused.is_some() {
+            look.step.effects.clear();
+        }
         let made = decided::created(&look.step.effects, |due| execution(&seen, due));
         context.decided.begin(&made);
-        let refused = act::act(&seen, &family, &look.step.effects, &written, &context.act)
-            .await
-            .inspect_err(|_| context.decided.abandon(&made))?;
-        for (due, why) in refused {
+        let impossible = match act::act(&seen, &family, &look.step.effects, &written, &context.act).await {
+            Ok(impossible) => impossible,
+            Err(error) => {
+                context.decided.abandon(&made);
+                if Cause::of(error.answer()) == Cause::Unanswered {
+                    return Err(Error::Act(error));
+                }
+                // What was made before the one that was refused is decided, so that it runs; then what has ended is taken note of, and goes.
+                // Either may make the room that a quota does not have.
+                most = if most > 1 && look.step.entries.len() > 1 { 1 } else { 0 };
+                if most == 0 {
+                    let error = Error::Act(error);
+                    let words = error.refused(&seen, context);
+                    refused = Some((error, words));
+                }
+                continue;
+            }
+        };
+        for (due, why) in impossible {
             let entry = look.book.refuse(&due, why, now);
             look.step.entries.retain(|other| other.due != due);
             look.step.entries.push(entry);
         }
         let mut next = look.status(&seen);
+        if let Some((_, Some(words))) = &refused {
+            status::refused(&mut next, &seen, words, now);
+        }
         if explain::is_stale(&seen) {
             next.explanation = None;
         }
@@ -273,14 +353,19 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
                 if let Some(note) = &look.step.pause {
                     suspend(&seen, note, context).await?;
                 }
-                if look.step.again {
+                if look.step.again && most > 0 {
                     continue;
                 }
-                context.timers.set(&name, look.step.wake);
-                context.retries.reset(&name);
                 context.explainer.explain(&seen, platform(context, &seen));
+                if refused.is_none() {
+                    context.timers.set(&name, look.step.wake);
+                    context.retries.reset(&name);
+                }
                 clean_up(&seen, &family, &look.book, context).await?;
-                return Ok(Action::await_change());
+                return match refused {
+                    None => Ok(Action::await_change()),
+                    Some((error, _)) => Err(error),
+                };
             }
             Written::Gone => {
                 context.timers.set(&name, None);

@@ -36,6 +36,8 @@ pub struct Surroundings<'a> {
     pub gone: &'a [Due],
     /// Whether the platform is there.
     pub platform: bool,
+    /// Decisions of one step.
+    pub most: usize,
 }
 
 /// Looks at a schedule.
@@ -86,6 +88,7 @@ pub fn look(schedule: &GraphSchedule, around: &Surroundings<'_>, now: DateTime<U
             run_now: spec::run_now(schedule),
             backfills: spec::backfills(&schedule.spec),
             made: around.family.made(&book),
+            most: around.most,
         };
         step(&mut book, &wishes, &calendar, now)
     } else {

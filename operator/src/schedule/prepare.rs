@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use crds::{GraphExecution, GraphSchedule};
 use kube::ResourceExt;
-use schedule::decide::{Due, Effect};
+use schedule::decide::{BATCH, Due, Effect};
 
 use crate::runtime::kept::{Kept, OpenError};
 use crate::schedule::child;
@@ -68,6 +68,7 @@ impl Ready {
             family: &self.family,
             gone: &[],
             platform,
+            most: BATCH,
         };
         for effect in look(&self.schedule, &around, at).step.effects {
             if let Effect::Create(due) = effect

@@ -79,6 +79,39 @@ pub fn invalid(status: &mut GraphScheduleStatus, schedule: &GraphSchedule, error
     set(&mut status.conditions, conditions::READY, false, reason, &message, generation, &now);
 }
 
+/// A schedule that does not fire because the API server refuses something.
+pub fn refused(status: &mut GraphScheduleStatus, schedule: &GraphSchedule, refusal: &Refused, now: DateTime<Utc>) {
+    let before = schedule
+        .status
+        .iter()
+        .find_map(|status| conditions::get(&status.conditions, conditions::READY));
+    let message = match before {
+        Some(known) if !refusal.anew && known.reason == refusal.reason => known.message.clone(),
+        _ => format!(
+            "{}. It is tried again within half a minute; what becomes of what is due meanwhile, spec.catchUp says then",
+            refusal.message
+        ),
+    };
+    let (generation, now) = (schedule.metadata.generation, time::from_chrono(now));
+    set(
+        &mut status.conditions,
+        conditions::READY,
+        false,
+        refusal.reason,
+        message,
+        generation,
+        &now,
+    );
+}
+
+/// What the API server refused.
+pub struct Refused {
+    pub reason: &'static str,
+    pub message: String,
+    /// Whether to say it in these words although it was said in others before.
+    pub anew: bool,
+}
+
 /// A schedule that fires, or would if nothing kept it.
 pub fn valid(status: &mut GraphScheduleStatus, schedule: &GraphSchedule, standing: &Standing, now: DateTime<Utc>) {
     let (generation, stamp) = (schedule.metadata.generation, time::from_chrono(now));

@@ -124,13 +124,18 @@ impl Cluster {
 
     /// A client with somebody's token, on a connection of its own.
     pub fn client(&self, token: &str) -> Client {
+        Client::try_from(self.config(token)).unwrap()
+    }
+
+    /// What a client with somebody's token needs.
+    pub fn config(&self, token: &str) -> Config {
         let mut config = Config::new(self.url.parse().unwrap());
         config.root_cert = Some(self.authorities.clone());
         config.auth_info = AuthInfo {
             token: Some(token.to_owned().into()),
             ..AuthInfo::default()
         };
-        Client::try_from(config).unwrap()
+        config
     }
 }
 

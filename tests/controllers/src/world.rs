@@ -13,6 +13,7 @@ use kube::core::gvk::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::{Client, Resource};
 use operator::config::{Config, DefaultImages};
+use operator::runtime::connection::connect;
 use runtime::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -243,9 +244,10 @@ impl World {
             },
         };
         change(&mut config);
+        let connection = self.cluster.config(&self.operator_token().await);
         let clients = operator::Clients {
-            main: self.operator_client().await,
-            lease: self.operator_client().await,
+            main: connect(connection.clone()).unwrap(),
+            lease: connect(connection).unwrap(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

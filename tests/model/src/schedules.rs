@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use schedule::decide::{Backfill, Book, CatchUp, Due, Effect, End, Entry, Origin, Outcome, Overlap, Policy, Step, Wishes, step};
+use schedule::decide::{BATCH, Backfill, Book, CatchUp, Due, Effect, End, Entry, Origin, Outcome, Overlap, Policy, Step, Wishes, step};
 use schedule::{Calendar, CalendarSpec};
 
 use crate::chance::Chance;
@@ -141,6 +141,7 @@ impl Life {
                 run_now: None,
                 backfills: Vec::new(),
                 made: BTreeSet::new(),
+                most: BATCH,
             },
             book: Book::default(),
             executions: BTreeMap::new(),

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crds::schedule::GraphScheduleStatus;
 use operator::schedule::decided::{self, Word};
 use operator::schedule::{book, family};
-use schedule::decide::{Book, CatchUp, Counters, Due, Effect, End, Outcome, Overlap, Policy, Slots, Wishes, step};
+use schedule::decide::{BATCH, Book, CatchUp, Counters, Due, Effect, End, Outcome, Overlap, Policy, Slots, Wishes, step};
 
 /// Slots of the largest world.
 pub(super) const SLOTS: usize = 3;
@@ -219,6 +219,7 @@ impl Library {
             run_now: None,
             backfills: Vec::new(),
             made: present.iter().map(due).filter(|due| !family::is_decided(book, due)).collect(),
+            most: BATCH,
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Wishes {
     /// Runs that exist although no decision about them is known: the step that made them was cut short. They are decided as
     /// fired.
     pub made: BTreeSet<Due>,
+    /// Decisions of the step, [`BATCH`] at most. None takes note of what has ended, and starts nothing.
+    pub most: usize,
 }
 
 /// Something to do before the book is stored. Doing it twice must be as good as once.
@@ -132,7 +134,7 @@ impl<S: Slots> Stepper<'_, S> {
     }
 
     fn is_full(&mut self) -> bool {
-        if self.step.entries.len() >= BATCH {
+        if self.step.entries.len() >= self.wishes.most.min(BATCH) {
             self.step.again = true;
         }
         self.step.again
@@ -219,6 +221,9 @@ impl<S: Slots> Stepper<'_, S> {
     }
 
     fn run_now(&mut self) {
+        if self.is_full() {
+            return;
+        }
         let Some(known) = self.book.run_now.as_mut().filter(|known| !known.decided) else {
             return;
         };

@@ -45,6 +45,7 @@ fn wishes(policy: Policy) -> Wishes {
         run_now: None,
         backfills: Vec::new(),
         made: BTreeSet::new(),
+        most: BATCH,
     }
 }
 
@@ -398,4 +399,55 @@ fn a_name_that_is_taken_is_no_run() {
     book.refuse(&Due::at(minute(1)), "taken".to_owned(), minute(1));
     assert_eq!((book.active.len(), book.runs, book.counters.fired, book.counters.missed), (0, 0, 0, 1));
     assert_eq!((book.recent.len(), book.recent[0].outcome), (1, Outcome::Missed));
+}
+
+#[test]
+fn a_step_without_decisions_starts_nothing() {
+    let wishes = Wishes {
+        most: 0,
+        run_now: Some("now".to_owned()),
+        ..wishes(Policy::default())
+    };
+    let mut book = Book::default();
+    for _ in 0..3 {
+        let step = step(&mut book, &wishes, &MINUTELY, minute(5));
+        assert_eq!((step.effects, step.entries, step.again), (vec![], vec![], true));
+    }
+    assert_eq!(book.decided_through, None);
+    assert!(book.run_now.is_some_and(|known| !known.decided));
+}
+
+#[test]
+fn smaller_steps_come_to_the_same_decisions() {
+    for policy in [
+        Policy {
+            catch_up: CatchUp::All(30),
+            ..Policy::default()
+        },
+        Policy {
+            overlap: Overlap::BufferAll(4),
+            catch_up: CatchUp::All(30),
+            ..Policy::default()
+        },
+        Policy::default(),
+    ] {
+        let through = |most: usize| {
+            let wishes = Wishes {
+                most,
+                ..wishes(policy.clone())
+            };
+            let (mut book, mut entries, mut largest) = (Book::default(), Vec::new(), 0);
+            loop {
+                let step = step(&mut book, &wishes, &MINUTELY, minute(25));
+                largest = largest.max(step.entries.len());
+                entries.extend(step.entries);
+                if !step.again {
+                    return (book, entries, largest);
+                }
+            }
+        };
+        let ((book, entries, _), (other, others, largest)) = (through(BATCH), through(1));
+        assert_eq!((book, entries), (other, others), "{policy:?}");
+        assert_eq!(largest, 1, "{policy:?}");
+    }
 }
