@@ -87,6 +87,22 @@ async fn a_quota_that_is_used_up_delays_slots_and_loses_none() {
     says(&world, "GraphSchedule", "s", READY, "False", reason::QUOTA_EXCEEDED).await;
     assert_eq!(api.list(&ListParams::default()).await.unwrap().items.len(), 2);
 
+    // What has ended is counted and goes all the while: that, too, makes room.
+    world
+        .merge::<GraphSchedule>("s", json!({"spec": {"historyLimit": {"succeeded": 0, "failed": 0}}}))
+        .await;
+    for child in api.list(&ListParams::default()).await.unwrap().items {
+        let verdict = json!({"type": "Succeeded", "status": "True", "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let over = json!({"phase": "COMPLETED", "conditions": [verdict]});
+        world.merge_status::<GraphExecution>(&child.name_any(), over).await;
+    }
+    within(PATIENCE, "they are gone", || async {
+        let left = api.list(&ListParams::default()).await.unwrap().items;
+        if left.is_empty() { Ok(()) } else { Err(left.len()) }
+    })
+    .await;
+    assert_eq!(status().await.counters.map(|counters| (counters.fired, counters.succeeded)), Some((2, 2)));
+
     allow_executions(&world, "1000").await;
     is_made_up_for(&world, &schedule).await;
     says(&world, "GraphSchedule", "s", READY, "True", reason::ARMED).await;
