@@ -87,7 +87,10 @@ impl Error {
     }
 
     fn cause(&self) -> Cause {
-        self.asked().map_or(Cause::Refused, |(_, error)| Cause::of(error))
+        match self {
+            Self::NotNow(_) => Cause::Waiting,
+            _ => self.asked().map_or(Cause::Refused, |(_, error)| Cause::of(error)),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Cause {
     Unanswered,
     /// Somebody has to do something about it first.
     Refused,
+    /// Something is not there yet whose coming is mostly noticed by itself.
+    Waiting,
 }
 
 impl Cause {
@@ -30,6 +32,7 @@ impl Cause {
         match self {
             Self::Unanswered => Duration::from_secs(5),
             Self::Refused => Duration::from_secs(30),
+            Self::Waiting => Duration::from_secs(60),
         }
     }
 }
