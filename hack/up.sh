@@ -113,6 +113,8 @@ look_at() {
   k get events --field-selector type=Warning --sort-by=.lastTimestamp 2>/dev/null | tail -n 8 >&2 || true
   printf -- "--- the operator's last lines\n" >&2
   k logs deployment/autogpt-operator --tail=10 >&2 || true
+  printf -- '--- the nodes\n' >&2
+  k describe nodes 2>/dev/null | sed -n -e '/^Taints:/,/^Unschedulable:/p' -e '/^Conditions:/,/^Addresses:/p' >&2 || true
   die "$1" "look further with: $STATE/kubectl describe agp autogpt; $STATE/kubectl logs deployment/NAME; $STATE/kubectl get events"
 }
 
