@@ -18,16 +18,26 @@ const BUNDLED_AGENTS: usize = 100;
 const VERSION_RACES: u32 = 5;
 
 impl Submitter {
-    /// A new graph with fresh ids, in the user's library.
+    /// A new graph with fresh ids, in the user's library; as a read of it shows it.
     pub async fn create_graph(&self, user_id: UserId, graph: Graph) -> Result<GraphModel, SubmitError> {
         let mut graph = self.prepare_graph(graph, Identity::New, user_id)?;
         self.check_credentials(&graph).await?;
         self.give_webhooks(&mut graph).await?;
         self.store.insert_graph(&graph).await?;
-        Ok(graph)
+        self.as_read(graph).await
     }
 
-    /// The next version of a graph that the user owns; none when there is no such graph.
+    /// A graph that was just stored, with the agents that its nodes name: the builder compares the answer to a save with what it reads later
+    /// (rest.md trap 10).
+    async fn as_read(&self, graph: GraphModel) -> Result<GraphModel, SubmitError> {
+        if self.agents_of(&graph).is_empty() {
+            return Ok(graph);
+        }
+        let read = self.load_bundle(graph.id, Some(graph.version)).await?;
+        Ok(read.unwrap_or(graph))
+    }
+
+    /// The next version of a graph that the user owns, as a read shows it; none when there is no such graph.
     pub async fn update_graph(&self, user_id: UserId, graph_id: GraphId, graph: Graph) -> Result<Option<GraphModel>, SubmitError> {
         let mut races = 0;
         loop {
@@ -43,7 +53,7 @@ impl Submitter {
             }
             self.give_webhooks(&mut prepared).await?;
             match self.store.insert_graph(&prepared).await {
-                Ok(()) => return Ok(Some(prepared)),
+                Ok(()) => return self.as_read(prepared).await.map(Some),
                 Err(error) if is_race(&error) && races < VERSION_RACES => races += 1,
                 Err(error) => return Err(error.into()),
             }

@@ -101,6 +101,11 @@ async fn an_agent_inside_is_shown_with_bare_nodes() {
     let node = json!({"id": "a", "block_id": AGENT, "input_default": settings});
     let outer = app.graph(&user, json!({"name": "outer", "description": "d", "nodes": [node]})).await;
     let read = app.get(&user, &format!("/api/graphs/{}", text(&outer, "id"))).await.body;
+    assert_eq!(outer["sub_graphs"], read["sub_graphs"], "as the answer to the save said");
+    let saved = json!({"id": outer["id"], "name": "outer", "description": "d", "nodes": outer["nodes"]});
+    let path = format!("/api/graphs/{}", text(&outer, "id"));
+    let saved = app.request(Method::PUT, &path).by(&user).json(&saved).send().await.body;
+    assert_eq!((&saved["version"], &saved["sub_graphs"]), (&json!(2), &read["sub_graphs"]));
     let shown = &read["sub_graphs"][0];
     assert_eq!((&shown["id"], shown.get("user_id")), (&inner["id"], None), "{read:#}");
     for node in shown["nodes"].as_array().unwrap() {
