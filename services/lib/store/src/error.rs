@@ -16,6 +16,10 @@ pub enum Error {
     #[error("PostgreSQL at {target} refuses the connection ({reason}): check user, password and database in DATABASE_URL")]
     Refused { target: String, reason: String },
 
+    /// It is there, and has no room left: nothing was done.
+    #[error("PostgreSQL is out of resources ({0}): it needs more connections, memory or disk")]
+    Exhausted(String),
+
     #[error("the database schema is at version {have}, this program needs {want}: run `db migrate` (in Kubernetes, the platform's migration Job)")]
     SchemaOld { have: i64, want: i64 },
 
@@ -70,9 +74,12 @@ impl Error {
         matches!(self, Self::Constraint { .. } | Self::Unstorable(_) | Self::Illegal(_))
     }
 
-    /// Whether waiting may help: the database is away or was about to go.
+    /// Whether waiting may help: the database is away, was about to go, or is full.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Refused { .. } | Self::SchemaOld { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Refused { .. } | Self::Exhausted(_) | Self::SchemaOld { .. }
+        )
     }
 
     /// The error with the server's name in it, where it is about reaching the server.
@@ -128,6 +135,8 @@ fn from_database(error: Box<dyn sqlx::error::DatabaseError>) -> Error {
         Some("22" | "54") => Error::Unstorable(message),
         // Shutting down, starting up, connection lost.
         Some("57" | "08") => unavailable(message),
+        // Too many connections, disk full, out of memory.
+        Some("53") => Error::Exhausted(message),
         Some("28" | "3D") => Error::Refused {
             target: SOME_SERVER.to_owned(),
             reason: message,

@@ -3,8 +3,8 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, EXPIRES, PRAGMA, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION};
-use http::{HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, EXPIRES, PRAGMA, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 const SECURITY: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -35,12 +35,18 @@ const CACHEABLE: [&str; 11] = [
     "/fonts",
 ];
 
+/// When to come again, in seconds: what is away or full is looked for as often.
+const SOON: &str = "2";
+
 pub async fn add(request: Request, next: Next) -> Response {
     let cacheable = CACHEABLE.iter().any(|prefix| request.uri().path().starts_with(prefix));
     let mut response = next.run(request).await;
     let uncached = UNCACHED.into_iter().filter(|_| !cacheable);
     for (name, value) in SECURITY.into_iter().chain(uncached) {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().entry(RETRY_AFTER).or_insert(HeaderValue::from_static(SOON));
     }
     response
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::app::{TestApp, TestUser};
 
@@ -118,8 +119,30 @@ async fn without_a_database_the_service_runs_and_says_what_is_missing() {
     let refused = tokio::time::timeout(Duration::from_secs(10), app.get(&TestUser::new(), "/api/executions"))
         .await
         .unwrap();
-    assert_eq!(refused.status, 503);
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "2"));
     assert!(refused.body["detail"].as_str().unwrap().contains("does not answer"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_database_without_room_is_waited_for() {
+    let app = TestApp::start().await;
+    let (user, mut connection) = (TestUser::new(), PgConnection::connect(&app.database).await.unwrap());
+    let graph = || json!({"graph": {"name": "n", "description": "d", "nodes": []}});
+    assert_eq!(app.post(&user, "/api/graphs", graph()).await.status, 200);
+    // Too many connections, disk full, out of memory.
+    for code in ["53300", "53100", "53200"] {
+        let refuse = format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room' USING ERRCODE = '{code}'; END $$; \
+             CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON graphs EXECUTE FUNCTION refuse()"
+        );
+        connection.execute(AssertSqlSafe(refuse)).await.unwrap();
+        let refused = app.post(&user, "/api/graphs", graph()).await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "2"), "{code}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("out of resources (no room)"), "{detail}");
+    }
+    connection.execute("DROP TRIGGER refuse ON graphs").await.unwrap();
+    assert_eq!(app.post(&user, "/api/graphs", graph()).await.status, 200);
 }
 
 #[tokio::test]
