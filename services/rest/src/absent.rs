@@ -28,10 +28,6 @@ const LETTERS: &str = "this platform does not receive messages about its mails";
 pub const ABSENT: &[(&str, &str)] = &[
     // 8 Catalogue
     ("postV2Generate submission image", IMAGES),
-    (
-        "getV2Get cache metrics in prometheus format",
-        "there is no such cache; metrics are at /metrics",
-    ),
     // 9 Integrations
     ("getV1GetAyrshareSsoUrl", "Ayrshare is not connected to this platform"),
     // 10 Credits

@@ -44,6 +44,12 @@ impl KeyRing {
         &self.keys
     }
 
+    /// How many keys are remembered.
+    pub async fn remembered(&self) -> u64 {
+        self.known.run_pending_tasks().await;
+        self.known.entry_count()
+    }
+
     /// After a change to a key: nothing of what is remembered holds any more.
     pub fn forget(&self) {
         self.known.invalidate_all();

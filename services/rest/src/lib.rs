@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Verifier;
+use axum::routing::get;
 use blocks::Registry;
 use rpc::services::{Scheduler, SchedulerClient};
 use runtime::{Health, Metrics, Settings, Shutdown};
@@ -133,7 +134,9 @@ fn watch_database(store: &Store, health: &Health, shutdown: &Shutdown) {
 
 fn probes(settings: &Settings, health: &Health, metrics: &Metrics) -> axum::Router {
     if settings.enable_metrics {
-        health.router().merge(metrics.router())
+        let of_external = metrics.clone();
+        let of_external = axum::Router::new().route("/external-api/metrics", get(async move || of_external.response()));
+        health.router().merge(metrics.router()).merge(of_external)
     } else {
         health.router()
     }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
+use axum::response::Html;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 use http::{HeaderMap, Uri};
+use runtime::settings::AppEnv;
+use serde_json::Value;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -15,8 +19,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::handlers::auth::{self, Embedded};
 use crate::handlers::{
-    admin, analytics, api_keys, blocks, builder, catalogue, chat, credits, executions, external, files, graphs, health, integrations, library, mails,
-    media, onboarding, presets, review, schedules, scores, sharing, submissions, users, webhooks,
+    admin, analytics, api_keys, blocks, builder, caches, catalogue, chat, credits, executions, external, files, graphs, health, integrations,
+    library, mails, media, onboarding, presets, review, schedules, scores, sharing, submissions, users, webhooks,
 };
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
@@ -56,6 +60,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .merge(scores::routes())
         .merge(chat::routes())
         .merge(mails::routes())
+        .merge(caches::routes())
 }
 
 /// `probes` are the routes for Kubernetes; they need no user.
@@ -74,11 +79,16 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
     let (absent, described) = absent::routes(&told["paths"])?;
     let document = openapi::complete(told, described)?;
     let addresses = Arc::new(Addresses::of(&document));
-    let document = Arc::new(Prepared::new(&document)?);
-    let document = get(move |headers: HeaderMap| async move { document.answer(&headers) });
+    let pages = if state.settings.app_env == AppEnv::Local {
+        pages(&document)?
+    } else {
+        Router::new()
+    };
+    let document = document_at(&document)?;
     let routes = operations
         .merge(absent)
         .route("/openapi.json", document)
+        .merge(pages)
         .merge(external::router())
         // Ours, so not in the document, which is the contract's.
         .route("/api/graphs/{graph_id}/executions/{graph_exec_id}/events", get(executions::events))
@@ -93,4 +103,23 @@ pub fn router(state: AppState, embedded: Option<Embedded>, cors: CorsLayer, prob
         .fallback(move |uri: Uri| async move { addresses.answer(&uri) });
     // Around all of them at once: layers of a route are cloned with it for every request, layer by layer.
     Ok(Router::new().fallback_service(layers.service(routes)))
+}
+
+/// Serves a document.
+fn document_at(document: &Value) -> Result<MethodRouter<AppState>, Error> {
+    let document = Arc::new(Prepared::new(document)?);
+    Ok(get(move |headers: HeaderMap| async move { document.answer(&headers) }))
+}
+
+/// For the machine of a developer only (rest.md §1): pages about both interfaces, and the document of the external one.
+fn pages(document: &Value) -> Result<Router<AppState>, Error> {
+    let external = openapi::external::document()?;
+    let page = |document: &Value, address: &str| {
+        let page = Html(Bytes::from(openapi::page(document, address)));
+        get(async move || page)
+    };
+    Ok(Router::new()
+        .route("/docs", page(document, "/openapi.json"))
+        .route("/external-api/docs", page(&external, "/external-api/openapi.json"))
+        .route("/external-api/openapi.json", document_at(&external)?))
 }

@@ -33,6 +33,12 @@ impl Users {
         Self { store, existing }
     }
 
+    /// How many users are remembered.
+    pub async fn remembered(&self) -> u64 {
+        self.existing.run_pending_tasks().await;
+        self.existing.entry_count()
+    }
+
     /// The user's row, made from the token when there is none.
     pub async fn get_or_create(&self, caller: &AuthenticatedUser) -> ApiResult<User> {
         let user = match self.store.get_user(caller.id).await? {

@@ -59,6 +59,15 @@ pub struct Submitter {
     public_url: Arc<str>,
 }
 
+/// Entries of the caches of a [`Submitter`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// Versions that are ready to be run.
+    pub plans: u64,
+    /// Versions of which it is known what lists show of them.
+    pub interfaces: u64,
+}
+
 /// A graph version with what every submission needs of it.
 struct ReadyGraph {
     graph: GraphModel,
@@ -95,5 +104,15 @@ impl Submitter {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// How much is remembered of graphs.
+    pub async fn remembered(&self) -> Remembered {
+        self.ready.run_pending_tasks().await;
+        self.interfaces.run_pending_tasks().await;
+        Remembered {
+            plans: self.ready.entry_count(),
+            interfaces: self.interfaces.entry_count(),
+        }
     }
 }

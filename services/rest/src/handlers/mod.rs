@@ -6,6 +6,7 @@ pub mod api_keys;
 pub mod auth;
 pub mod blocks;
 pub mod builder;
+pub mod caches;
 pub mod catalogue;
 pub mod chat;
 pub mod credits;

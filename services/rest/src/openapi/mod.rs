@@ -4,11 +4,15 @@
 //! every operation is added here by rule: the user's token and its 401, the 422 of an operation that takes something, and
 //! the schemas that are referred to. `tests/rest/openapi.rs` compares the result with the contract.
 
+pub mod external;
+mod page;
 pub mod schemas;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+
+pub use page::page;
 
 /// `components.schemas` of the contract, without texts.
 const CONTRACT_SCHEMAS: &str = include_str!("../../contract/schemas.json");

@@ -126,3 +126,21 @@ async fn credentials_are_managed_with_the_permission_for_it() {
     assert_eq!(app.with_key(Method::DELETE, &path, &key, Value::Null).await.body["deleted"], true);
     assert_eq!(app.with_key(Method::DELETE, &path, &key, Value::Null).await.status, 404);
 }
+
+#[tokio::test]
+async fn every_described_operation_is_there_and_takes_a_key() {
+    let app = TestApp::start().await;
+    let described = app.request(Method::GET, "/external-api/openapi.json").send().await.body;
+    let mut count = 0;
+    for (path, item) in described["paths"].as_object().unwrap() {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "0" } else { part });
+        let address = parts.collect::<Vec<_>>().join("/");
+        for method in item.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let answer = app.request(method.clone(), &address).send().await;
+            assert_eq!(answer.refusal(), (401, &json!("Missing API key")), "{method} {path}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 17);
+}

@@ -146,6 +146,46 @@ async fn a_database_without_room_is_waited_for() {
 }
 
 #[tokio::test]
+async fn pages_and_documents_for_people_are_there() {
+    let app = TestApp::builder().set("ENABLE_METRICS", "true").start().await;
+    for (page, document) in [("/docs", "/openapi.json"), ("/external-api/docs", "/external-api/openapi.json")] {
+        let described = app.request(Method::GET, document).send().await.body;
+        let shown = app.request(Method::GET, page).send().await;
+        assert_eq!((shown.status.as_u16(), shown.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert!(shown.text.contains(&format!(r#"href="{document}""#)), "{page}");
+        assert!(!shown.text.contains("<script") && !shown.text.contains("http://") && !shown.text.contains("https://"));
+        for path in described["paths"].as_object().unwrap().keys() {
+            assert!(shown.text.contains(&format!("<code>{path}</code>")), "{path} on {page}");
+        }
+    }
+    app.request(Method::GET, "/external-api/v1/blocks").send().await;
+    let metrics = app.request(Method::GET, "/external-api/metrics").send().await.text;
+    assert!(metrics.contains(r#"route="/external-api/v1/blocks",status="401"} 1"#), "{metrics}");
+    let app = TestApp::builder().set("APP_ENV", "dev").start().await;
+    for path in ["/docs", "/external-api/docs", "/external-api/metrics"] {
+        assert_eq!(app.request(Method::GET, path).send().await.status, 404, "{path}");
+    }
+    assert_eq!(app.request(Method::GET, "/openapi.json").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn caches_are_counted_for_prometheus() {
+    let app = TestApp::start().await;
+    let count = async |cache: &str| {
+        let answer = app.request(Method::GET, "/api/store/metrics/cache").send().await;
+        assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+        let name = format!("autogpt_cache_entries{{cache=\"{cache}\"}} ");
+        let value = answer.text.lines().find_map(|line| line.strip_prefix(&name)).map(str::parse::<u64>);
+        value.unwrap_or_else(|| panic!("no {cache} in {}", answer.text)).unwrap()
+    };
+    let (before, keys, plans) = (count("users").await, count("api_keys").await, count("graph_plans").await);
+    assert_eq!((before, keys, plans), (0, 0, 0));
+    let user = TestUser::new();
+    app.get(&user, "/api/graphs").await;
+    assert_eq!((count("users").await, count("graph_interfaces").await), (1, 0));
+}
+
+#[tokio::test]
 async fn a_slash_at_the_end_leads_to_the_address_without_it() {
     let app = TestApp::start().await;
     let moved = app.request(Method::POST, "/api/email").send().await;
