@@ -16,7 +16,8 @@ use crate::wire::ApiError;
 const CONTRACT: &str = include_str!("../contract/operations.json");
 
 const PAYMENT: &str = "no payment provider is connected to this platform";
-const OTTO: &str = "no Otto service is connected to this platform";
+/// Of Otto.
+pub const NO_OTTO: &str = "no Otto service is connected to this platform: OTTO_API_URL names one";
 /// Of what a link in a mail does.
 pub const NO_LINKS: &str = "mails of this platform carry no such link, because UNSUBSCRIBE_SECRET_KEY is not set";
 /// Of what needs the assistant.
@@ -36,8 +37,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("postV1Refund credit transaction", PAYMENT),
     ("postV1Handle stripe webhooks", PAYMENT),
     ("getV1Manage payment methods", PAYMENT),
-    // 15 Otto, mail
-    ("postV2Proxy otto chat request", OTTO),
+    // 15 Mail
     ("postV1Handle postmark email webhooks", LETTERS),
 ];
 

@@ -13,6 +13,7 @@ mod keys;
 mod live;
 mod metrics;
 mod openapi;
+mod partner;
 mod router;
 mod state;
 mod stop;

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::handlers::auth::{self, Embedded};
 use crate::handlers::{
     admin, analytics, api_keys, blocks, builder, caches, catalogue, chat, credits, executions, external, files, graphs, health, integrations,
-    library, mails, media, onboarding, presets, review, schedules, scores, sharing, submissions, users, webhooks,
+    library, mails, media, onboarding, otto, presets, review, schedules, scores, sharing, submissions, users, webhooks,
 };
 use crate::metrics::{self, HttpMetrics};
 use crate::state::AppState;
@@ -59,6 +59,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .merge(admin::routes())
         .merge(scores::routes())
         .merge(chat::routes())
+        .merge(otto::routes())
         .merge(mails::routes())
         .merge(caches::routes())
 }

@@ -20,6 +20,7 @@ use crate::handlers::external::BlocksWithoutPrices;
 use crate::handlers::onboarding::Offer;
 use crate::keys::KeyRing;
 use crate::live::Live;
+use crate::partner::Partner;
 use crate::stop::Stopper;
 use crate::users::Users;
 use crate::wire::Prepared;
@@ -71,6 +72,7 @@ parts! {
     announcer: Announcer,
     live: Live,
     credentials: Credentials,
+    partner: Partner,
     keys: KeyRing,
     /// None when mails have no links that it could recognise.
     unsubscriber: Option<Unsubscriber>,
@@ -105,6 +107,7 @@ impl AppState {
             menu: Arc::new(Menu::of(&registry)),
             io_blocks: Arc::new(io_blocks(&registry)),
             assistant: Assistant::new(&settings, outside.clone()),
+            partner: Partner::new().map_err(std::io::Error::other)?,
             outside,
             submitter: Submitter::new(store.clone(), catalog)
                 .with_run_deadline(settings.executor.run_deadline())

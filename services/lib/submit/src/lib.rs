@@ -106,6 +106,10 @@ impl Submitter {
         &self.store
     }
 
+    pub fn catalog(&self) -> &dyn BlockCatalog {
+        self.catalog.as_ref()
+    }
+
     /// How much is remembered of graphs.
     pub async fn remembered(&self) -> Remembered {
         self.ready.run_pending_tasks().await;

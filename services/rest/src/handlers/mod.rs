@@ -20,6 +20,7 @@ pub mod library;
 pub mod mails;
 pub mod media;
 pub mod onboarding;
+pub mod otto;
 pub mod presets;
 pub mod review;
 pub mod schedules;

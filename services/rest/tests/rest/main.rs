@@ -24,6 +24,7 @@ mod library;
 mod mails;
 mod media;
 mod openapi;
+mod otto;
 mod presets;
 mod reviews;
 mod schedules;

@@ -184,6 +184,14 @@ fn finish(values: &mut Values) -> Result<(), ConfigError> {
             reason: format!("assistant.base_url is {assistant:?}, which is no URL; expected for example https://host/v1"),
         });
     }
+    if !values.otto_api_url.is_empty() && url::Url::parse(&values.otto_api_url).is_err() {
+        return Err(ConfigError::Invalid {
+            reason: format!(
+                "OTTO_API_URL is {:?}, which is no URL; expected for example https://host/ask",
+                values.otto_api_url
+            ),
+        });
+    }
     for base in [&mut values.platform_base_url, &mut values.frontend_base_url] {
         if !base.is_empty() && !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(ConfigError::Invalid {

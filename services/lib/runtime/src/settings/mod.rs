@@ -81,6 +81,7 @@ pub struct Values {
     pub behave_as: BehaveAs,
     pub platform_base_url: String,
     pub frontend_base_url: String,
+    pub otto_api_url: String,
     pub cors_allow_origins: Vec<String>,
     pub platform_service_user_id: Uuid,
     pub enable_metrics: bool,

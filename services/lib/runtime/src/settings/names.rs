@@ -6,6 +6,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("BEHAVE_AS", "behave_as"),
     ("PLATFORM_BASE_URL", "platform_base_url"),
     ("FRONTEND_BASE_URL", "frontend_base_url"),
+    ("OTTO_API_URL", "otto_api_url"),
     ("BACKEND_CORS_ALLOW_ORIGINS", "cors_allow_origins"),
     ("PLATFORM_SERVICE_USER_ID", "platform_service_user_id"),
     ("ENABLE_METRICS", "enable_metrics"),
