@@ -23,7 +23,6 @@ pub const NO_LINKS: &str = "mails of this platform carry no such link, because U
 /// Of what needs the assistant.
 pub const NO_MODEL: &str = "no model is configured on this platform: CHAT_BASE_URL and CHAT_MODEL name one";
 const IMAGES: &str = "this platform has no image generator: upload a picture with POST /api/store/submissions/media";
-const LETTERS: &str = "this platform does not receive messages about its mails";
 
 /// `operation id → why it is not there`.
 pub const ABSENT: &[(&str, &str)] = &[
@@ -37,8 +36,6 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("postV1Refund credit transaction", PAYMENT),
     ("postV1Handle stripe webhooks", PAYMENT),
     ("getV1Manage payment methods", PAYMENT),
-    // 15 Mail
-    ("postV1Handle postmark email webhooks", LETTERS),
 ];
 
 /// An operation of the contract.

@@ -229,7 +229,7 @@ impl Store {
     pub async fn set_user_email(&self, user_id: UserId, email: &str) -> Result<bool> {
         let changed = sqlx::query(
             "WITH account AS (UPDATE auth_accounts SET email = $2, updated_at = now() WHERE user_id = $1)
-             UPDATE users SET email = $2, updated_at = now() WHERE id = $1",
+             UPDATE users SET email = $2, email_verified = email_verified OR email <> $2, updated_at = now() WHERE id = $1",
         )
         .bind(user_id)
         .bind(email)

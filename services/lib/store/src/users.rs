@@ -121,6 +121,15 @@ impl Store {
         Ok(verified.unwrap_or(false))
     }
 
+    /// From now on no mail goes to the address; false when no user has it.
+    pub async fn distrust_email(&self, email: &str) -> Result<bool> {
+        let changed = sqlx::query("UPDATE users SET email_verified = false, updated_at = now() WHERE email IN ($1, lower($1))")
+            .bind(email)
+            .execute(&self.pool)
+            .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
     /// An IANA zone or `not-set`.
     pub async fn set_user_timezone(&self, user_id: UserId, timezone: &str) -> Result<()> {
         sqlx::query("UPDATE users SET timezone = $2, updated_at = now() WHERE id = $1")

@@ -118,8 +118,10 @@ fn finish(operation: &mut Value) {
     // `security(())` of a handler says that anybody may call it.
     if operation.get("security") == Some(&json!([{}])) {
         operation.as_object_mut().map(|operation| operation.shift_remove("security"));
-    } else if operation.get("security").is_none() {
-        operation["security"] = json!([{ "HTTPBearerJWT": [] }]);
+    } else {
+        if operation.get("security").is_none() {
+            operation["security"] = json!([{ "HTTPBearerJWT": [] }]);
+        }
         operation["responses"]["401"] = json!({ "$ref": "#/components/responses/HTTP401NotAuthenticatedError" });
     }
     let takes_something = operation.get("parameters").is_some() || operation.get("requestBody").is_some();

@@ -254,3 +254,21 @@ impl PartialSchema for AnyPresetCreatable {
 }
 
 impl ToSchema for AnyPresetCreatable {}
+
+/// What Postmark tells about a mail, told apart by `RecordType`.
+pub enum PostmarkWebhook {}
+
+impl PartialSchema for PostmarkWebhook {
+    fn schema() -> RefOr<Schema> {
+        let kinds =
+            ["Delivery", "Bounce", "SpamComplaint", "Open", "Click", "SubscriptionChange"].map(|kind| (kind, format!("Postmark{kind}Webhook")));
+        let mapping = kinds.clone().map(|(kind, name)| (kind, Ref::from_schema_name(name).ref_location));
+        let one_of = kinds
+            .into_iter()
+            .fold(OneOfBuilder::new(), |one_of, (_, name)| one_of.item(Ref::from_schema_name(name)));
+        let discriminator = Discriminator::with_mapping("RecordType", mapping);
+        RefOr::T(Schema::OneOf(one_of.discriminator(Some(discriminator)).build()))
+    }
+}
+
+impl ToSchema for PostmarkWebhook {}

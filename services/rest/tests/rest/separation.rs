@@ -12,8 +12,13 @@ use crate::graphs::echo;
 
 const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
 
-/// Operations that take an id of somebody's and answer a stranger otherwise than with 404, and why that is right.
-const OTHERWISE: [(&str, &[u16], &str); 9] = [
+/// Operations that answer a stranger otherwise than with 404, if they take an id of somebody's, or than any user, and why that is right.
+const OTHERWISE: [(&str, &[u16], &str); 10] = [
+    (
+        "postV1Handle postmark email webhooks",
+        &[401],
+        "takes the token of the mail service, no user's",
+    ),
     ("getV2Get creator details", &[200], "what its owner shows to everybody"),
     ("postV2Review store submission", &[403], "administrators only"),
     ("getV2Admin download agent file", &[403], "administrators only"),

@@ -416,6 +416,7 @@ pub struct NotificationSettings {
     pub smtp_password: Secret,
     pub smtp_tls: SmtpTls,
     pub sender_email: String,
+    pub postmark_webhook_token: Secret,
     pub admin_email: String,
     /// Seconds.
     pub batch_check_seconds: u64,

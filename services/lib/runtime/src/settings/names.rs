@@ -112,6 +112,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("SMTP_TLS", "notification.smtp_tls"),
     ("NOTIFICATION_SENDER_EMAIL", "notification.sender_email"),
     ("POSTMARK_SENDER_EMAIL", "notification.sender_email"),
+    ("POSTMARK_WEBHOOK_TOKEN", "notification.postmark_webhook_token"),
     ("REFUND_NOTIFICATION_EMAIL", "notification.admin_email"),
     ("BATCH_CHECK_SECONDS", "notification.batch_check_seconds"),
     ("BATCH_DELAY_SECONDS", "notification.batch_delay_seconds"),
