@@ -12,6 +12,7 @@ mod handlers;
 mod keys;
 mod live;
 mod metrics;
+mod oauth;
 mod openapi;
 mod partner;
 mod router;

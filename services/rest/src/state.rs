@@ -20,6 +20,7 @@ use crate::handlers::external::BlocksWithoutPrices;
 use crate::handlers::onboarding::Offer;
 use crate::keys::KeyRing;
 use crate::live::Live;
+use crate::oauth::OAuth;
 use crate::partner::Partner;
 use crate::stop::Stopper;
 use crate::users::Users;
@@ -73,6 +74,7 @@ parts! {
     live: Live,
     credentials: Credentials,
     partner: Partner,
+    oauth: OAuth,
     keys: KeyRing,
     /// None when mails have no links that it could recognise.
     unsubscriber: Option<Unsubscriber>,
@@ -96,6 +98,7 @@ impl AppState {
     ) -> std::io::Result<Self> {
         let catalog: Arc<dyn BlockCatalog> = registry.clone();
         let outside = Outside::new(&settings).map_err(std::io::Error::other)?;
+        let partner = Partner::new().map_err(std::io::Error::other)?;
         Ok(Self(Arc::new(Parts {
             verifier,
             unsubscriber: Unsubscriber::from_settings(&settings),
@@ -107,7 +110,8 @@ impl AppState {
             menu: Arc::new(Menu::of(&registry)),
             io_blocks: Arc::new(io_blocks(&registry)),
             assistant: Assistant::new(&settings, outside.clone()),
-            partner: Partner::new().map_err(std::io::Error::other)?,
+            oauth: OAuth::new(&settings, store.clone(), credentials.clone(), partner.clone()),
+            partner,
             outside,
             submitter: Submitter::new(store.clone(), catalog)
                 .with_run_deadline(settings.executor.run_deadline())

@@ -6,6 +6,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Map;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialsMetaInput {
     pub id: String,
@@ -36,6 +38,28 @@ pub enum CredentialSecret {
         host: String,
         headers: IndexMap<String, String>,
     },
+    /// What a login at a service has given.
+    #[serde(rename = "oauth2")]
+    OAuth2(OAuth2Tokens),
+}
+
+/// Tokens of a login at a service of others. Times are seconds since 1970.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OAuth2Tokens {
+    pub access_token: String,
+    #[serde(default)]
+    pub access_token_expires_at: Option<i64>,
+    #[serde(default)]
+    pub refresh_token: Option<String>,
+    #[serde(default)]
+    pub refresh_token_expires_at: Option<i64>,
+    /// What the user is called there.
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    #[serde(default)]
+    pub metadata: Map,
 }
 
 impl CredentialSecret {
@@ -53,6 +77,7 @@ impl CredentialSecret {
             Self::ApiKey { .. } => "api_key",
             Self::UserPassword { .. } => "user_password",
             Self::HostScoped { .. } => "host_scoped",
+            Self::OAuth2(_) => "oauth2",
         }
     }
 
@@ -60,6 +85,7 @@ impl CredentialSecret {
     pub fn username(&self) -> Option<&str> {
         match self {
             Self::UserPassword { username, .. } => Some(username),
+            Self::OAuth2(tokens) => tokens.username.as_deref(),
             Self::ApiKey { .. } | Self::HostScoped { .. } => None,
         }
     }
@@ -68,8 +94,22 @@ impl CredentialSecret {
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::HostScoped { host, .. } => Some(host),
-            Self::ApiKey { .. } | Self::UserPassword { .. } => None,
+            Self::ApiKey { .. } | Self::UserPassword { .. } | Self::OAuth2(_) => None,
         }
+    }
+
+    /// Shown in lists.
+    pub fn scopes(&self) -> Option<&[String]> {
+        match self {
+            Self::OAuth2(tokens) => Some(&tokens.scopes),
+            Self::ApiKey { .. } | Self::UserPassword { .. } | Self::HostScoped { .. } => None,
+        }
+    }
+}
+
+impl fmt::Debug for OAuth2Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("oauth2").finish_non_exhaustive()
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Credential {
     pub title: Option<String>,
     pub username: Option<String>,
     pub host: Option<String>,
+    /// What the tokens of a login allow.
+    pub scopes: Option<Vec<String>>,
     /// Where it comes from when not from a person.
     pub origin: Option<String>,
     /// Which key opens `sealed`.
@@ -26,15 +28,15 @@ pub struct Credential {
     pub sealed: Vec<u8>,
 }
 
-const COLUMNS: &str = "id, user_id, provider, type, title, username, host, origin, key_id, sealed";
+const COLUMNS: &str = "id, user_id, provider, type, title, username, host, scopes, origin, key_id, sealed";
 
 impl Store {
     /// New, or in place of the one with this id of the same user.
     pub async fn put_credential(&self, credential: &Credential) -> Result<()> {
         let query = format!(
-            "INSERT INTO credentials ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            "INSERT INTO credentials ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (id) DO UPDATE SET provider = excluded.provider, type = excluded.type, title = excluded.title, username = excluded.username,
-                 host = excluded.host, key_id = excluded.key_id, sealed = excluded.sealed, updated_at = now()
+                 host = excluded.host, scopes = excluded.scopes, key_id = excluded.key_id, sealed = excluded.sealed, updated_at = now()
              WHERE credentials.user_id = excluded.user_id"
         );
         sqlx::query(sqlx::AssertSqlSafe(query))
@@ -45,6 +47,7 @@ impl Store {
             .bind(&credential.title)
             .bind(&credential.username)
             .bind(&credential.host)
+            .bind(&credential.scopes)
             .bind(&credential.origin)
             .bind(&credential.key_id)
             .bind(&credential.sealed)
@@ -187,6 +190,7 @@ fn credential(row: &PgRow) -> Result<Credential> {
         title: row.try_get("title")?,
         username: row.try_get("username")?,
         host: row.try_get("host")?,
+        scopes: row.try_get("scopes")?,
         origin: row.try_get("origin")?,
         key_id: row.try_get("key_id")?,
         sealed: row.try_get("sealed")?,

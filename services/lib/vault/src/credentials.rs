@@ -65,6 +65,7 @@ impl Credentials {
             title: given.title.clone(),
             username: given.secret.username().map(str::to_owned),
             host: given.secret.host().map(str::to_owned),
+            scopes: given.secret.scopes().map(<[String]>::to_vec),
             origin: Some(given.origin.clone()),
             key_id: sealed.key_id,
             sealed: sealed.bytes,
@@ -79,6 +80,25 @@ impl Credentials {
             provider: given.provider.clone(),
             kind: kind.to_owned(),
         })
+    }
+
+    /// Another secret of the same kind in place of the one that a credential has; false when the user has none with this id.
+    pub async fn replace(&self, user_id: UserId, id: Uuid, secret: &CredentialSecret) -> Result<bool, Error> {
+        let Some(stored) = self.store.get_credential(user_id, id).await? else {
+            return Ok(false);
+        };
+        let plain = serde_json::to_vec(secret).unwrap_or_default();
+        let sealed = self.cipher()?.seal(&plain, &context(user_id, id))?;
+        let changed = Credential {
+            username: secret.username().map(str::to_owned),
+            host: secret.host().map(str::to_owned),
+            scopes: secret.scopes().map(<[String]>::to_vec),
+            key_id: sealed.key_id,
+            sealed: sealed.bytes,
+            ..stored
+        };
+        self.store.put_credential(&changed).await?;
+        Ok(true)
     }
 
     /// A user's credential with its secret. None when he has none with this id.

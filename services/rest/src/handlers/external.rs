@@ -9,10 +9,12 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use model::api_key::ApiKeyPermission as Permission;
 use model::{ExecutionStatus, Map};
+use runtime::Settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::{IoBlocks, Store};
 use submit::{SubmitCommand, Submitter};
+use url::{Origin, Url};
 use vault::Credentials;
 
 use super::blocks::Inputs;
@@ -20,6 +22,7 @@ use super::{catalogue, integrations, tools};
 use crate::direct::BlockRunner;
 use crate::events::Announcer;
 use crate::keys::KeyRing;
+use crate::oauth::OAuth;
 use crate::state::AppState;
 use crate::wire::body::Shaped;
 use crate::wire::params::path_version;
@@ -72,8 +75,8 @@ pub fn router() -> Router<AppState> {
             "/external-api/v1/integrations/{provider}/credentials/{cred_id}",
             delete(delete_credentials),
         )
-        .route("/external-api/v1/integrations/{provider}/oauth/initiate", post(no_oauth))
-        .route("/external-api/v1/integrations/{provider}/oauth/complete", post(no_oauth))
+        .route("/external-api/v1/integrations/{provider}/oauth/initiate", post(begin_login))
+        .route("/external-api/v1/integrations/{provider}/oauth/complete", post(end_login))
 }
 
 /// The answer to a list of blocks, made once.
@@ -245,16 +248,78 @@ async fn create_credentials(
 
 async fn delete_credentials(
     State(ring): State<KeyRing>,
-    State(store): State<Store>,
+    State(removal): State<integrations::Removal>,
     Path((provider, cred_id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::DeleteIntegrations).await?;
-    integrations::remove(&store, holder.user_id, &provider, &cred_id).await?;
+    removal.carry_out(holder.user_id, &provider, &cred_id).await?;
     Ok(Json(json!({ "deleted": true, "credentials_id": cred_id })))
 }
 
-async fn no_oauth(State(ring): State<KeyRing>, Path(provider): Path<String>, headers: HeaderMap) -> Reply {
-    ring.admit(&headers, Permission::ManageIntegrations).await?;
-    Err(External(integrations::no_oauth(&provider)))
+/// How a program begins the login of its user.
+#[derive(Debug, Deserialize)]
+struct Login {
+    callback_url: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    state_metadata: Map,
+}
+
+impl Shaped for Login {
+    const SHAPE: Shape = Shape::Model(&[
+        Field::required("callback_url", Shape::Text),
+        Field::optional("scopes", Shape::List(&Shape::Text)),
+        Field::optional("state_metadata", Shape::Object),
+    ]);
+    const STORED: bool = true;
+}
+
+async fn begin_login(
+    State(ring): State<KeyRing>,
+    State(oauth): State<OAuth>,
+    State(settings): State<Settings>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    body: Result<JsonBody<Login>, ApiError>,
+) -> Reply {
+    let holder = ring.admit(&headers, Permission::ManageIntegrations).await?;
+    let JsonBody(login) = body?;
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(Origin::is_tuple);
+    let mut allowed = settings.oauth.external_callback_origins.iter().filter_map(|allowed| origin(allowed));
+    if !origin(&login.callback_url).is_some_and(|wanted| allowed.any(|allowed| allowed == wanted)) {
+        return Err(ApiError::detail(
+            StatusCode::BAD_REQUEST,
+            "The origin of callback_url is not in EXTERNAL_OAUTH_CALLBACK_ORIGINS",
+        )
+        .into());
+    }
+    let metadata = Value::Object(login.state_metadata);
+    let begun = oauth.begin(holder.user_id, &provider, login.scopes, login.callback_url, metadata).await?;
+    Ok(Json(
+        json!({ "login_url": begun.login_url, "state_token": begun.state_token, "expires_at": begun.expires_at }),
+    ))
+}
+
+async fn end_login(
+    State(ring): State<KeyRing>,
+    State(oauth): State<OAuth>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    body: Result<JsonBody<integrations::Exchange>, ApiError>,
+) -> Reply {
+    let holder = ring.admit(&headers, Permission::ManageIntegrations).await?;
+    let JsonBody(exchange) = body?;
+    let done = oauth.finish(holder.user_id, &provider, &exchange.code, &exchange.state_token).await?;
+    let kept = done.credential;
+    Ok(Json(json!({
+        "credentials_id": kept.id,
+        "provider": kept.provider,
+        "type": kept.secret.kind(),
+        "title": kept.title,
+        "scopes": kept.secret.scopes(),
+        "username": kept.secret.username(),
+        "state_metadata": done.metadata,
+    })))
 }

@@ -2,10 +2,11 @@
 //! sealed by the vault before they are stored.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRef, Path, State};
 use http::StatusCode;
 use model::UserId;
 use model::credentials::{CredentialSecret, OpenCredential, PutCredential};
+use runtime::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Credential, Store};
@@ -14,6 +15,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use vault::Credentials;
 
+use super::sharing::frontend;
+use crate::oauth::OAuth;
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::CurrentUser;
@@ -79,6 +82,8 @@ const PROVIDERS: [&str; 55] = [
     "ayrshare",
     "generic_webhook",
 ];
+/// The page of the frontend to which a login elsewhere leads back.
+const CALLBACK_PAGE: &str = "/auth/integrations/oauth_callback";
 /// Characters of a provider's name.
 const LONGEST_PROVIDER: usize = 100;
 
@@ -99,6 +104,17 @@ const HOST_SCOPED: Shape = Shape::Model(&[
     Field::optional("title", Shape::Nullable(&Shape::Text)),
     Field::required("host", Shape::Text),
     Field::optional("headers", Shape::MapOf(&Shape::Text)),
+]);
+const OAUTH2: Shape = Shape::Model(&[
+    Field::required("provider", Shape::Text),
+    Field::optional("title", Shape::Nullable(&Shape::Text)),
+    Field::optional("username", Shape::Nullable(&Shape::Text)),
+    Field::required("access_token", Shape::Text),
+    Field::optional("access_token_expires_at", Shape::Nullable(&Shape::Long)),
+    Field::optional("refresh_token", Shape::Nullable(&Shape::Text)),
+    Field::optional("refresh_token_expires_at", Shape::Nullable(&Shape::Long)),
+    Field::required("scopes", Shape::List(&Shape::Text)),
+    Field::optional("metadata", Shape::Object),
 ]);
 
 /// Any of the kinds; which one, `type` tells.
@@ -131,9 +147,23 @@ impl From<Credential> for CredentialsMeta {
             provider: stored.provider,
             kind: stored.kind,
             title: stored.title,
-            scopes: None,
+            scopes: stored.scopes,
             username: stored.username,
             host: stored.host,
+        }
+    }
+}
+
+impl From<OpenCredential> for CredentialsMeta {
+    fn from(open: OpenCredential) -> Self {
+        Self {
+            kind: open.secret.kind().to_owned(),
+            scopes: open.secret.scopes().map(<[String]>::to_vec),
+            username: open.secret.username().map(str::to_owned),
+            host: open.secret.host().map(str::to_owned),
+            id: open.id,
+            provider: open.provider,
+            title: open.title,
         }
     }
 }
@@ -226,7 +256,7 @@ pub async fn metas(store: &Store, user_id: UserId, provider: Option<&str>) -> Ap
     operation_id = "postV1Create credentials", tags = ["v1", "integrations"],
     params(("provider" = String, Path)),
     request_body = inline(schemas::AnyCredentialsInput),
-    responses((status = 201, body = inline(schemas::AnyCredentials)), (status = 501)),
+    responses((status = 201, body = inline(schemas::AnyCredentials))),
 )]
 pub async fn create(
     user: CurrentUser,
@@ -247,8 +277,7 @@ pub async fn keep(credentials: &Credentials, user_id: UserId, provider: String, 
     }
     let (secret, title) = secret_of(body)?;
     let given = PutCredential {
-        // Each creation is a credential of its own.
-        origin: format!("user/{}", Uuid::new_v4()),
+        origin: fresh_origin(),
         provider,
         title,
         secret,
@@ -260,6 +289,11 @@ pub async fn keep(credentials: &Credentials, user_id: UserId, provider: String, 
         title: kept.title,
         secret: given.secret,
     }))
+}
+
+/// The origin of what a person gives: each time a credential of its own.
+pub fn fresh_origin() -> String {
+    format!("user/{}", Uuid::new_v4())
 }
 
 /// The secret and its title, read as its `type` says.
@@ -282,10 +316,7 @@ fn secret_of(body: model::Map) -> ApiResult<(CredentialSecret, Option<String>)> 
         "api_key" => &API_KEY,
         "user_password" => &USER_PASSWORD,
         "host_scoped" => &HOST_SCOPED,
-        "oauth2" => {
-            let text = "OAuth2 credentials cannot be given directly: no OAuth client is configured on this platform";
-            return Err(ApiError::detail(StatusCode::NOT_IMPLEMENTED, text));
-        }
+        "oauth2" => &OAUTH2,
         other => return Err(Problem::new("union_tag_invalid", &["body", "type"], KINDS, Value::from(other)).into()),
     };
     let checked = check(shape, Value::Object(body), &["body"]).map_err(ApiError::Invalid)?;
@@ -299,6 +330,7 @@ fn secret_of(body: model::Map) -> ApiResult<(CredentialSecret, Option<String>)> 
             username: text("username"),
             password: text("password"),
         },
+        "oauth2" => CredentialSecret::OAuth2(serde_json::from_value(checked.clone()).map_err(ApiError::internal)?),
         _ => CredentialSecret::HostScoped {
             host: text("host"),
             headers: serde_json::from_value(checked["headers"].clone()).unwrap_or_default(),
@@ -323,11 +355,18 @@ fn shown(credential: OpenCredential) -> Value {
             value["host"] = json!(host);
             value["headers"] = json!(headers);
         }
+        CredentialSecret::OAuth2(tokens) => {
+            let tokens = json!(tokens);
+            value
+                .as_object_mut()
+                .into_iter()
+                .for_each(|value| value.extend(tokens.as_object().cloned().unwrap_or_default()));
+        }
     }
     value
 }
 
-/// With its secret.
+/// With its secret; the token of a login is refreshed when it is about to end.
 #[utoipa::path(
     get, path = "/api/integrations/{provider}/credentials/{cred_id}",
     operation_id = "getV1Get specific credential by id", tags = ["v1", "integrations"],
@@ -337,11 +376,13 @@ fn shown(credential: OpenCredential) -> Value {
 pub async fn get(
     user: CurrentUser,
     State(credentials): State<Credentials>,
+    State(oauth): State<OAuth>,
     Path((provider, cred_id)): Path<(String, String)>,
 ) -> ApiResult<Json<Value>> {
     let id = id(&cred_id).ok_or_else(missing)?;
     let found = credentials.open(user.id, id).await?.filter(|found| found.provider == provider);
-    found.map(|found| Json(shown(found))).ok_or_else(missing)
+    let found = oauth.fresh(user.id, found.ok_or_else(missing)?).await?;
+    Ok(Json(shown(found)))
 }
 
 /// The query of a deletion, for documentation.
@@ -361,22 +402,46 @@ struct ForceQuery {
 )]
 pub async fn delete(
     user: CurrentUser,
-    State(store): State<Store>,
+    State(removal): State<Removal>,
     Path((provider, cred_id)): Path<(String, String)>,
     parameters: Parameters,
 ) -> ApiResult<Json<Value>> {
     parameters.flag("force")?;
-    remove(&store, user.id, &provider, &cred_id).await.map(Json)
+    removal.carry_out(user.id, &provider, &cred_id).await.map(Json)
 }
 
-/// For the platform's own interface and the external one.
-pub async fn remove(store: &Store, user_id: UserId, provider: &str, cred_id: &str) -> ApiResult<Value> {
-    let id = id(cred_id).ok_or_else(missing)?;
-    if !store.delete_credential(user_id, provider, id).await? {
-        return Err(missing());
+/// Deletes credentials, for the platform's own interface and the external one.
+pub struct Removal {
+    store: Store,
+    credentials: Credentials,
+    oauth: OAuth,
+}
+
+impl FromRef<AppState> for Removal {
+    fn from_ref(state: &AppState) -> Self {
+        Self {
+            store: state.store.clone(),
+            credentials: state.credentials.clone(),
+            oauth: state.oauth.clone(),
+        }
     }
-    // Nothing that is kept here can be revoked at its provider.
-    Ok(json!({ "deleted": true, "revoked": null }))
+}
+
+impl Removal {
+    /// Deletes a credential here, and tells its provider where that is possible: `revoked` says what came of that.
+    pub async fn carry_out(&self, user_id: UserId, provider: &str, cred_id: &str) -> ApiResult<Value> {
+        let id = id(cred_id).ok_or_else(missing)?;
+        // One that does not open is deleted all the same.
+        let opened = self.credentials.open(user_id, id).await.ok().flatten();
+        if !self.store.delete_credential(user_id, provider, id).await? {
+            return Err(missing());
+        }
+        let revoked = match opened.map(|opened| opened.secret) {
+            Some(CredentialSecret::OAuth2(tokens)) => self.oauth.revoke(provider, &tokens).await,
+            _ => None,
+        };
+        Ok(json!({ "deleted": true, "revoked": revoked }))
+    }
 }
 
 /// The query of a login, for documentation.
@@ -388,28 +453,39 @@ struct ScopesQuery {
     scopes: Option<String>,
 }
 
+/// Where to send the user, and what the frontend gives back when he returns to [`CALLBACK_PAGE`].
 #[utoipa::path(
     get, path = "/api/integrations/{provider}/login",
     operation_id = "getV1Initiate oauth flow", tags = ["v1", "integrations"],
     params(("provider" = String, Path), ScopesQuery),
     responses((status = 200, body = schemas::LoginResponse), (status = 501)),
 )]
-pub async fn login(_user: CurrentUser, Path(provider): Path<String>) -> ApiResult<Json<Value>> {
-    Err(no_oauth(&provider))
+pub async fn login(
+    user: CurrentUser,
+    State(oauth): State<OAuth>,
+    State(settings): State<Settings>,
+    Path(provider): Path<String>,
+    parameters: Parameters,
+) -> ApiResult<Json<Value>> {
+    let scopes = parameters.text("scopes").unwrap_or_default().split(',').map(str::trim);
+    let scopes = scopes.filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    let back = format!("{}{CALLBACK_PAGE}", frontend(&settings));
+    let begun = oauth.begin(user.id, &provider, scopes, back, Value::Null).await?;
+    Ok(Json(json!({ "login_url": begun.login_url, "state_token": begun.state_token })))
 }
 
 /// What comes back from a provider.
 #[derive(Debug, Deserialize)]
-#[allow(dead_code)] // checked, and not used while there is no OAuth client
 pub struct Exchange {
-    code: String,
-    state_token: String,
+    pub code: String,
+    pub state_token: String,
 }
 
 impl Shaped for Exchange {
     const SHAPE: Shape = Shape::Model(&[Field::required("code", Shape::Text), Field::required("state_token", Shape::Text)]);
 }
 
+/// Keeps what the provider gives for the code.
 #[utoipa::path(
     post, path = "/api/integrations/{provider}/callback",
     operation_id = "postV1Exchange oauth code for tokens", tags = ["v1", "integrations"],
@@ -417,18 +493,14 @@ impl Shaped for Exchange {
     request_body = schemas::Body_postV1Exchange_oauth_code_for_tokens,
     responses((status = 200, body = schemas::CredentialsMetaResponse), (status = 501)),
 )]
-pub async fn callback(_user: CurrentUser, Path(provider): Path<String>, JsonBody(_): JsonBody<Exchange>) -> ApiResult<Json<Value>> {
-    Err(no_oauth(&provider))
-}
-
-/// 404 for a provider that nobody knows, 501 for one without an OAuth client.
-pub fn no_oauth(provider: &str) -> ApiError {
-    if PROVIDERS.contains(&provider) {
-        let text = format!("No OAuth client is configured for provider '{provider}' on this platform: use an API key");
-        ApiError::detail(StatusCode::NOT_IMPLEMENTED, text)
-    } else {
-        ApiError::not_found(format!("Provider '{provider}' does not support OAuth"))
-    }
+pub async fn callback(
+    user: CurrentUser,
+    State(oauth): State<OAuth>,
+    Path(provider): Path<String>,
+    JsonBody(exchange): JsonBody<Exchange>,
+) -> ApiResult<Json<CredentialsMeta>> {
+    let done = oauth.finish(user.id, &provider, &exchange.code, &exchange.state_token).await?;
+    Ok(Json(done.credential.into()))
 }
 
 fn missing() -> ApiError {

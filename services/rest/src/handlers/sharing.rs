@@ -25,6 +25,14 @@ use crate::wire::{ApiError, ApiResult, JsonBody, id};
 const LOCAL_FRONTEND: &str = "http://localhost:3000";
 const TOKEN_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 
+/// Where the frontend is, for links to it.
+pub fn frontend(settings: &Settings) -> &str {
+    match settings.frontend_base_url.trim_end_matches('/') {
+        "" => LOCAL_FRONTEND,
+        given => given,
+    }
+}
+
 /// Nothing is to be said.
 #[derive(Debug, Deserialize)]
 pub struct Request {}
@@ -71,10 +79,7 @@ pub async fn share(
 ) -> ApiResult<Json<Share>> {
     let token = Uuid::new_v4();
     set(&store, &user, &graph_exec_id, Some(token)).await?;
-    let frontend = match settings.frontend_base_url.trim_end_matches('/') {
-        "" => LOCAL_FRONTEND,
-        url => url,
-    };
+    let frontend = frontend(&settings);
     Ok(Json(Share {
         share_url: format!("{frontend}/share/{token}"),
         share_token: token,

@@ -87,7 +87,7 @@ const OPERATIONS: &[Operation] = &[
         "/integrations/{provider}/credentials",
         "Keep credentials for a provider",
         Permission::ManageIntegrations,
-        r#"{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["api_key","user_password","host_scoped"]}}}"#,
+        r#"{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["api_key","user_password","host_scoped","oauth2"]}}}"#,
     ),
     Operation {
         method: "delete",
@@ -100,13 +100,14 @@ const OPERATIONS: &[Operation] = &[
         "/integrations/{provider}/oauth/initiate",
         "Begin a login at a provider",
         Permission::ManageIntegrations,
-        OBJECT,
+        r#"{"type":"object","required":["callback_url"],"properties":{"callback_url":{"type":"string"},
+            "scopes":{"type":"array","items":{"type":"string"}},"state_metadata":{"type":"object"}}}"#,
     ),
     send(
         "/integrations/{provider}/oauth/complete",
         "Finish a login at a provider",
         Permission::ManageIntegrations,
-        OBJECT,
+        r#"{"type":"object","required":["code","state_token"],"properties":{"code":{"type":"string"},"state_token":{"type":"string"}}}"#,
     ),
 ];
 

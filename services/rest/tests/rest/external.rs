@@ -114,12 +114,9 @@ async fn credentials_are_managed_with_the_permission_for_it() {
         listed
     );
     assert_eq!(app.with_key(Method::GET, "/integrations/providers", &key, Value::Null).await.status, 200);
-    assert_eq!(
-        app.with_key(Method::POST, "/integrations/google/oauth/initiate", &key, json!({}))
-            .await
-            .status,
-        501
-    );
+    let login = json!({"callback_url": "http://localhost:3000/back"});
+    let path = "/integrations/google/oauth/initiate";
+    assert_eq!(app.with_key(Method::POST, path, &key, login).await.status, 501, "no client is configured");
     let (_, reader) = app.api_key(&user, json!(["READ_INTEGRATIONS"])).await;
     let path = format!("/integrations/openai/credentials/{id}");
     assert_eq!(app.with_key(Method::DELETE, &path, &reader, Value::Null).await.status, 403);

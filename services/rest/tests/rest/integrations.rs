@@ -86,7 +86,8 @@ async fn what_is_no_credential_is_refused_with_its_place() {
         (json!({"type": "api_key", "provider": "openai"}), 422),
         (json!({"type": "api_key", "provider": "openai", "api_key": 5}), 422),
         (json!({"type": "host_scoped", "provider": "http", "host": "h", "headers": {"a": 1}}), 422),
-        (json!({"type": "oauth2", "provider": "google", "access_token": "x", "scopes": []}), 501),
+        (json!({"type": "oauth2", "provider": "google", "access_token": "x"}), 422),
+        (json!({"type": "oauth2", "provider": "google", "access_token": "x", "scopes": [1]}), 422),
         (
             json!({"type": "api_key", "provider": "openai", "api_key": "x", "expires_at": "soon"}),
             422,
@@ -122,9 +123,8 @@ async fn without_a_key_to_seal_with_nothing_is_kept_and_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn providers_are_told_to_anybody_and_oauth_is_declined() {
+async fn providers_are_told_to_anybody() {
     let app = TestApp::start().await;
-    let user = TestUser::new();
     let open = async |path: &str| app.request(Method::GET, path).send().await;
     let providers = open("/api/integrations/providers").await.body;
     assert!(providers.as_array().unwrap().contains(&json!("openai")), "{providers}");
@@ -134,16 +134,4 @@ async fn providers_are_told_to_anybody_and_oauth_is_declined() {
         "openai"
     );
     assert_eq!(open("/api/integrations/providers/enum-example").await.status, 200);
-    assert_eq!(app.get(&user, "/api/integrations/google/login?scopes=a").await.status, 501);
-    assert_eq!(app.get(&user, "/api/integrations/nobody/login").await.status, 404);
-    assert_eq!(
-        app.post(&user, "/api/integrations/google/callback", json!({"code": "c", "state_token": "s"}))
-            .await
-            .status,
-        501
-    );
-    assert_eq!(
-        app.post(&user, "/api/integrations/google/callback", json!({"code": "c"})).await.status,
-        422
-    );
 }

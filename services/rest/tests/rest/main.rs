@@ -23,6 +23,7 @@ mod integrations;
 mod library;
 mod mails;
 mod media;
+mod oauth;
 mod openapi;
 mod otto;
 mod presets;

@@ -184,6 +184,14 @@ fn finish(values: &mut Values) -> Result<(), ConfigError> {
             reason: format!("assistant.base_url is {assistant:?}, which is no URL; expected for example https://host/v1"),
         });
     }
+    for entry in &values.oauth.hosts {
+        let host = entry.split_once('=').and_then(|(_, host)| url::Url::parse(host.trim()).ok());
+        if !host.is_some_and(|host| matches!(host.scheme(), "http" | "https")) {
+            return Err(ConfigError::Invalid {
+                reason: format!("OAUTH_HOSTS has {entry:?}; expected for example \"github=https://github.example.com\""),
+            });
+        }
+    }
     if !values.otto_api_url.is_empty() && url::Url::parse(&values.otto_api_url).is_err() {
         return Err(ConfigError::Invalid {
             reason: format!(

@@ -99,6 +99,7 @@ pub struct Values {
     pub blocks: BlockSettings,
     pub models: ModelSettings,
     pub assistant: AssistantSettings,
+    pub oauth: OAuthSettings,
     pub websocket: WebSocketSettings,
     pub credits: CreditSettings,
     pub scheduler: SchedulerSettings,
@@ -365,6 +366,56 @@ impl AssistantSettings {
     /// Whether there is a model to ask.
     pub fn is_there(&self) -> bool {
         !self.base_url.is_empty() && !self.model.is_empty()
+    }
+}
+
+/// This platform as the services know it at which users can log in.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthSettings {
+    pub github_client_id: String,
+    pub github_client_secret: Secret,
+    pub google_client_id: String,
+    pub google_client_secret: Secret,
+    pub notion_client_id: String,
+    pub notion_client_secret: Secret,
+    pub twitter_client_id: String,
+    pub twitter_client_secret: Secret,
+    pub discord_client_id: String,
+    pub discord_client_secret: Secret,
+    pub linear_client_id: String,
+    pub linear_client_secret: Secret,
+    pub todoist_client_id: String,
+    pub todoist_client_secret: Secret,
+    pub reddit_client_id: String,
+    pub reddit_client_secret: Secret,
+    /// `provider=scheme://host:port`.
+    pub hosts: Vec<String>,
+    pub external_callback_origins: Vec<String>,
+}
+
+impl OAuthSettings {
+    /// Provider, client id and client secret.
+    pub fn clients(&self) -> impl Iterator<Item = (&'static str, &str, &Secret)> {
+        [
+            ("github", &self.github_client_id, &self.github_client_secret),
+            ("google", &self.google_client_id, &self.google_client_secret),
+            ("notion", &self.notion_client_id, &self.notion_client_secret),
+            ("twitter", &self.twitter_client_id, &self.twitter_client_secret),
+            ("discord", &self.discord_client_id, &self.discord_client_secret),
+            ("linear", &self.linear_client_id, &self.linear_client_secret),
+            ("todoist", &self.todoist_client_id, &self.todoist_client_secret),
+            ("reddit", &self.reddit_client_id, &self.reddit_client_secret),
+        ]
+        .into_iter()
+        .map(|(provider, id, secret)| (provider, id.as_str(), secret))
+    }
+
+    /// Where a provider is, when that is not where it usually is.
+    pub fn host_of(&self, provider: &str) -> Option<url::Url> {
+        let mut hosts = self.hosts.iter().filter_map(|entry| entry.split_once('='));
+        let (_, host) = hosts.find(|(name, _)| name.trim() == provider)?;
+        url::Url::parse(host.trim()).ok()
     }
 }
 
