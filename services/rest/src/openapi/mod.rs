@@ -151,8 +151,14 @@ fn finish(operation: &mut Value) {
 fn show_secrets(schema: &mut Value) {
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for property in properties.into_iter().flat_map(|properties| properties.values_mut()) {
-        property.as_object_mut().map(|property| property.shift_remove("writeOnly"));
+        let either = property.get_mut("anyOf").and_then(Value::as_array_mut);
+        either.into_iter().flatten().for_each(show_secret);
+        show_secret(property);
     }
+}
+
+fn show_secret(property: &mut Value) {
+    property.as_object_mut().map(|property| property.shift_remove("writeOnly"));
 }
 
 /// Every schema that the document refers to, however indirectly: as it was told, else as the contract has it.
