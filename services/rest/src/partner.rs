@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use outside::reply::{self, BodyError};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -22,8 +23,8 @@ pub struct Partner(Client);
 pub enum Silence {
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
-    #[error("its answer is longer than {LONGEST_ANSWER} bytes")]
-    TooLong,
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 impl Partner {
@@ -45,14 +46,12 @@ impl Partner {
     pub async fn ask(&self, request: RequestBuilder) -> Result<(StatusCode, Value), Silence> {
         // Without the address: it may carry what is nobody's business.
         let unreachable = |error: reqwest::Error| Silence::Unreachable(error.without_url().to_string());
-        let mut answer = request.send().await.map_err(unreachable)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(Silence::TooLong);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((answer.status(), serde_json::from_slice(&body).unwrap_or_default()))
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let body = reply::whole(answer, LONGEST_ANSWER).await.map_err(|error| match error {
+            BodyError::TooLarge(limit) => Silence::TooLong(limit),
+            BodyError::Broken(error) => unreachable(error),
+        })?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 }

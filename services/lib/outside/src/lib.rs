@@ -6,7 +6,7 @@
 mod address;
 mod files;
 mod models;
-mod reply;
+pub mod reply;
 mod trust;
 mod web;
 

@@ -4,15 +4,18 @@ use bytes::{Bytes, BytesMut};
 
 /// Why a body was not taken in.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
+pub enum BodyError {
     #[error("the reply is larger than {0} bytes")]
     TooLarge(usize),
     #[error(transparent)]
     Broken(#[from] reqwest::Error),
 }
 
-/// The whole body, if it is no larger than `limit`.
-pub(crate) async fn whole(mut reply: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
+/// The whole body, if it is no larger than `limit` bytes.
+///
+/// # Errors
+/// [`BodyError`]: it is larger, or the connection was lost.
+pub async fn whole(mut reply: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
     if reply.content_length().is_some_and(|length| length > limit as u64) {
         return Err(BodyError::TooLarge(limit));
     }

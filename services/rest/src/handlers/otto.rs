@@ -89,8 +89,8 @@ pub async fn ask(
         return Err(failed(format_args!("it answered {status}")));
     }
     let answer = check(&ANSWER, answer, &["answer"]).map_err(|_| failed("its answer has not the form of one"))?;
-    let scores = answer["documents"].as_array().into_iter().flatten();
-    if scores.into_iter().any(|document| !document["relevance_score"].is_number()) {
+    let mut documents = answer["documents"].as_array().into_iter().flatten();
+    if documents.any(|document| !document["relevance_score"].is_number()) {
         return Err(failed("its answer has not the form of one"));
     }
     Ok(Json(answer))
