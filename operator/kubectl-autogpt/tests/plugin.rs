@@ -112,10 +112,7 @@ fn calculation(operation: &str, b: i32) -> Value {
 async fn runs_are_started_followed_retried_and_stopped() {
     let services = Services::prepare().await;
     services.start().await;
-    let world = World::new().await;
-    let url = services.url();
-    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
-    services.platform(&world).await;
+    let (world, operator) = services.in_cluster().await;
     let user = User::of(&world, None);
     user.file("graph.json", &calculation("Multiply", 3));
     user.file("fails.json", &calculation("Divide", 0));
@@ -318,10 +315,7 @@ async fn schedules_are_explained_paused_and_resumed() {
 async fn old_decisions_are_looked_up_in_the_ledger() {
     let services = Services::prepare().await;
     services.start().await;
-    let world = World::new().await;
-    let url = services.url();
-    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
-    services.platform(&world).await;
+    let (world, operator) = services.in_cluster().await;
     let user = User::of(&world, None);
     let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["0 12 * * *"]});
     world

@@ -13,8 +13,8 @@ use store::{IoBlocks, Store};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::World;
 use crate::reveal::reveal;
+use crate::{Operator, World};
 
 /// The token of the services' platform.
 const TOKEN: &str = "the-token-of-a-test";
@@ -83,6 +83,15 @@ impl Services {
         let found = store.get_execution_with_nodes(None, id.parse().unwrap(), &IoBlocks::default()).await;
         store.close().await;
         found.unwrap().unwrap()
+    }
+
+    /// A namespace with a platform `p` in front of them, and an operator that knows where they are.
+    pub async fn in_cluster(&self) -> (World, Operator) {
+        let world = World::new().await;
+        let url = self.url();
+        let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
+        self.platform(&world).await;
+        (world, operator)
     }
 
     /// A platform `p` in front of them that is ready as far as the operator can see.

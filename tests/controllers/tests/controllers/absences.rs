@@ -153,10 +153,7 @@ async fn an_execution_deleted_by_hand_is_over_and_does_not_come_back() {
 async fn a_graph_that_cannot_run_stops_its_schedule_with_the_reason_until_it_is_corrected() {
     let services = Services::prepare().await;
     services.start().await;
-    let world = World::new().await;
-    let url = services.url();
-    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
-    services.platform(&world).await;
+    let (world, operator) = services.in_cluster().await;
     let input = json!({"name": "g", "description": "", "nodes": [{"id": "n", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": {"name": "x"}}], "links": []});
     let no_block = json!({"name": "g", "nodes": [{"id": "n", "block_id": "00000000-0000-4000-8000-000000000000"}]});
     for (name, graph, why) in [
@@ -191,10 +188,7 @@ async fn a_graph_that_cannot_run_stops_its_schedule_with_the_reason_until_it_is_
 async fn a_graph_of_somebody_else_is_tried_at_every_due_time_and_says_so() {
     let services = Services::prepare().await;
     services.start().await;
-    let world = World::new().await;
-    let url = services.url();
-    let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
-    services.platform(&world).await;
+    let (world, operator) = services.in_cluster().await;
     world
         .merge::<crds::AutoGPTPlatform>("p", json!({"spec": {"access": {"owners": ["*"]}}}))
         .await;

@@ -35,10 +35,7 @@ impl Scene {
     }
 
     async fn in_front_of(services: Services) -> Self {
-        let world = World::new().await;
-        let url = services.url();
-        let operator = world.operator_with("a", |config| config.scheduler_url = url).await;
-        services.platform(&world).await;
+        let (world, operator) = services.in_cluster().await;
         Self {
             world,
             services,
