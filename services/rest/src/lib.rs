@@ -106,6 +106,14 @@ pub async fn run_with(
     Ok(())
 }
 
+/// Where others reach this service: on this machine, when nothing else is said.
+fn public_url(settings: &Settings) -> String {
+    match settings.platform_base_url.as_str() {
+        "" => format!("http://localhost:{}", settings.ports.agent_api),
+        url => url.to_owned(),
+    }
+}
+
 /// Keeps readiness at what the database says; the log tells once that it is missing and once that it is there.
 fn watch_database(store: &Store, health: &Health, shutdown: &Shutdown) {
     let (store, shutdown, check) = (store.clone(), shutdown.clone(), health.check("postgres"));

@@ -73,6 +73,8 @@ impl Issuer {
             "iat": now,
             "exp": expires_at,
             "session_id": subject.session_id,
+            // One factor: there is no other here.
+            "aal": "aal1",
             "app_metadata": app_metadata(),
             "user_metadata": subject.user_metadata,
         });

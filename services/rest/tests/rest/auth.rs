@@ -113,13 +113,16 @@ async fn signing_up_is_refused_with_a_reason() {
         (json!({"email": address()}), 422, "validation_failed"),
         (json!({"email": "no address", "password": PASSWORD}), 400, "validation_failed"),
         (json!({"email": 1, "password": PASSWORD}), 400, "validation_failed"),
-        (json!({"password": PASSWORD}), 422, "validation_failed"),
+        (json!({"password": PASSWORD}), 422, "anonymous_provider_disabled"),
         (json!({"email": address(), "password": PASSWORD, "data": []}), 400, "validation_failed"),
         (json!([]), 400, "bad_json"),
     ];
     for (body, status, code) in cases {
         assert_eq!(refusal(&app.auth("/signup", body.clone()).await), refused(status, code), "{body}");
     }
+    // The client makes another error of this one, with the reasons.
+    let weak = app.auth("/signup", json!({"email": address(), "password": "short"})).await;
+    assert_eq!(weak.body["weak_password"]["reasons"], json!(["length"]));
     let answer = app.request(Method::POST, "/auth/v1/signup").raw("{").send().await;
     assert_eq!(refusal(&answer), refused(400, "bad_json"));
     let answer = app.request(Method::POST, "/auth/v1/signup").raw(vec![b' '; 70_000]).send().await;
@@ -319,6 +322,8 @@ async fn a_forgotten_password_is_recovered_through_the_mail() {
     );
     let link: &str = text(&mail["data"], "link");
     let link = &link[link.find("/auth/v1/").unwrap()..];
+    let looked_at = app.request(Method::HEAD, link).send().await;
+    assert_eq!(looked_at.status, 405, "a look does not use the link up");
     let arrived = app.request(Method::GET, link).send().await;
     assert_eq!(arrived.status, 303, "{}", arrived.text);
     let location = arrived.header("location");
@@ -327,17 +332,15 @@ async fn a_forgotten_password_is_recovered_through_the_mail() {
         app.auth("/token?grant_type=pkce", json!({"auth_code": code, "code_verifier": verifier}))
             .await
     };
+    assert_eq!(refusal(&exchange(code, "").await), refused(400, "validation_failed"));
     let recovered = exchange(code, verifier).await;
     assert_eq!(recovered.status, 200, "{}", recovered.text);
     assert_eq!(recovered.body["user"]["email"], json!(email));
     assert_eq!(refusal(&exchange(code, verifier).await), refused(404, "flow_state_not_found"), "once");
 
     let again = app.request(Method::GET, link).send().await;
-    assert!(
-        again.header("location").contains("error_code=otp_expired"),
-        "{}",
-        again.header("location")
-    );
+    let told = "error=access_denied&error_code=otp_expired&error_description=Email+link+is+invalid+or+has+expired";
+    assert_eq!(again.header("location"), format!("{back}?{told}#{told}"));
     let answer = app.auth("/verify", json!({"type": "recovery", "token_hash": "x"})).await;
     assert_eq!(refusal(&answer), refused(403, "otp_expired"));
 }
@@ -360,4 +363,22 @@ async fn the_service_tells_how_people_log_in() {
     let settings = app.request(Method::GET, "/auth/v1/settings").send().await;
     assert_eq!((settings.status.as_u16(), &settings.body["mailer_autoconfirm"]), (200, &json!(true)));
     assert_eq!(app.request(Method::GET, "/auth/v1/health").send().await.status, 200);
+    let keys = app.request(Method::GET, "/auth/v1/.well-known/jwks.json").send().await;
+    assert_eq!((keys.status.as_u16(), keys.body), (200, json!({"keys": []})));
+}
+
+/// The client reads every answer as one of GoTrue.
+#[tokio::test]
+async fn what_is_not_offered_is_refused_in_the_form_that_clients_read() {
+    let app = TestApp::start().await;
+    let email = address();
+    for (path, body) in [
+        ("/otp", json!({ "email": email })),
+        ("/resend", json!({"type": "signup", "email": email})),
+        ("/factors/x/verify", json!({})),
+    ] {
+        assert_eq!(refusal(&app.auth(path, body).await), refused(404, "not_found"), "{path}");
+    }
+    let answer = app.request(Method::GET, "/auth/v1/authorize?provider=google").send().await;
+    assert_eq!(refusal(&answer), refused(400, "validation_failed"));
 }

@@ -79,10 +79,7 @@ impl Fields {
         let Some(password) = self.text("password")? else { return Ok(None) };
         let length = password.chars().count();
         if length < SHORTEST_PASSWORD {
-            return Err(AuthError::unprocessable(
-                "weak_password",
-                format!("Password should be at least {SHORTEST_PASSWORD} characters"),
-            ));
+            return Err(AuthError::weak_password(SHORTEST_PASSWORD));
         }
         if length > LONGEST_PASSWORD {
             return Err(AuthError::unprocessable(

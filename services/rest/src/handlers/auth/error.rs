@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+/// Short is the only thing that a password can be too much of here.
+const WEAK_PASSWORD: &str = "weak_password";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthError {
     status: StatusCode,
@@ -51,7 +54,21 @@ impl AuthError {
     }
 
     pub fn code_expired() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "otp_expired", "The link is invalid, was used or has expired")
+        Self::new(StatusCode::FORBIDDEN, "otp_expired", "Email link is invalid or has expired")
+    }
+
+    /// The client makes an error of its own of this one, and shows the reasons.
+    pub fn weak_password(shortest: usize) -> Self {
+        Self::unprocessable(WEAK_PASSWORD, format!("Password should be at least {shortest} characters."))
+    }
+
+    /// What GoTrue has and this service does not.
+    pub fn not_offered() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "The embedded auth service has no such operation: people log in with address and password",
+        )
     }
 
     /// 500; the cause is for the log only.
@@ -71,7 +88,10 @@ impl AuthError {
 
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
-        let body = json!({ "code": self.status.as_u16(), "error_code": self.code, "msg": self.message });
+        let mut body = json!({ "code": self.status.as_u16(), "error_code": self.code, "msg": self.message });
+        if self.code == WEAK_PASSWORD {
+            body["weak_password"] = json!({ "reasons": ["length"] });
+        }
         (self.status, Json(body)).into_response()
     }
 }

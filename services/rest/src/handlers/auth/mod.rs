@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::issue::{self, ACCESS_TOKEN_SECONDS, Subject};
 use auth::{Issuer, Passwords, Verifier};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use runtime::Settings;
 use serde_json::{Value, json};
@@ -58,10 +58,6 @@ pub enum Error {
 
 impl Embedded {
     pub fn new(settings: &Settings, store: Store, verifier: Arc<Verifier>) -> Result<Self, Error> {
-        let platform = match settings.platform_base_url.trim_end_matches('/') {
-            "" => format!("http://localhost:{}", settings.ports.agent_api),
-            url => url.to_owned(),
-        };
         let frontend = Some(settings.frontend_base_url.trim_end_matches('/')).filter(|url| !url.is_empty());
         let origins = settings.cors_allow_origins.iter().map(|origin| origin.trim_end_matches('/'));
         let origins = origins.filter(|origin| !origin.is_empty() && !origin.starts_with("regex:"));
@@ -71,7 +67,7 @@ impl Embedded {
             issuer: Issuer::from_settings(settings)?,
             passwords: Passwords::new()?,
             mails: Mails::start(settings),
-            public_url: format!("{platform}/auth/v1"),
+            public_url: format!("{}/auth/v1", crate::public_url(settings)),
             return_urls: frontend.into_iter().chain(origins).map(str::to_owned).collect(),
         })))
     }
@@ -86,7 +82,13 @@ pub fn router(embedded: Embedded) -> Router {
         .route("/auth/v1/logout", post(sessions::log_out))
         .route("/auth/v1/user", get(user::get).put(user::update))
         .route("/auth/v1/recover", post(recovery::recover))
-        .route("/auth/v1/verify", get(recovery::follow_link).post(recovery::verify))
+        .route(
+            "/auth/v1/verify",
+            get(recovery::follow_link).head(recovery::look_at_link).post(recovery::verify),
+        )
+        .route("/auth/v1/authorize", get(authorize))
+        .route("/auth/v1/.well-known/jwks.json", get(keys))
+        .route("/auth/v1/{*operation}", any(async || AuthError::not_offered()))
         .with_state(embedded)
 }
 
@@ -103,6 +105,16 @@ async fn settings() -> Json<Value> {
         "sms_provider": "",
         "saml_enabled": false,
     }))
+}
+
+/// A login at another service: none is configured here.
+async fn authorize() -> AuthError {
+    AuthError::bad_request("validation_failed", "Unsupported provider: provider is not enabled")
+}
+
+/// Tokens are signed with a secret, which is not published; clients then ask `GET /user` instead.
+async fn keys() -> Json<Value> {
+    Json(json!({ "keys": [] }))
 }
 
 impl Parts {

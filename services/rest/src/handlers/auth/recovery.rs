@@ -6,6 +6,7 @@ use auth::issue;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
 use model::notification::NotificationType;
 use serde_json::{Value, json};
 use store::{Challenge, CodePurpose};
@@ -63,13 +64,22 @@ pub async fn follow_link(State(auth): State<Embedded>, parameters: Parameters) -
         }
         Ok(Arrival::Session(fragment)) => back.set_fragment(Some(&fragment)),
         Err(error) => {
-            back.query_pairs_mut()
-                .append_pair("error", "access_denied")
-                .append_pair("error_code", error.code())
-                .append_pair("error_description", error.message());
+            let told = [
+                ("error", "access_denied"),
+                ("error_code", error.code()),
+                ("error_description", error.message()),
+            ];
+            back.query_pairs_mut().extend_pairs(told);
+            // Of a link that is gone nobody knows where its application looks.
+            back.set_fragment(Some(&url::form_urlencoded::Serializer::new(String::new()).extend_pairs(told).finish()));
         }
     }
     Redirect::to(back.as_str()).into_response()
+}
+
+/// Programs that look whether a link in a mail leads anywhere must not use it up.
+pub async fn look_at_link() -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 enum Arrival {

@@ -26,7 +26,7 @@ const PASSWORD_WINDOW: Duration = Duration::from_secs(300);
 pub async fn sign_up(State(auth): State<Embedded>, fields: Fields) -> Reply {
     let email = fields
         .email()?
-        .ok_or_else(|| AuthError::unprocessable("validation_failed", "Signing up needs an email address"))?;
+        .ok_or_else(|| AuthError::unprocessable("anonymous_provider_disabled", "Anonymous sign-ins are disabled"))?;
     let password = fields
         .new_password()?
         .ok_or_else(|| AuthError::unprocessable("validation_failed", "Signup requires a valid password"))?;
@@ -92,14 +92,15 @@ async fn by_refresh_token(auth: &Embedded, fields: &Fields) -> Reply {
 }
 
 async fn by_code(auth: &Embedded, fields: &Fields) -> Reply {
-    let refusal = || {
+    let refusal = || AuthError::bad_request("bad_code_verifier", "code challenge does not match previously saved code verifier");
+    let missing = || {
         AuthError::bad_request(
-            "bad_code_verifier",
-            "invalid request: the code and the code verifier do not belong together",
+            "validation_failed",
+            "invalid request: both auth code and code verifier should be non-empty",
         )
     };
-    let code = fields.text("auth_code")?.ok_or_else(refusal)?;
-    let verifier = fields.text("code_verifier")?.ok_or_else(refusal)?;
+    let code = fields.text("auth_code")?.ok_or_else(missing)?;
+    let verifier = fields.text("code_verifier")?.ok_or_else(missing)?;
     let taken = auth.store.take_code(&issue::hash_of(code), CodePurpose::Exchange).await?;
     let (account, challenge) = taken.ok_or_else(|| {
         AuthError::new(
