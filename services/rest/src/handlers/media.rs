@@ -8,6 +8,7 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use runtime::Settings;
+use runtime::settings::AppEnv;
 use store::Store;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
@@ -65,13 +66,13 @@ pub async fn upload(
     Err(missing_file("Field required"))
 }
 
-/// Where others reach what is kept here.
-fn address_base(settings: &Settings) -> ApiResult<&str> {
-    if settings.platform_base_url.is_empty() {
+/// Where others reach what is kept here. In production nobody else is on this machine: the address must be told.
+fn address_base(settings: &Settings) -> ApiResult<String> {
+    if settings.platform_base_url.is_empty() && settings.app_env == AppEnv::Prod {
         let text = "PLATFORM_BASE_URL is not set: without it, uploads have no address that others can reach";
         return Err(ApiError::Generic(StatusCode::SERVICE_UNAVAILABLE, text.to_owned()));
     }
-    Ok(&settings.platform_base_url)
+    Ok(crate::public_url(settings))
 }
 
 /// A file for whoever has its address. It never changes, and nothing in it is carried out.

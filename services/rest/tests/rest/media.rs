@@ -69,8 +69,18 @@ async fn what_is_no_picture_or_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_public_address_an_upload_says_what_is_missing() {
-    let app = TestApp::start().await;
+async fn without_a_public_address_uploads_are_for_this_machine_and_in_production_for_nobody() {
+    let app = TestApp::builder().set("AGENT_API_PORT", "18906").start().await;
+    let kept = upload(&app, &TestUser::new(), "file", "image/png", PNG).await;
+    assert_eq!(kept.status, 200, "{}", kept.text);
+    let path = kept.body.as_str().unwrap().strip_prefix("http://localhost:18906").unwrap().to_owned();
+    assert_eq!(app.request(Method::GET, &path).send().await.bytes, PNG);
+
+    let app = TestApp::builder()
+        .set("APP_ENV", "prod")
+        .set("BACKEND_CORS_ALLOW_ORIGINS", "[]")
+        .start()
+        .await;
     let refused = upload(&app, &TestUser::new(), "file", "image/png", PNG).await;
     assert_eq!(refused.status, 503, "{}", refused.text);
     assert!(refused.text.contains("PLATFORM_BASE_URL"), "{}", refused.text);
