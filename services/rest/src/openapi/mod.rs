@@ -114,7 +114,28 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
         .filter(|value| value.get("operationId").is_some())
 }
 
+/// Defaults beside a reference to a schema, which handlers cannot tell: operation, parameter, default.
+const DEFAULTS: &[(&str, &str, &str)] = &[("getV2List library agents", "sort_by", "updatedAt")];
+
+/// What may be left out of a query may also be said to be null, unless it has a default then.
+fn finish_parameters(operation: &mut Value) {
+    let id = operation["operationId"].clone();
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let of_parameter = |(operation, name, _): &&(&str, &str, &str)| id == *operation && parameter["name"] == *name;
+        if let Some((_, _, default)) = DEFAULTS.iter().find(of_parameter) {
+            parameter["schema"]["default"] = json!(default);
+        }
+        let optional = parameter["in"] == "query" && parameter["required"] != true;
+        let schema = &mut parameter["schema"];
+        if optional && schema.get("default").is_none() && schema.get("anyOf").is_none() {
+            *schema = json!({ "anyOf": [schema.take(), { "type": "null" }] });
+        }
+    }
+}
+
 fn finish(operation: &mut Value) {
+    finish_parameters(operation);
     // `security(())` of a handler says that anybody may call it.
     if operation.get("security") == Some(&json!([{}])) {
         operation.as_object_mut().map(|operation| operation.shift_remove("security"));
