@@ -107,10 +107,10 @@ pub async fn render(request: Request, next: Next) -> Response {
 }
 
 fn generic(method: &Method, path: &str, status: StatusCode, detail: &str) -> Value {
-    let hint = if status.is_server_error() {
-        "The server could not do it: try again later; its log says why"
-    } else {
-        "Correct the request and send it again"
+    let hint = match status {
+        StatusCode::NOT_IMPLEMENTED => "This platform does not have it: trying again does not help",
+        status if status.is_server_error() => "The server could not do it: try again later; its log says why",
+        _ => "Correct the request and send it again",
     };
     json!({ "message": format!("Failed to process {method} {path}"), "detail": detail, "hint": hint })
 }
