@@ -171,7 +171,7 @@ pub struct Component {
     /// Requests and limits of its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Further environment variables; they win over the operator's own.
+    /// Further environment variables: settings of the service that have no field here, for example OAuth clients and the model of the chat (docs/settings.md). They win over the operator's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,

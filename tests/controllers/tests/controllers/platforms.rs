@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use controllers_tests::cluster::repository;
+use controllers_tests::world::documents;
 use controllers_tests::{World, eventually};
 use crds::AutoGPTPlatform;
 use crds::conditions::{self, reason};
@@ -268,6 +270,45 @@ async fn a_missing_secret_is_a_condition_and_its_appearance_is_noticed() {
     world.bring_up("p").await;
     expect(&world, conditions::DEPENDENCIES_READY, "True", reason::EXTERNAL_DATA_SERVICES).await;
     assert_eq!(names::<StatefulSet>(&world).await, Vec::<String>::new());
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_settings_of_the_example_name_reaches_the_service_and_what_is_secret_only_by_reference() {
+    let world = World::new().await;
+    let operator = world.operator("a").await;
+    let text = std::fs::read_to_string(repository().join("examples/platform-settings.yaml")).unwrap();
+    let wanted = documents(&text)[0]["spec"].clone();
+    world.apply(&platform(wanted.clone())).await.unwrap();
+    let message = expect(&world, conditions::READY, "False", reason::SECRET_MISSING).await;
+    assert!(
+        message.contains("Secret partners") && message.contains("create secret generic partners"),
+        "{message}"
+    );
+    let env = wanted["components"]["rest"]["env"].as_array().unwrap();
+    let keys = env.iter().filter_map(|variable| variable["secretKeyRef"]["key"].as_str());
+    let pairs: Vec<_> = keys.map(|key| (key, "hidden")).collect();
+    let (last, others) = pairs.split_last().unwrap();
+    world.secret("partners", others).await;
+    let message = expect(&world, conditions::READY, "False", reason::SECRET_INCOMPLETE).await;
+    assert!(message.contains("Secret partners") && message.contains(last.0), "{message}");
+    world.merge::<Secret>("partners", json!({"stringData": {last.0: "hidden"}})).await;
+    world.bring_up("p").await;
+
+    let variables = async |name: &str| {
+        let deployment = world.api::<Deployment>().get(name).await.unwrap();
+        json!(deployment.spec.unwrap().template.spec.unwrap().containers[0].env)
+    };
+    let (rest, executor) = (variables("p-rest").await, variables("p-executor").await);
+    for variable in env {
+        let expected = match variable.get("secretKeyRef") {
+            Some(reference) => json!({"name": variable["name"], "valueFrom": {"secretKeyRef": reference}}),
+            None => variable.clone(),
+        };
+        assert!(rest.as_array().unwrap().contains(&expected), "{expected}: {rest}");
+        assert!(!executor.to_string().contains(variable["name"].as_str().unwrap()), "{executor}");
+    }
+    assert!(!rest.to_string().contains("hidden"), "{rest}");
     operator.stop().await;
 }
 
