@@ -10,7 +10,9 @@ use controllers_tests::{Services, World, eventually};
 use crds::execution::Phase;
 use crds::schedule::Decision;
 use crds::{GraphExecution, GraphSchedule};
+use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -353,6 +355,61 @@ async fn old_decisions_are_looked_up_in_the_ledger() {
     assert!(said.contains("no backfill of it is in the ledger"), "{said}");
     let said = user.says("why noon 2025-12-31T12:30:00Z").await.well();
     assert!(said.contains("not due by the calendar"), "{said}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_api_server_refuses_is_said_with_the_remedy() {
+    const EXECUTIONS: &str = "count/graphexecutions.autogpt.dev";
+    let world = World::new().await;
+    let user = User::of(&world, None);
+    let object =
+        |kind: &str, name: &str, spec: Value| json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    world.apply(&object("AutoGPTPlatform", "p", json!({"paused": true}))).await.unwrap();
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {EXECUTIONS: "0"}}});
+    world.apply(&quota).await.unwrap();
+    let counted = json!({"hard": {EXECUTIONS: "0"}, "used": {EXECUTIONS: "0"}});
+    world.merge_status::<ResourceQuota>("q", counted).await;
+    let probe = object(
+        "GraphExecution",
+        "probe",
+        json!({"platformRef": {"name": "none"}, "graph": {"configMapRef": {"name": "g"}}}),
+    );
+    eventually("the quota is in force", || async {
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let probe = serde_json::from_value(probe.clone()).unwrap();
+        match world.api::<GraphExecution>().create(&dry, &probe).await {
+            Ok(_) => Err("it may be made"),
+            Err(error) if error.to_string().contains("exceeded quota") => Ok(()),
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    let operator = world.operator("a").await;
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "seconds": true, "schedules": ["*/2 * * * * *"]});
+    world.apply(&object("GraphSchedule", "often", spec)).await.unwrap();
+    let said = eventually("why says it", || async {
+        let said = user.says("why often").await.well();
+        if said.starts_with("QuotaExceeded: ") { Ok(said) } else { Err(said) }
+    })
+    .await;
+    assert!(
+        said.contains("exceeded quota: q") && said.contains("raise the ResourceQuota") && said.contains("nothing was decided yet"),
+        "{said}"
+    );
+    // One that was due after the schedule was made, and that is over by now.
+    let schedule: GraphSchedule = world.api().get("often").await.unwrap();
+    let slot = schedule.creation_timestamp().unwrap().0.as_second() / 2 * 2 + 2;
+    let slot = operator::runtime::time::from_chrono(chrono::DateTime::from_timestamp(slot, 0).unwrap());
+    let slot = serde_json::to_value(slot).unwrap().as_str().unwrap().to_owned();
+    let said = user.says(&format!("why often {slot}")).await.well();
+    assert!(
+        said.starts_with(&format!("{slot}: due and not decided yet; QuotaExceeded: ")) && said.contains("raise the ResourceQuota"),
+        "{said}"
+    );
     operator.stop().await;
 }
 

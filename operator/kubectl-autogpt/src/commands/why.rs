@@ -132,11 +132,26 @@ fn not_decided(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>
         let afterwards = format!("{shown}: the schedule was made only afterwards\n");
         return Some(not_due(&next::calendar(schedule).ok()?, slot).unwrap_or(afterwards));
     }
+    let due = next::calendar(schedule).ok()?.last_at_or_before(slot) == Some(slot);
     if slot <= now {
+        return due.then(|| held_up(schedule, slot)).flatten();
+    }
+    due.then(|| format!("{shown}: due {}\n", relative(slot, now)))
+}
+
+/// What keeps a due time that has come from its decision, when the schedule says so.
+fn held_up(schedule: &GraphSchedule, slot: DateTime<Utc>) -> Option<String> {
+    let status = schedule.status.as_ref()?;
+    if status.decided_through.as_ref().is_some_and(|through| slot <= instant(through)) || !status.backfills.is_empty() {
         return None;
     }
-    let due = next::calendar(schedule).ok()?.last_at_or_before(slot) == Some(slot);
-    due.then(|| format!("{shown}: due {}\n", relative(slot, now)))
+    let ready = conditions::get(&status.conditions, READY).filter(|ready| ready.status == "False")?;
+    Some(format!(
+        "{}: due and not decided yet; {}: {}\n",
+        slot.format("%FT%TZ"),
+        ready.reason,
+        ready.message
+    ))
 }
 
 /// Whether the schedule was made only after this time.
@@ -284,6 +299,25 @@ DUE                    OUTCOME   LATE BY   EXECUTION   WHY
             let text = unknown(&schedule, at(slot)).unwrap();
             assert!(text.contains(words), "{slot}: {text}");
         }
+    }
+
+    #[test]
+    fn a_due_time_that_is_held_up_says_by_what() {
+        let (mut schedule, now) = (schedule(), at("2026-01-01T06:30:00Z"));
+        let answer = |schedule: &GraphSchedule, slot| not_decided(schedule, at(slot), now);
+        assert_eq!(
+            answer(&schedule, "2026-01-01T05:00:00Z"),
+            None,
+            "nothing is known to hold it up: the ledger is asked"
+        );
+        let refused = json!([{"type": "Ready", "status": "False", "reason": "QuotaExceeded", "message": "raise it", "lastTransitionTime": "2026-01-01T05:00:00Z"}]);
+        schedule.status.as_mut().unwrap().conditions = serde_json::from_value(refused).unwrap();
+        assert_eq!(
+            answer(&schedule, "2026-01-01T05:00:00Z").as_deref(),
+            Some("2026-01-01T05:00:00Z: due and not decided yet; QuotaExceeded: raise it\n")
+        );
+        assert_eq!(answer(&schedule, "2026-01-01T05:30:00Z"), None, "not due");
+        assert_eq!(answer(&schedule, "2026-01-01T02:00:00Z"), None, "decided before");
     }
 
     #[test]
