@@ -3,7 +3,8 @@
 //! A thousand schedules that are due in the same second are thousands of requests, and the API server answers a few hundred a second: what
 //! is sent at once is refused, times out, and comes back. So only a few are under way, and of those that wait, the ones that others wait
 //! for go first: what a person asked for, then the executions of due times, then statuses, then events and deletions. Every sixteenth
-//! place goes to the last lane that waits, so that none starves.
+//! place goes to the last lane that waits, so that none starves. And while executions of due times are on their way, statuses, events and
+//! deletions hold back for a moment even when there are places: the API server would do their work at the cost of the others.
 //!
 //! Watches are not counted. An answer that asks for patience (429 with Retry-After) keeps its place until the client has tried again, which
 //! slows the others down as well.
@@ -13,13 +14,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
 use prometheus_client::encoding::EncodeLabelSet;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::runtime::connection::{Asking, asking};
@@ -30,6 +31,8 @@ use crate::runtime::metrics::OperatorMetrics;
 const PLACES: usize = 32;
 /// One place in so many is for the last lane that waits.
 const SHARE: u32 = 16;
+/// Who holds back for executions of due times does so no longer than this.
+const COURTESY: Duration = Duration::from_millis(50);
 
 /// Lanes in the order of their precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,10 @@ impl Lane {
 
     fn index(self) -> usize {
         self as usize
+    }
+
+    fn holds_back(self) -> bool {
+        matches!(self, Self::Status | Self::CleanUp)
     }
 
     /// The lane of a request; none for those that last.
@@ -102,6 +109,7 @@ pub fn client(inner: Client, metrics: OperatorMetrics, leadership: Leadership) -
     let lanes = Lanes {
         inner: asking(inner),
         gate: Arc::new(Gate::new(PLACES)),
+        due: watch::Sender::new(0),
         metrics,
         leadership,
     };
@@ -111,6 +119,8 @@ pub fn client(inner: Client, metrics: OperatorMetrics, leadership: Leadership) -
 struct Lanes {
     inner: Asking,
     gate: Arc<Gate>,
+    /// How many executions of due times are on their way.
+    due: watch::Sender<usize>,
     metrics: OperatorMetrics,
     leadership: Leadership,
 }
@@ -134,6 +144,9 @@ impl Service<Request<Body>> for Lanes {
         let lane = Lane::of(&request);
         let (inner, gate, metrics) = (self.inner.clone(), self.gate.clone(), self.metrics.clone());
         let leadership = self.leadership.clone();
+        let mut due = self.due.subscribe();
+        // Counted from here on: who is asked in the same moment already sees it.
+        let on_its_way = (lane == Some(Lane::Due)).then(|| OnItsWay::begin(&self.due));
         Box::pin(async move {
             let place = match lane {
                 None => None,
@@ -143,6 +156,9 @@ impl Service<Request<Body>> for Lanes {
                     let began = Instant::now();
                     // Counted down even when the caller gives up.
                     let counted = CountDown(depth);
+                    if lane.holds_back() {
+                        hold_back(&mut due).await;
+                    }
                     let place = gate.enter(lane).await;
                     drop(counted);
                     metrics.queued.observe(began.elapsed().as_secs_f64());
@@ -158,9 +174,31 @@ impl Service<Request<Body>> for Lanes {
                 code: answer.as_ref().map_or(0, |answer| answer.status().as_u16()),
             };
             metrics.calls.get_or_create(&label).inc();
-            drop(place);
+            drop((place, on_its_way));
             answer
         })
+    }
+}
+
+/// Waits until no execution of a due time is on its way, or long enough.
+async fn hold_back(due: &mut watch::Receiver<usize>) {
+    // The request goes on whatever comes of it.
+    let _ = tokio::time::timeout(COURTESY, due.wait_for(|count| *count == 0)).await;
+}
+
+/// Counts an execution of a due time until its answer is there, or until nobody waits for it any more.
+struct OnItsWay(watch::Sender<usize>);
+
+impl OnItsWay {
+    fn begin(due: &watch::Sender<usize>) -> Self {
+        due.send_modify(|count| *count += 1);
+        Self(due.clone())
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -303,6 +341,21 @@ mod tests {
         waiting.extend([Lane::Due; 40]);
         let order = served(&waiting).await;
         assert_eq!(order.iter().position(|lane| *lane == Lane::CleanUp), Some(15));
+    }
+
+    #[tokio::test]
+    async fn statuses_hold_back_for_what_is_due_but_not_for_long() {
+        let due = watch::Sender::new(0);
+        let mut status = due.subscribe();
+        assert!(futures::poll!(Box::pin(hold_back(&mut status))).is_ready(), "nothing is due");
+        let (one, other) = (OnItsWay::begin(&due), OnItsWay::begin(&due));
+        let began = Instant::now();
+        hold_back(&mut status).await;
+        assert!(began.elapsed() >= COURTESY);
+        let mut waiting = Box::pin(hold_back(&mut status));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        drop((one, other));
+        assert!(futures::poll!(&mut waiting).is_ready(), "at once");
     }
 
     #[tokio::test]
