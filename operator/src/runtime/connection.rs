@@ -37,6 +37,8 @@ const LONGEST_TRY: Duration = Duration::from_secs(3);
 pub fn connect(mut config: Config) -> kube::Result<Client> {
     config.connect_timeout = Some(CONNECT);
     config.default_retry = false;
+    // Long lists would cost both ends more processor time than the way between them is worth.
+    config.disable_compression = true;
     Client::try_from(config)
 }
 

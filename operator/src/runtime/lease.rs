@@ -30,8 +30,8 @@ const DURATION: Duration = Duration::from_secs(7);
 const MARGIN: Duration = Duration::from_secs(1);
 /// The leader renews so often.
 const RENEW: Duration = Duration::from_secs(2);
-/// A standby looks so often.
-const LOOK: Duration = Duration::from_millis(500);
+/// A standby looks so often: that is most of the time in which nobody leads after one has let go.
+const LOOK: Duration = Duration::from_millis(300);
 /// No request about the Lease may take longer.
 const REQUEST: Duration = Duration::from_secs(3);
 /// How long the work may take to stop when the process is asked to end.
@@ -86,6 +86,8 @@ impl Contender {
                 tracing::debug!("work in flight was cut off");
             }
             drop(running);
+            // What is still under way elsewhere writes nothing any more.
+            grant.until(Instant::now());
             self.release().await;
         }
     }
