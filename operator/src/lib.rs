@@ -12,14 +12,12 @@ use std::time::Duration;
 
 use ::runtime::retry::Backoff;
 use ::runtime::{Health, Settings, Shutdown, serve};
-use crds::{GraphExecution, GraphSchedule};
+use crds::GraphExecution;
 use futures::future::join_all;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
+use kube::Client;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event};
-use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -33,7 +31,8 @@ use crate::runtime::kept::Kept;
 use crate::runtime::leadership::Leadership;
 use crate::runtime::lease::Contender;
 use crate::runtime::metrics::OperatorMetrics;
-use crate::schedule::children::Children;
+use crate::runtime::task::beside;
+use crate::schedule::children::{Children, News};
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -153,10 +152,12 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
             let executions: Api<GraphExecution> = Api::namespaced(shared.client.clone(), &shared.namespace);
             let (executions, events_of_executions) = keep(executions, watching());
             let children = Children::new(executions.clone());
-            let (changes, child_changes) = mpsc::channel(QUEUE);
-            let applied = tell_schedules(events_of_executions, children.clone(), changes).applied_objects();
+            let (changes, news) = mpsc::channel(QUEUE);
+            let news = stream::unfold(news, async |mut news: mpsc::Receiver<News>| news.recv().await.map(|one| (one, news)));
+            let events_of_executions = tell_schedules(events_of_executions, children.clone(), changes);
+            // Each in a task of its own: a long list of one kind keeps neither the others nor the Lease waiting.
             futures::join!(
-                platform::controller::run(
+                beside(platform::controller::run(
                     shared.client.clone(),
                     shared.namespace.clone(),
                     shared.config.images.clone(),
@@ -164,9 +165,13 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
                     shared.metrics.clone(),
                     shared.leadership.clone(),
                     shared.stop.clone()
-                ),
-                schedule::controller::run(shared.clone(), (children, child_changes), decided.clone()),
-                execution::controller::run(shared, (executions.store(), applied), (decided, decisions)),
+                )),
+                beside(schedule::controller::run(shared.clone(), (children, news), decided.clone())),
+                beside(execution::controller::run(
+                    shared,
+                    (executions.store(), events_of_executions),
+                    (decided, decisions)
+                )),
             );
         }
     });
@@ -181,35 +186,30 @@ async fn lead(client: Client, config: Config, metrics: OperatorMetrics, leadersh
     futures::join!(join_all(namespaces), flag);
 }
 
-/// Executions that changed and whose schedule has not heard of it yet.
+/// News that schedules have not heard yet.
 const QUEUE: usize = 1024;
 
-/// Keeps the index of the executions that schedules have, and tells schedules that one of theirs changed.
+/// Keeps the index of the executions that schedules have, and tells schedules the news of theirs.
 fn tell_schedules(
-    events: impl Stream<Item = Result<Event<Kept<GraphExecution>>, watcher::Error>> + Send + 'static,
+    events: impl Stream<Item = Told> + Send + 'static,
     children: Children,
-    changes: mpsc::Sender<ObjectRef<GraphSchedule>>,
-) -> impl Stream<Item = Result<Event<Kept<GraphExecution>>, watcher::Error>> + Send + 'static {
+    news: mpsc::Sender<News>,
+) -> impl Stream<Item = Told> + Send + 'static {
     events.then(move |event| {
-        let schedule = event.as_ref().ok().and_then(|event| {
-            children.note(event);
-            match event {
-                Event::Apply(child) | Event::InitApply(child) | Event::Delete(child) => {
-                    Some(ObjectRef::new(child.facts.schedule.as_deref()?).within(&child.namespace()?))
-                }
-                Event::Init | Event::InitDone => None,
-            }
-        });
-        let changes = changes.clone();
+        let concerned = event.as_ref().ok().and_then(|event| children.note(event));
+        let news = news.clone();
         async move {
-            if let Some(schedule) = schedule {
+            if let Some(concerned) = concerned {
                 // The reader is gone only when everything ends.
-                let _ = changes.send(schedule).await;
+                let _ = news.send(concerned).await;
             }
             event
         }
     })
 }
+
+/// What a watch of executions says.
+type Told = watcher::Result<Event<Kept<GraphExecution>>>;
 
 /// Says that this process does not lead, whatever ended its work.
 struct Down<'a>(&'a OperatorMetrics);

@@ -36,6 +36,8 @@ use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::refusal::refusal;
 use crate::runtime::retries::{Cause, Retries};
+use crate::runtime::sweep::Sweep;
+use crate::runtime::task::beside;
 use crate::runtime::time;
 use crate::schedule::child;
 use crate::schedule::decided::{self, Decided, Word};
@@ -113,9 +115,9 @@ struct Context {
 /// Keeps the executions of one namespace until the shutdown.
 pub async fn run(
     shared: Shared,
-    (executions, applied): (
+    (executions, events_of_executions): (
         Store<Kept<GraphExecution>>,
-        impl Stream<Item = Result<Kept<GraphExecution>, watcher::Error>> + Send + 'static,
+        impl Stream<Item = watcher::Result<watcher::Event<Kept<GraphExecution>>>> + Send + 'static,
     ),
     (decided, decisions): (Decided, mpsc::Receiver<ObjectRef<GraphExecution>>),
 ) {
@@ -131,27 +133,26 @@ pub async fn run(
         leadership,
         stop: shutdown,
     } = shared;
-    let controller = Controller::for_stream(applied, executions.clone());
-    let waiting = executions.clone();
+    let sweep = Sweep::default();
+    let turn = |row: &Kept<GraphExecution>| row.facts.turn();
+    let of_beginning = sweep.beginnings(leadership.begins(), executions.clone(), turn);
+    let controller = Controller::for_stream(sweep.called_up(events_of_executions, |_| true, turn), executions.clone());
+    let waiting = {
+        let (executions, sweep) = (executions.clone(), sweep.clone());
+        move |of_platform: Option<String>| {
+            let state = executions.state();
+            let is_concerned =
+                |row: &&Arc<Kept<GraphExecution>>| row.facts.is_waiting() && of_platform.as_ref().is_none_or(|name| *row.facts.platform == **name);
+            stream::iter(sweep.call_up(state.iter().filter(is_concerned), turn))
+        }
+    };
     let of_platform = platform_changes
         .filter_map(|change| future::ready(change.ok()))
-        .flat_map(move |platform| {
-            let name = platform.name_any();
-            let is_concerned = |row: &&Arc<Kept<GraphExecution>>| *row.facts.platform == *name && row.facts.is_waiting();
-            let state = waiting.state();
-            let concerned: Vec<_> = state.iter().filter(is_concerned).map(|row| ObjectRef::from_obj(row.as_ref())).collect();
-            stream::iter(concerned)
-        });
-    let waiting = executions.clone();
-    let of_time = stream::unfold((), |()| async { Some((tokio::time::sleep(LOOK_AGAIN).await, ())) }).flat_map(move |()| {
-        let state = waiting.state();
-        let waiting: Vec<_> = state
-            .iter()
-            .filter(|row| row.facts.is_waiting())
-            .map(|row| ObjectRef::from_obj(row.as_ref()))
-            .collect();
-        stream::iter(waiting)
-    });
+        .map(|platform| Some(platform.name_any()))
+        .flat_map(waiting.clone());
+    let of_time = stream::unfold((), |()| async { Some((tokio::time::sleep(LOOK_AGAIN).await, ())) }).flat_map(move |()| waiting(None));
+    let place = namespace.clone();
+    let of_sweep = sweep.turns().map(move |name| ObjectRef::new(&name).within(&place));
     let (changed, changes) = mpsc::channel(QUEUE);
     let of_progress = stream::unfold(changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphExecution>>| {
         changes.recv().await.map(|object| (kept(object), changes))
@@ -177,7 +178,7 @@ pub async fn run(
         events,
         metrics,
         retries: Retries::default(),
-        leadership: leadership.clone(),
+        leadership,
         stop_patience,
         going,
         cleaners: Semaphore::new(CLEANERS),
@@ -188,12 +189,14 @@ pub async fn run(
         .reconcile_on(of_platform)
         .reconcile_on(of_time)
         .reconcile_on(of_progress)
-        .reconcile_all_on(leadership.begins())
+        .reconcile_on(of_beginning)
+        .reconcile_on(of_sweep)
         .reconcile_on(of_schedule)
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
-        .for_each(|outcome| {
+        .for_each(move |outcome| {
             hear_outcome("GraphExecution", &outcome);
+            sweep.hear(&outcome);
             future::ready(())
         })
         .await;
@@ -218,13 +221,16 @@ async fn reconcile(execution: Arc<Kept<GraphExecution>>, context: Arc<Context>) 
     }
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     context.platforms.ready().await;
-    let open = execution.open()?;
-    let outcome = Box::pin(look(&open, &context)).await;
-    match &outcome {
-        Ok(_) => context.retries.reset(&execution.name_any()),
-        Err(error) => say(&open, error, &context).await,
-    }
-    outcome
+    beside(async move {
+        let open = execution.open()?;
+        let outcome = look(&open, &context).await;
+        match &outcome {
+            Ok(_) => context.retries.reset(&execution.name_any()),
+            Err(error) => say(&open, error, &context).await,
+        }
+        outcome
+    })
+    .await
 }
 
 /// Has the execution say what the API server refuses. One that was submitted goes on, so that its events say it.

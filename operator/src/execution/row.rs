@@ -6,6 +6,8 @@ use kube::ResourceExt;
 use crate::execution::status;
 use crate::runtime::cache::without_writers;
 use crate::runtime::kept::Keep;
+use crate::runtime::sweep::Turn;
+use crate::schedule::family;
 
 /// See [`Keep::facts`].
 #[derive(Debug, Clone, Default)]
@@ -16,18 +18,38 @@ pub struct ExecutionFacts {
     pub schedule: Option<Box<str>>,
     /// UIDs of its owners.
     pub owners: Box<[Box<str>]>,
+    /// What its schedule hears of it: see [`family::news`].
+    pub news: u64,
     /// Whether its run is over.
     pub over: bool,
     /// Whether the platform is known to have its run.
     pub submitted: bool,
     /// Whether the operator's finalizer holds it.
     pub held: bool,
+    /// Whether somebody wants it to end, or nobody has looked at it yet.
+    pub wanted: bool,
+    /// Whether it is to be deleted when it is over.
+    pub expires: bool,
 }
 
 impl ExecutionFacts {
     /// Whether it is one of the owner with this UID.
     pub fn is_owned_by(&self, uid: &str) -> bool {
         self.owners.iter().any(|owner| **owner == *uid)
+    }
+
+    /// When it is looked at at a beginning.
+    pub fn turn(&self) -> Turn {
+        match self {
+            Self { wanted: true, .. } => Turn::Now,
+            Self {
+                over: true,
+                held: false,
+                expires: false,
+                ..
+            } => Turn::Never,
+            _ => Turn::Later,
+        }
     }
 
     /// Whether the platform has yet to take it.
@@ -50,13 +72,56 @@ impl Keep for GraphExecution {
     }
 
     fn facts(&self) -> ExecutionFacts {
+        let held = self.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER);
+        let over = status::is_over(self);
+        let going = self.metadata.deletion_timestamp.is_some();
         ExecutionFacts {
             platform: self.spec.platform_ref.name.as_str().into(),
             schedule: self.labels().get(LABEL_SCHEDULE).map(|name| name.as_str().into()),
             owners: self.owner_references().iter().map(|owner| owner.uid.as_str().into()).collect(),
-            over: status::is_over(self),
+            news: family::news(self),
+            over,
             submitted: self.status.as_ref().is_some_and(|status| status.execution_id.is_some()),
-            held: self.finalizers().iter().any(|finalizer| finalizer == EXECUTION_FINALIZER),
+            held,
+            wanted: (going && held) || (!over && (self.spec.cancel || self.status.is_none())),
+            expires: self.spec.ttl_seconds_after_finished.is_some(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn turn(metadata: &Value, spec: &Value, status: &Value) -> Turn {
+        let mut object = json!({
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "e"},
+            "spec": {"platformRef": {"name": "p"}, "graph": {}},
+        });
+        for (part, with) in [("metadata", metadata), ("spec", spec)] {
+            object[part].as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        }
+        object["status"] = status.clone();
+        serde_json::from_value::<GraphExecution>(object).unwrap().facts().turn()
+    }
+
+    #[test]
+    fn who_is_new_or_is_to_end_goes_first_and_what_is_over_is_let_be() {
+        let (plain, running, over) = (json!({}), json!({"phase": "RUNNING", "executionId": "r"}), json!({"phase": "COMPLETED"}));
+        let (held, going) = (
+            json!({"finalizers": [EXECUTION_FINALIZER]}),
+            json!({"finalizers": [EXECUTION_FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}),
+        );
+        let (cancel, expires) = (json!({"cancel": true}), json!({"ttlSecondsAfterFinished": 60}));
+        assert_eq!(turn(&plain, &plain, &Value::Null), Turn::Now);
+        assert_eq!(turn(&held, &cancel, &running), Turn::Now);
+        assert_eq!(turn(&going, &plain, &running), Turn::Now);
+        assert_eq!(turn(&going, &plain, &over), Turn::Now);
+        assert_eq!(turn(&held, &plain, &running), Turn::Later);
+        assert_eq!(turn(&plain, &plain, &json!({"phase": "Pending"})), Turn::Later);
+        assert_eq!(turn(&held, &plain, &over), Turn::Later, "it is still held");
+        assert_eq!(turn(&plain, &expires, &over), Turn::Later, "its time may be up");
+        assert_eq!(turn(&plain, &cancel, &over), Turn::Never);
     }
 }

@@ -12,6 +12,8 @@ pub mod lease;
 pub mod metrics;
 pub mod refusal;
 pub mod retries;
+pub mod sweep;
+pub mod task;
 pub mod time;
 pub mod tolerant;
 

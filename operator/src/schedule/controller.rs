@@ -7,29 +7,30 @@ use chrono::{DateTime, Utc};
 use crds::conditions::reason;
 use crds::schedule::GraphScheduleStatus;
 use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule};
-use futures::{StreamExt, future, stream};
+use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::Controller;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, WatchStreamExt};
 use kube::{Client, Resource, ResourceExt};
 use schedule::decide::{BATCH, Book, Due, Origin, Outcome, Step, instant};
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::Shared;
 use crate::runtime::LOOKS;
 use crate::runtime::cache::{Cache, cache, hear_outcome, keep};
 use crate::runtime::connection::watching;
 use crate::runtime::events::{Events, MANAGER};
-use crate::runtime::kept::{Kept, OpenError, kept};
+use crate::runtime::kept::{Kept, OpenError};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::refusal::refusal;
 use crate::runtime::retries::{Cause, Retries};
+use crate::runtime::sweep::{Sweep, Turn};
+use crate::runtime::task::beside;
 use crate::schedule::act::{self, Act};
-use crate::schedule::children::Children;
+use crate::schedule::children::{Children, News};
 use crate::schedule::decided::{self, Decided};
 use crate::schedule::explain::{self, Explainer};
 use crate::schedule::family::{Family, is_owned_by};
@@ -102,7 +103,7 @@ struct Context {
     children: Children,
     timers: Timers,
     act: Act,
-    newest: Newest,
+    newest: Arc<Newest>,
     prepared: Prepared,
     decided: Decided,
     events: Events,
@@ -114,7 +115,7 @@ struct Context {
 }
 
 /// Keeps the schedules of one namespace until the shutdown.
-pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Receiver<ObjectRef<GraphSchedule>>), decided: Decided) {
+pub async fn run(shared: Shared, (children, news): (Children, impl Stream<Item = News> + Send + 'static), decided: Decided) {
     let Shared {
         client,
         namespace,
@@ -128,35 +129,67 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
     let schedules: Api<GraphSchedule> = Api::namespaced(client.clone(), &namespace);
     let (schedules, events_of_schedules) = keep(schedules, watching());
     let schedules = schedules.store();
-    let (known, place) = (schedules.clone(), namespace.clone());
-    let controller = Controller::for_stream(events_of_schedules.applied_objects(), schedules.clone());
+    let (timers, sweep) = (Timers::default(), Sweep::default());
+    let turn = {
+        let timers = timers.clone();
+        move |row: &Kept<GraphSchedule>| {
+            let turn = row.facts.turn(Utc::now());
+            // Whatever happens meanwhile, its due time is not missed.
+            if let (Turn::Later, Some(next)) = (turn, row.facts.next) {
+                timers.set_by(&row.name_any(), next);
+            }
+            turn
+        }
+    };
+    let of_beginning = sweep.beginnings(leadership.begins(), schedules.clone(), turn.clone());
+    let newest = Arc::new(Newest::default());
+    // What a look has written needs no other look.
+    let matters = {
+        let newest = newest.clone();
+        move |row: &Kept<GraphSchedule>| !newest.is_echo(&row.facts.uid, row.facts.version)
+    };
+    let called_up = sweep.called_up(events_of_schedules, matters, turn.clone());
+    let controller = Controller::for_stream(called_up, schedules.clone());
     let (platforms, platform_changes) = cache::<AutoGPTPlatform>(Api::namespaced(client.clone(), &namespace), watching());
-    let of_platform = platform_changes
-        .filter_map(|change| future::ready(change.ok()))
-        .flat_map(move |platform| {
-            let name = platform.name_any();
-            let concerned: Vec<_> = schedules
-                .state()
-                .iter()
-                .filter(|schedule| *schedule.facts.platform == *name)
-                .map(|schedule| ObjectRef::from_obj(schedule.as_ref()))
-                .collect();
-            stream::iter(concerned)
-        });
-    let of_child = stream::unfold(child_changes, async |mut changes: mpsc::Receiver<ObjectRef<GraphSchedule>>| {
-        changes.recv().await.map(|schedule| (kept(schedule), changes))
-    });
-    let timers = Timers::default();
+    let of_platform = {
+        let (schedules, sweep) = (schedules.clone(), sweep.clone());
+        platform_changes
+            .filter_map(|change| future::ready(change.ok()))
+            .flat_map(move |platform| {
+                let name = platform.name_any();
+                let state = schedules.state();
+                let concerned = state.iter().filter(|schedule| *schedule.facts.platform == *name);
+                stream::iter(sweep.call_up(concerned, &turn))
+            })
+    };
     let (due, coming) = timers.streams();
+    let place = namespace.clone();
+    let named = move |name: &str| ObjectRef::new(name).within(&place);
+    let of_child = {
+        let (named, sweep) = (named.clone(), sweep.clone());
+        news.filter_map(move |news| {
+            future::ready(match news {
+                News::Changed(schedule) => Some(named(&schedule)),
+                News::Listed(schedule) => {
+                    sweep.add(&schedule);
+                    None
+                }
+            })
+        })
+    };
     let due = {
-        let namespace = namespace.clone();
-        due.map(move |name| ObjectRef::new(&name).within(&namespace))
+        let named = named.clone();
+        due.map(move |name| named(&name))
+    };
+    let of_sweep = {
+        let named = named.clone();
+        sweep.turns().map(move |name| named(&name))
     };
     let recorder = Recorder::default();
     let recording = recorder.clone().run(namespace, ways.clone(), platforms.clone(), shutdown.clone());
     let context = Arc::new(Context {
         act: Act::new(client.clone(), metrics.clone()),
-        newest: Newest::default(),
+        newest,
         prepared: Prepared::default(),
         decided,
         explainer: Explainer::new(client.clone(), ways),
@@ -168,12 +201,12 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         events,
         metrics,
         retries: Retries::default(),
-        leadership: leadership.clone(),
+        leadership,
     });
     let preparing = {
         let context = context.clone();
         coming.for_each(move |coming| {
-            if let Some(row) = known.get(&ObjectRef::new(&coming.name).within(&place)) {
+            if let Some(row) = schedules.get(&named(&coming.name)) {
                 prepare(row, coming.due, &context);
             }
             tokio::task::yield_now()
@@ -184,11 +217,13 @@ pub async fn run(shared: Shared, (children, child_changes): (Children, mpsc::Rec
         .reconcile_on(due)
         .reconcile_on(of_platform)
         .reconcile_on(of_child)
-        .reconcile_all_on(leadership.begins())
+        .reconcile_on(of_beginning)
+        .reconcile_on(of_sweep)
         .graceful_shutdown_on(async move { shutdown.cancelled().await })
         .run(reconcile, on_error, context)
-        .for_each(|outcome| {
+        .for_each(move |outcome| {
             hear_outcome("GraphSchedule", &outcome);
+            sweep.hear(&outcome);
             future::ready(())
         });
     future::join3(deciding, recording, preparing).await;
@@ -208,11 +243,14 @@ async fn reconcile(schedule: Arc<Kept<GraphSchedule>>, context: Arc<Context>) ->
     context.metrics.reconciles.get_or_create(&LABEL).inc();
     // At the start all schedules wait here: what a look needs room for comes afterwards.
     future::join(context.platforms.ready(), context.children.ready()).await;
-    let outcome = Box::pin(look_after(schedule.clone(), &context)).await;
-    if let Err(error) = &outcome {
-        say(&schedule, error, &context).await;
-    }
-    outcome
+    beside(async move {
+        let outcome = look_after(schedule.clone(), &context).await;
+        if let Err(error) = &outcome {
+            say(&schedule, error, &context).await;
+        }
+        outcome
+    })
+    .await
 }
 
 /// Has the schedule say what the API server refuses: its events, and its status where the look did not come so far.

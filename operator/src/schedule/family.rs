@@ -1,6 +1,7 @@
 //! The executions of a schedule, as far as they are seen. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crds::conditions::{self, ACCEPTED, FAILED, SUCCEEDED, reason};
@@ -82,7 +83,7 @@ pub fn end(child: &GraphExecution) -> Option<End> {
 }
 
 /// What the end of an execution says about the graph of its schedule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Graph {
     Usable,
     /// Reason and sentence. No run can come of it before something is changed.
@@ -96,6 +97,11 @@ pub fn graph(schedule: &GraphSchedule, child: &GraphExecution) -> Option<Graph> 
     if child.spec.graph != schedule.spec.graph || child.spec.inputs != schedule.spec.inputs {
         return None;
     }
+    judged(child)
+}
+
+/// What an execution says about the graph that it has.
+fn judged(child: &GraphExecution) -> Option<Graph> {
     let accepted = conditions::get(&child.status.as_ref()?.conditions, ACCEPTED)?;
     let (why, message) = (accepted.reason.clone(), accepted.message.clone());
     match (accepted.status.as_str(), why.as_str()) {
@@ -106,10 +112,51 @@ pub fn graph(schedule: &GraphSchedule, child: &GraphExecution) -> Option<Graph> 
     }
 }
 
+/// Changes with what its schedule wants to know of an execution; 0 as long as that is nothing.
+pub fn news(child: &GraphExecution) -> u64 {
+    let news = (child.metadata.deletion_timestamp.is_some(), end(child), judged(child));
+    if news == (false, None, None) {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    news.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_schedule_wants_to_know_what_became_of_an_execution_and_not_how_it_goes() {
+        let news_of = |metadata: serde_json::Value, status: serde_json::Value| {
+            let mut object = json!({
+                "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "c"},
+                "spec": {"platformRef": {"name": "p"}, "graph": {}}, "status": status,
+            });
+            object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+            news(&serde_json::from_value(object).unwrap())
+        };
+        let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let waits = json!({"phase": "Pending", "conditions": [condition("Accepted", "False", reason::PLATFORM_NOT_READY)]});
+        assert_eq!((news_of(json!({}), serde_json::Value::Null), news_of(json!({}), waits)), (0, 0));
+        let accepted = condition("Accepted", "True", reason::SUBMITTED);
+        let running =
+            |done: i64| json!({"phase": "RUNNING", "nodes": {"total": 9, "active": 1, "completed": done, "failed": 0}, "conditions": [accepted]});
+        assert_eq!(news_of(json!({}), running(1)), news_of(json!({}), running(2)));
+        let over = |kind: &str| json!({"phase": "COMPLETED", "conditions": [accepted, condition(kind, "True", "R")]});
+        let refused = json!({"phase": "FAILED", "conditions": [condition("Accepted", "False", reason::GRAPH_INVALID)]});
+        let all = [
+            0,
+            news_of(json!({}), running(1)),
+            news_of(json!({}), over("Succeeded")),
+            news_of(json!({}), over("Failed")),
+            news_of(json!({}), refused),
+            news_of(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), running(1)),
+        ];
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
+    }
 
     fn book(text: &str) -> Book {
         Book {

@@ -33,6 +33,19 @@ impl Newest {
         })
     }
 
+    /// Whether the watch shows what this process has written, and nothing else has happened.
+    pub fn is_echo(&self, uid: &str, version: Option<u64>) -> bool {
+        self.locked(|known| {
+            let echo = known
+                .get(uid)
+                .is_some_and(|written| version.is_some() && self::version(written) == version);
+            if echo {
+                known.remove(uid);
+            }
+            echo
+        })
+    }
+
     /// Whether this process has written a version that the watch may not have shown.
     pub fn is_ahead(&self, uid: &str) -> bool {
         self.locked(|known| known.contains_key(uid))
@@ -50,8 +63,11 @@ impl Newest {
 }
 
 /// Resource versions are numbers in every API server there is. Were they not, the conditional write would still decide.
+pub fn version(object: &GraphSchedule) -> Option<u64> {
+    object.resource_version()?.parse().ok()
+}
+
 fn is_older(seen: &GraphSchedule, written: &GraphSchedule) -> bool {
-    let version = |object: &GraphSchedule| object.resource_version()?.parse::<u64>().ok();
     version(seen).zip(version(written)).is_some_and(|(seen, written)| seen < written)
 }
 
@@ -59,7 +75,7 @@ fn is_older(seen: &GraphSchedule, written: &GraphSchedule) -> bool {
 mod tests {
     use super::*;
 
-    fn version(version: &str) -> GraphSchedule {
+    fn at(version: &str) -> GraphSchedule {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "s", "uid": "u", "resourceVersion": version},
             "spec": {"platformRef": {"name": "p"}, "graph": {}, "schedules": []},
@@ -70,9 +86,20 @@ mod tests {
     #[test]
     fn what_was_written_counts_until_the_watch_shows_it() {
         let newest = Newest::default();
-        newest.note(&version("10"));
-        assert_eq!(newest.at_least(version("9")), version("10"));
-        assert_eq!(newest.at_least(version("11")), version("11"));
-        assert_eq!(newest.at_least(version("9")), version("9"), "forgotten");
+        newest.note(&at("10"));
+        assert_eq!(newest.at_least(at("9")), at("10"));
+        assert_eq!(newest.at_least(at("11")), at("11"));
+        assert_eq!(newest.at_least(at("9")), at("9"), "forgotten");
+    }
+
+    #[test]
+    fn what_was_written_comes_back_once() {
+        let newest = Newest::default();
+        assert!(!newest.is_echo("u", Some(10)));
+        newest.note(&at("10"));
+        assert!(!newest.is_echo("u", Some(11)), "somebody else has written, too");
+        assert!(!newest.is_echo("u", None));
+        assert!(newest.is_ahead("u") && newest.is_echo("u", Some(10)));
+        assert!(!newest.is_ahead("u") && !newest.is_echo("u", Some(10)));
     }
 }

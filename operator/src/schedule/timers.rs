@@ -60,6 +60,12 @@ impl Heap {
         }
     }
 
+    fn set_by(&mut self, name: &str, due: DateTime<Utc>) {
+        if self.due.get(name).is_none_or(|armed| *armed > due) {
+            self.set(name, Some(due));
+        }
+    }
+
     fn pop_due(&mut self, now: DateTime<Utc>) -> Option<Arc<str>> {
         if self.order.first()?.0 > now {
             return None;
@@ -89,6 +95,12 @@ impl Timers {
     /// Arms a schedule anew; `None` disarms it.
     pub fn set(&self, name: &str, due: Option<DateTime<Utc>>) {
         self.locked(|heap| heap.set(name, due));
+        self.changed.notify_one();
+    }
+
+    /// Arms a schedule for this time, unless it is armed for an earlier one.
+    pub fn set_by(&self, name: &str, due: DateTime<Utc>) {
+        self.locked(|heap| heap.set_by(name, due));
         self.changed.notify_one();
     }
 
@@ -159,6 +171,17 @@ mod tests {
             Some("a")
         );
         assert!(timers.locked(|heap| heap.order.is_empty() && heap.due.is_empty() && heap.coming.is_empty()));
+    }
+
+    #[test]
+    fn what_is_armed_by_hearsay_comes_no_later_than_it_was_to() {
+        let mut heap = Heap::default();
+        let now = Utc::now();
+        heap.set_by("a", now + TimeDelta::hours(2));
+        heap.set_by("a", now + TimeDelta::hours(1));
+        heap.set_by("a", now + TimeDelta::hours(3));
+        assert_eq!(heap.due.get("a"), Some(&(now + TimeDelta::hours(1))));
+        assert_eq!((heap.order.len(), heap.coming.len()), (1, 1));
     }
 
     #[tokio::test]
