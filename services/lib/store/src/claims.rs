@@ -91,7 +91,8 @@ impl Store {
     }
 
     /// The users' graphs that have a run waiting and room for it. Hops from pair to pair through the index: a user's backlog of any
-    /// length costs one step. The room is looked at without a lock here and decided under it in [`take`].
+    /// length costs one step. The room is looked at without a lock here and decided under it in [`take`]. The order in which held runs are
+    /// counted leaves one index to count them by; it would be as good to the planner to read all that are held.
     async fn candidates(&self, limit: u32) -> Result<Vec<Candidate>> {
         let rows = sqlx::query(
             "WITH RECURSIVE pair AS (
@@ -104,8 +105,9 @@ impl Store {
                      ORDER BY g.user_id, g.graph_id LIMIT 1) next
              )
              SELECT pair.user_id, pair.graph_id, a.last_claimed_at FROM pair LEFT JOIN run_admission a USING (user_id, graph_id)
-             WHERE (SELECT count(*) FROM graph_executions l
-                    WHERE l.user_id = pair.user_id AND l.graph_id = pair.graph_id AND l.lease_owner IS NOT NULL) < $1",
+             WHERE (SELECT count(*) FROM (SELECT FROM graph_executions l
+                    WHERE l.user_id = pair.user_id AND l.graph_id >= pair.graph_id AND l.graph_id <= pair.graph_id AND l.lease_owner IS NOT NULL
+                    ORDER BY l.graph_id LIMIT $1) l) < $1",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
@@ -211,8 +213,9 @@ async fn lock_admission(connection: &mut PgConnection, pairs: &Pairs) -> Result<
 async fn take(connection: &mut PgConnection, owner: Uuid, order: &[Turn], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
     let rows = sqlx::query(
         "WITH room AS (
-             SELECT p.user_id, p.graph_id, p.turn, $5 - (SELECT count(*) FROM graph_executions l
-                 WHERE l.user_id = p.user_id AND l.graph_id = p.graph_id AND l.lease_owner IS NOT NULL) AS free
+             SELECT p.user_id, p.graph_id, p.turn, $5 - (SELECT count(*) FROM (SELECT FROM graph_executions l
+                 WHERE l.user_id = p.user_id AND l.graph_id >= p.graph_id AND l.graph_id <= p.graph_id AND l.lease_owner IS NOT NULL
+                 ORDER BY l.graph_id LIMIT $5) l) AS free
              FROM unnest($2::uuid[], $3::uuid[], $4::int[]) AS p(user_id, graph_id, turn)
          ), oldest AS (
              SELECT w.id, w.created_at, room.user_id, room.turn FROM room CROSS JOIN LATERAL (
@@ -225,16 +228,16 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[Turn], limits
          ), chosen AS (
              SELECT id FROM rounds ORDER BY round, turn LIMIT $6
          ), free AS (
-             SELECT g.id FROM graph_executions g WHERE g.id IN (SELECT id FROM chosen) AND g.status = 'QUEUED' AND g.lease_owner IS NULL
-               AND g.not_before IS NULL
+             SELECT g.id FROM graph_executions g WHERE g.id = ANY(ARRAY(SELECT id FROM chosen))
+               AND CASE WHEN g.status = 'QUEUED' AND g.lease_owner IS NULL AND g.not_before IS NULL THEN true ELSE false END
              FOR NO KEY UPDATE SKIP LOCKED
          ), served AS (
              UPDATE run_admission a SET last_claimed_at = clock_timestamp()
-             FROM (SELECT DISTINCT g.user_id, g.graph_id FROM graph_executions g JOIN free USING (id)) f
-             WHERE a.user_id = f.user_id AND a.graph_id = f.graph_id
+             FROM (SELECT DISTINCT g.user_id, g.graph_id FROM graph_executions g WHERE g.id = ANY(ARRAY(SELECT id FROM free))) f
+             WHERE a.user_id = ANY($2) AND a.user_id = f.user_id AND a.graph_id = f.graph_id
          )
          UPDATE graph_executions g SET lease_owner = $1, lease_epoch = g.lease_epoch + 1, claimed_at = clock_timestamp()
-         FROM free WHERE g.id = free.id
+         WHERE g.id = ANY(ARRAY(SELECT id FROM free))
          RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
              g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent,
              extract(epoch FROM g.deadline_at - clock_timestamp())::float8 AS seconds_left",

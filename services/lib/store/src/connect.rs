@@ -16,6 +16,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was used so recently is not asked whether it still works before it is used again: that question would cost every
 /// statement a round trip.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a session goes by the plans that it has made, unless it is busy just then. They were made for tables as large as they were, and
+/// tables of a young platform grow a hundredfold in a minute.
+const PLANS_FOR: Duration = Duration::from_secs(10);
 
 /// The platform's database. Clones share one pool and cost next to nothing: a request makes several.
 #[derive(Clone)]
@@ -55,7 +58,14 @@ impl Store {
             .max_connections(max_connections.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .before_acquire(|connection, usage| Box::pin(async move { Ok(usage.idle_for < FRESH || connection.ping().await.is_ok()) }))
+            .before_acquire(|connection, usage| {
+                Box::pin(async move {
+                    if are_plans_old(usage.age, usage.idle_for) {
+                        return Ok(connection.execute("DISCARD PLANS").await.is_ok());
+                    }
+                    Ok(usage.idle_for < FRESH || connection.ping().await.is_ok())
+                })
+            })
             .after_connect(move |connection, _| {
                 let session = session.clone();
                 Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(session)).await.map(drop) })
@@ -105,13 +115,21 @@ impl Store {
     }
 }
 
+/// Whether a session that is `age` old and was not used for `idle_for` has come to the end of a period while it was not used.
+fn are_plans_old(age: Duration, idle_for: Duration) -> bool {
+    let periods = |age: Duration| age.as_secs() / PLANS_FOR.as_secs();
+    periods(age) > periods(age.saturating_sub(idle_for))
+}
+
 /// What every session begins with.
 const SESSION: &str = "\
     -- A transaction that a dead process left open must not hold the progress horizon and row locks for ever.
     SET idle_in_transaction_session_timeout = '30s';
     -- Plans must not depend on whether the statistics are fresh. While a table is young and has none, the planner would read it whole for
-    -- every append and claim, and keep that plan while the table grows. Every statement here has an index to go by.
-    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    -- every append and claim, and keep that plan while the table grows. Every statement here has an index to go by. Of two indexes it may
+    -- still take the wrong one, of a small table a whole one: so what is asked often names rows by their key alone, and asks what else there is
+    -- to ask in a CASE.
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;
     -- So a statement has one plan, made once for each session. Left to itself the server makes a new one each time for whatever takes arrays,
     -- as it sees how short they are; of an append that is more than half of its time.
     SET plan_cache_mode = force_generic_plan;
@@ -163,6 +181,15 @@ mod tests {
         let text = error.to_string();
         assert!(error.is_unavailable(), "{text}");
         assert!(text.contains("127.0.0.1:1/nowhere") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn plans_are_made_anew_once_a_period() {
+        let seconds = Duration::from_secs;
+        assert!(!are_plans_old(seconds(9), seconds(9)));
+        assert!(are_plans_old(seconds(10), seconds(1)));
+        assert!(!are_plans_old(seconds(19), seconds(9)));
+        assert!(are_plans_old(seconds(95), seconds(30)));
     }
 
     #[test]

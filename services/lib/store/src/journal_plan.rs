@@ -1,7 +1,7 @@
 //! What a set of journal batches amounts to in rows: pure, so that the rules of an append are tested without a database.
 
 use chrono::{DateTime, Utc};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use model::{
     AppendOutcome, ExecutionStatus, GraphExecId, JournalBatch, JournalEntry, Map, NodeExecId, NodeId, NodeStats, StoredStats, Timestamp, UserId,
 };
@@ -89,6 +89,7 @@ pub struct Created {
 
 #[derive(Debug)]
 pub struct ValueRow<'a> {
+    pub graph_exec_id: GraphExecId,
     pub node_exec_id: NodeExecId,
     pub seq: i64,
     pub name: &'a str,
@@ -204,6 +205,19 @@ impl<'a> JournalPlan<'a> {
         Ok(applied(run))
     }
 
+    /// Node executions of runs that values are for and that no other entry is about: they have to be there already.
+    pub fn presupposed(&self) -> IndexSet<(NodeExecId, GraphExecId)> {
+        let values = self.inputs.iter().chain(&self.outputs);
+        let is_planned = |value: &&ValueRow<'_>| {
+            let node = self.nodes.get(&value.node_exec_id);
+            node.is_some_and(|node| node.graph_exec_id == value.graph_exec_id)
+        };
+        values
+            .filter(|value| !is_planned(value))
+            .map(|value| (value.node_exec_id, value.graph_exec_id))
+            .collect()
+    }
+
     fn entry(&mut self, run: &mut RunRow, seq: i64, entry: &'a JournalEntry) -> Result<()> {
         match entry {
             JournalEntry::RunStatus { status, stats, at } => self.run_status(run, *status, stats.as_ref(), *at),
@@ -235,7 +249,7 @@ impl<'a> JournalPlan<'a> {
                 value,
                 at,
             } => {
-                self.inputs.push(value_row(*node_exec_id, seq, name, value, *at));
+                self.inputs.push(value_row(run.id, *node_exec_id, seq, name, value, *at));
                 Ok(())
             }
             JournalEntry::NodeOutput {
@@ -244,7 +258,7 @@ impl<'a> JournalPlan<'a> {
                 value,
                 at,
             } => {
-                self.outputs.push(value_row(*node_exec_id, seq, name, value, *at));
+                self.outputs.push(value_row(run.id, *node_exec_id, seq, name, value, *at));
                 Ok(())
             }
             JournalEntry::NodeStatus {
@@ -348,8 +362,9 @@ fn applied(run: &RunRow) -> AppendOutcome {
     }
 }
 
-fn value_row<'a>(node_exec_id: NodeExecId, seq: i64, name: &'a str, value: &'a Value, at: Timestamp) -> ValueRow<'a> {
+fn value_row<'a>(graph_exec_id: GraphExecId, node_exec_id: NodeExecId, seq: i64, name: &'a str, value: &'a Value, at: Timestamp) -> ValueRow<'a> {
     ValueRow {
+        graph_exec_id,
         node_exec_id,
         seq,
         name,

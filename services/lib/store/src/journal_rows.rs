@@ -10,14 +10,17 @@ use crate::Result;
 use crate::journal_plan::{Created, JournalPlan, NodeChange, RunChange, ValueRow};
 
 /// All or nothing: the runs stand as the plan takes them to stand, or no row changes. The parts do not see each other's rows, and need not: a
-/// node execution is either created here or changed. Foreign keys are checked when all is done.
+/// node execution is either created here or changed. Values are for these or for node executions that their run has already. Rows are found
+/// by their keys; whatever else is asked of them is in a CASE, which no index can answer ([`connect`](crate::connect)).
 const WRITE: &str = "WITH held AS MATERIALIZED (
          SELECT g.id, g.cancel_requested, g.news
          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bool[]) AS b(id, epoch, journal_seq, expected, is_quiet)
          JOIN graph_executions g ON g.id = b.id
-         WHERE g.lease_owner = $6 AND g.lease_epoch = b.epoch AND g.journal_seq = b.journal_seq AND g.status = ANY(string_to_array(b.expected, ','))
-           AND (NOT b.is_quiet OR g.parent_graph_exec_id IS NULL
-                AND NOT EXISTS (SELECT FROM pending_human_reviews r WHERE r.graph_exec_id = g.id AND r.status = 'WAITING'))
+         WHERE CASE WHEN g.lease_owner = $6 AND g.lease_epoch = b.epoch AND g.journal_seq = b.journal_seq
+                   AND g.status = ANY(string_to_array(b.expected, ','))
+               THEN NOT b.is_quiet OR g.parent_graph_exec_id IS NULL
+                   AND (SELECT bool_or(r.status = 'WAITING') FROM pending_human_reviews r WHERE r.graph_exec_id = g.id) IS NOT TRUE
+               ELSE false END
          ORDER BY g.id FOR NO KEY UPDATE OF g
      ), every AS MATERIALIZED (
          SELECT count(*) = cardinality($1::uuid[]) AS run_is_held FROM held
@@ -32,8 +35,8 @@ const WRITE: &str = "WITH held AS MATERIALIZED (
              ended_at = coalesce(u.ended_at, ne.ended_at)
          FROM unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::jsonb[], $23::jsonb[], $24::timestamptz[], $25::timestamptz[],
              $26::timestamptz[]) AS u(id, graph_exec_id, expected, status, execution_data, stats, queued_at, started_at, ended_at)
-         WHERE (SELECT run_is_held FROM every)
-           AND ne.id = u.id AND ne.graph_exec_id = u.graph_exec_id AND ne.status = ANY(string_to_array(u.expected, ','))
+         WHERE (SELECT run_is_held FROM every) AND ne.id = u.id
+           AND CASE WHEN ne.graph_exec_id = u.graph_exec_id AND ne.status = ANY(string_to_array(u.expected, ',')) THEN true ELSE false END
          RETURNING ne.id
      ), received AS (
          INSERT INTO node_inputs (node_exec_id, seq, name, value, created_at)
@@ -52,10 +55,13 @@ const WRITE: &str = "WITH held AS MATERIALIZED (
          FROM unnest($1::uuid[], $37::bigint[], $38::text[], $39::jsonb[], $40::timestamptz[], $41::timestamptz[], $42::bool[], $43::timestamptz[])
              AS u(id, journal_seq, status, stats, started_at, ended_at, gives_up, suspended_at)
          WHERE (SELECT run_is_held FROM every) AND g.id = u.id
+     ), presupposed AS (
+         SELECT FROM unnest($44::uuid[], $45::uuid[]) AS p(id, graph_exec_id) CROSS JOIN LATERAL (
+             SELECT ne.graph_exec_id FROM node_executions ne WHERE ne.id = p.id OFFSET 0) ne WHERE ne.graph_exec_id = p.graph_exec_id
      )
      SELECT id, cancel_requested, news FROM held WHERE CASE
          WHEN NOT (SELECT run_is_held FROM every) THEN false
-         WHEN (SELECT count(*) FROM changed) = cardinality($18::uuid[]) THEN true
+         WHEN (SELECT count(*) FROM changed) = cardinality($18::uuid[]) AND (SELECT count(*) FROM presupposed) = cardinality($44::uuid[]) THEN true
          ELSE refuse_append() END";
 
 /// What a run said when its rows were written.
@@ -70,7 +76,8 @@ pub(crate) struct Held {
 /// the end of those that end: no run above and no person. None when it is not so; then nothing is written.
 ///
 /// # Errors
-/// [`Error::Illegal`](crate::Error::Illegal) when a stored node execution does not allow its change.
+/// [`Error::Illegal`](crate::Error::Illegal) when a stored node execution does not allow its change, or a value is for one that its run does
+/// not have.
 pub(crate) async fn write(executor: impl PgExecutor<'_>, owner: Uuid, plan: &JournalPlan<'_>, quiet_ends: bool) -> Result<Option<Vec<Held>>> {
     let runs = &plan.runs;
     let created: Vec<(NodeExecId, &NodeChange, Created)> = plan
@@ -84,6 +91,7 @@ pub(crate) async fn write(executor: impl PgExecutor<'_>, owner: Uuid, plan: &Jou
         .filter(|(_, change)| change.created.is_none())
         .map(|(id, change)| (*id, change))
         .collect();
+    let presupposed = plan.presupposed();
     let (received, emitted) = (Columns::of(&plan.inputs), Columns::of(&plan.outputs));
     let rows = sqlx::query(WRITE)
         .bind(runs.keys().copied().collect::<Vec<_>>())
@@ -137,6 +145,8 @@ pub(crate) async fn write(executor: impl PgExecutor<'_>, owner: Uuid, plan: &Jou
                 .map(|change| change.suspended_at.filter(|_| !change.requeued))
                 .collect::<Vec<_>>(),
         )
+        .bind(presupposed.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(presupposed.iter().map(|(_, graph_exec_id)| *graph_exec_id).collect::<Vec<_>>())
         .fetch_all(executor)
         .await?;
     if rows.len() != runs.len() {

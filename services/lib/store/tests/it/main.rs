@@ -7,6 +7,7 @@ mod credits;
 mod dead;
 mod journal;
 mod outbox;
+mod plans;
 mod progress;
 mod reads;
 mod reviews;

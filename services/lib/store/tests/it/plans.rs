@@ -1,0 +1,118 @@
+//! What is asked often reads the rows that it is about and no others, whatever the planner knows about the tables.
+
+use std::time::Duration;
+
+use model::{ClaimedRun, ExecutionStatus};
+use store::Store;
+use uuid::Uuid;
+
+use crate::world::{World, applied, batch, created, limits, node_status, run_status};
+
+use ExecutionStatus::{Queued, Running};
+
+const GRAPHS: usize = 20;
+const RUNS_OF_A_GRAPH: usize = 30;
+const HELD: u32 = 200;
+const NODES: usize = 200;
+const ASKED: usize = 10;
+/// What follows in the journal of the first run.
+const FIRST_SEQ: i64 = 2 + NODES as i64;
+
+/// When the tables were analyzed: what is known of them then is what plans are made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Analyzed {
+    Never,
+    WithOneRun,
+    Now,
+}
+
+const KNOWN: [Analyzed; 3] = [Analyzed::Never, Analyzed::WithOneRun, Analyzed::Now];
+
+/// Runs that are held by `owner`, the first of which has many nodes, and twice as many that wait.
+async fn many_runs(world: &World, owner: Uuid, analyzed: Analyzed) -> Vec<ClaimedRun> {
+    let user = world.user().await;
+    for graph in 0..GRAPHS {
+        let graph = (world.graph(user).await, graph);
+        for run in 0..RUNS_OF_A_GRAPH {
+            world.run(graph.0).await;
+            if (graph.1, run) == (0, 0) && analyzed == Analyzed::WithOneRun {
+                world.sql("ANALYZE").await;
+            }
+        }
+    }
+    let runs = world.claim(owner, HELD).await;
+    assert_eq!(runs.len(), HELD as usize);
+    let first = &runs[0];
+    let mut entries = vec![run_status(Running)];
+    for _ in 0..NODES {
+        entries.push(created(Uuid::now_v7(), Uuid::new_v4()));
+    }
+    assert_eq!(world.append(owner, first, 1, entries).await, applied(FIRST_SEQ));
+    if analyzed == Analyzed::Now {
+        world.sql("ANALYZE").await;
+    }
+    world.store.close().await;
+    runs
+}
+
+/// Rows that indexes of a table have given so far. Everybody else's sessions are closed: what they have counted is known by then.
+async fn given(world: &World, table: &str) -> i64 {
+    let mut connection = world.connection().await;
+    let others =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut connection).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    sqlx::query_scalar("SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = $1")
+        .bind(table)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_append_reads_its_own_rows() {
+    for analyzed in KNOWN {
+        let (world, owner) = (World::new().await, Uuid::new_v4());
+        let runs = many_runs(&world, owner, analyzed).await;
+        let before = (given(&world, "graph_executions").await, given(&world, "node_executions").await);
+        let store = Store::connect(&world.url, 1).unwrap();
+        let run = &runs[0];
+        for position in 0..ASKED {
+            let first_seq = FIRST_SEQ + 2 * position as i64;
+            let node = Uuid::now_v7();
+            let entries = vec![created(node, Uuid::new_v4()), node_status(node, Queued, None)];
+            let again = vec![batch(run, first_seq, entries)];
+            assert_eq!(store.append_journal(owner, again).await.unwrap(), [applied(first_seq + 2)]);
+        }
+        let known: Vec<_> = run.node_executions.iter().map(|node| node.node_exec_id).collect();
+        let first_seq = FIRST_SEQ + 2 * ASKED as i64;
+        let change = vec![batch(run, first_seq, vec![node_status(known[0], Running, None)])];
+        assert_eq!(store.append_journal(owner, change).await.unwrap(), [applied(first_seq + 1)]);
+        store.close().await;
+        let runs = given(&world, "graph_executions").await - before.0;
+        let nodes = given(&world, "node_executions").await - before.1;
+        let calls = ASKED as i64 + 1;
+        assert!(runs <= 10 * calls, "{analyzed:?}: {calls} appends read {runs} rows of runs");
+        assert!(nodes <= 10 * calls, "{analyzed:?}: {calls} appends read {nodes} rows of node executions");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_reads_no_backlog() {
+    for analyzed in KNOWN {
+        let (world, owner) = (World::new().await, Uuid::new_v4());
+        many_runs(&world, owner, analyzed).await;
+        let before = given(&world, "graph_executions").await;
+        let store = Store::connect(&world.url, 1).unwrap();
+        for _ in 0..ASKED {
+            assert_eq!(store.claim(owner, "test", limits(1)).await.unwrap().len(), 1);
+        }
+        store.close().await;
+        let read = given(&world, "graph_executions").await - before;
+        // The held runs of a graph are counted, of each graph when the order is read and of one when it is taken.
+        let (held, of_a_graph) = (i64::from(HELD), RUNS_OF_A_GRAPH as i64);
+        let bound = ASKED as i64 * (2 * of_a_graph + 10) + 2 * (held + 4 * GRAPHS as i64);
+        assert!(read <= bound, "{analyzed:?}: {ASKED} claims read {read} rows of runs, more than {bound}");
+    }
+}
