@@ -3,6 +3,7 @@
 //! `connect` lets a caller in, `socket` talks to it, `session` knows what it subscribed to, `rooms` hands each event to
 //! those who asked for it, `source` hears the events on Redis, `resync` makes good for what was lost there.
 
+mod abreast;
 mod connect;
 pub mod frame;
 mod outbox;

@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use axum::extract::ws::Utf8Bytes;
 use model::{GraphExecId, GraphId, UserId};
 use tokio::sync::OnceCell;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::abreast::Abreast;
 use crate::outbox::Outbox;
 use crate::resync::Resync;
 use crate::source::{Heard, Source, Subscription};
@@ -42,6 +44,7 @@ struct Shared {
 
 struct Room {
     members: Mutex<Members>,
+    abreast: Arc<Abreast>,
     /// Set once Redis has confirmed the subscription; dropping it ends that.
     pump: OnceCell<AbortOnDropHandle<()>>,
 }
@@ -86,6 +89,7 @@ impl Rooms {
         let room = rooms.entry(topic).or_insert_with(|| {
             Arc::new(Room {
                 members: Mutex::default(),
+                abreast: Arc::default(),
                 pump: OnceCell::new(),
             })
         });
@@ -100,22 +104,96 @@ impl Rooms {
 
     async fn start(&self, topic: Topic, room: &Arc<Room>) -> AbortOnDropHandle<()> {
         let subscription = self.0.source.subscribe(topic).await;
-        // The pump must not keep its own room alive.
-        let pump = pump(topic, subscription, Arc::downgrade(room), self.0.resync.clone());
-        AbortOnDropHandle::new(tokio::spawn(pump))
+        let pump = Pump {
+            topic,
+            room: Arc::downgrade(room),
+            shared: Arc::downgrade(&self.0),
+            abreast: room.abreast.clone(),
+        };
+        AbortOnDropHandle::new(tokio::spawn(pump.run(subscription, self.0.resync.clone())))
+    }
+}
+
+impl Shared {
+    /// How far the rooms of a run are, of those that somebody is in.
+    fn rooms_of_run(&self, graph: &Topic, graph_exec_id: GraphExecId) -> Vec<Arc<Abreast>> {
+        let Topic::Graph { user_id, graph_id } = *graph else {
+            return Vec::new();
+        };
+        let topic = |numbered| Topic::Execution {
+            user_id,
+            graph_id,
+            graph_exec_id,
+            numbered,
+        };
+        let rooms = lock(&self.rooms);
+        let found = [false, true].into_iter().filter_map(|numbered| rooms.get(&topic(numbered)));
+        found.map(|room| room.abreast.clone()).collect()
     }
 }
 
 /// Hands every event of the topic to the members of its room.
-async fn pump(topic: Topic, mut subscription: Subscription, room: Weak<Room>, resync: Resync) {
-    loop {
-        let frames = match subscription.next().await {
-            Heard::Frame(frame) => vec![frame],
-            // Boxed: it is seldom, and every room would have room for it.
-            Heard::Gap => Box::pin(resync.frames(&topic)).await,
+struct Pump {
+    topic: Topic,
+    /// The pump must not keep its own room alive, nor the others.
+    room: Weak<Room>,
+    shared: Weak<Shared>,
+    abreast: Arc<Abreast>,
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.abreast.follow(false);
+    }
+}
+
+impl Pump {
+    async fn run(self, mut subscription: Subscription, resync: Resync) {
+        self.abreast.follow(true);
+        loop {
+            let heard = tokio::select! {
+                // Who asks is answered when nothing is left.
+                biased;
+                heard = subscription.next() => heard,
+                () = self.abreast.asked() => {
+                    self.abreast.answer();
+                    continue;
+                }
+            };
+            let frames = match heard {
+                Heard::Frame { frame, run } => {
+                    if let Some(run) = run {
+                        self.let_pass(run).await;
+                    }
+                    vec![frame]
+                }
+                Heard::Gap => {
+                    self.abreast.follow(false);
+                    // Boxed: it is seldom, and every room would have room for it.
+                    let frames = Box::pin(resync.frames(&self.topic)).await;
+                    self.abreast.follow(true);
+                    frames
+                }
+            };
+            let Some(room) = self.room.upgrade() else { return };
+            room.hand_out(&frames);
+        }
+    }
+
+    /// Lets go ahead what the run's own rooms have received.
+    async fn let_pass(&self, run: GraphExecId) {
+        let Some(rooms) = self.shared.upgrade().map(|shared| shared.rooms_of_run(&self.topic, run)) else {
+            return;
         };
-        let Some(room) = room.upgrade() else { return };
-        let members = lock(&room.members);
+        for abreast in rooms {
+            abreast.reached().await;
+        }
+    }
+}
+
+impl Room {
+    fn hand_out(&self, frames: &[Utf8Bytes]) {
+        let members = lock(&self.members);
         for frame in frames {
             members.outboxes.values().for_each(|outbox| outbox.push(frame.clone()));
         }

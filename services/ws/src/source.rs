@@ -1,7 +1,10 @@
 //! Events as they come from Redis, made into frames (internals §3.1, §3.2).
 
+use std::borrow::Cow;
+
 use axum::extract::ws::Utf8Bytes;
 use bus::events::{Channels, Envelope, Received, Subscriber};
+use model::GraphExecId;
 use runtime::{Settings, Shutdown};
 use serde::Deserialize;
 
@@ -28,7 +31,11 @@ pub struct Subscription {
 
 /// What a subscription yields.
 pub enum Heard {
-    Frame(Utf8Bytes),
+    Frame {
+        frame: Utf8Bytes,
+        /// Of which of the graph's runs it tells, in the channel of a graph.
+        run: Option<GraphExecId>,
+    },
     /// Something was lost.
     Gap,
 }
@@ -36,7 +43,10 @@ pub enum Heard {
 #[derive(Deserialize)]
 struct Kind<'a> {
     #[serde(borrow, default)]
-    event_type: std::borrow::Cow<'a, str>,
+    event_type: Cow<'a, str>,
+    /// Of a run.
+    #[serde(borrow, default)]
+    id: Cow<'a, str>,
 }
 
 impl Source {
@@ -72,7 +82,7 @@ impl Source {
 impl Subscription {
     pub async fn next(&mut self) -> Heard {
         if let Some(frame) = self.behind.take() {
-            return Heard::Frame(frame);
+            return Heard::Frame { frame, run: None };
         }
         loop {
             let message = match self.events.next().await {
@@ -82,7 +92,7 @@ impl Subscription {
                 }
                 Received::Message(message) => message,
             };
-            let Some((frame, place)) = frame(&self.topic, &message) else {
+            let Some(Event { frame, place, run }) = event(&self.topic, &message) else {
                 tracing::debug!(topic = ?self.topic, "an event that is for no client");
                 continue;
             };
@@ -90,7 +100,7 @@ impl Subscription {
                 self.behind = Some(frame);
                 return Heard::Gap;
             }
-            return Heard::Frame(frame);
+            return Heard::Frame { frame, run };
         }
     }
 
@@ -110,18 +120,22 @@ struct Place {
     prev: Option<i64>,
 }
 
-/// The frame of a message; none when the topic's readers are not meant to see it.
-fn frame(topic: &Topic, message: &[u8]) -> Option<(Utf8Bytes, Place)> {
+/// What a message is to the topic's readers.
+struct Event {
+    frame: Utf8Bytes,
+    place: Place,
+    run: Option<GraphExecId>,
+}
+
+/// None when the topic's readers are not meant to see the message.
+fn event(topic: &Topic, message: &[u8]) -> Option<Event> {
     let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
     let place = Place {
         seq: envelope.seq,
         prev: envelope.prev,
     };
-    let kind = || {
-        serde_json::from_str::<Kind<'_>>(envelope.payload.get())
-            .ok()
-            .map(|kind| kind.event_type.into_owned())
-    };
+    let kind = || serde_json::from_str::<Kind<'_>>(envelope.payload.get()).ok();
+    let mut run = None;
     let frame = match *topic {
         Topic::Notifications { .. } => {
             // The payload is an envelope itself.
@@ -134,7 +148,7 @@ fn frame(topic: &Topic, message: &[u8]) -> Option<(Utf8Bytes, Place)> {
             numbered,
             ..
         } => {
-            let method = match kind()?.as_str() {
+            let method = match kind()?.event_type.as_ref() {
                 "graph_execution_update" => Method::GraphExecutionEvent,
                 "node_execution_update" => Method::NodeExecutionEvent,
                 _ => return None,
@@ -147,11 +161,13 @@ fn frame(topic: &Topic, message: &[u8]) -> Option<(Utf8Bytes, Place)> {
             })
         }
         Topic::Graph { user_id, graph_id } => {
+            let kind = kind()?;
+            run = kind.id.parse().ok();
             let channel = graph_channel(user_id, &graph_id.to_string());
-            (kind()? == "graph_execution_update").then(|| frame::event(Method::GraphExecutionEvent, envelope.payload, Some(&channel)))
+            (kind.event_type == "graph_execution_update").then(|| frame::event(Method::GraphExecutionEvent, envelope.payload, Some(&channel)))
         }
     };
-    Some((frame?, place))
+    Some(Event { frame: frame?, place, run })
 }
 
 #[cfg(test)]
@@ -163,7 +179,7 @@ mod tests {
     const GRAPH: &[u8] = br#"{"payload":{"id":"e","event_type":"graph_execution_update"}}"#;
 
     fn text(topic: &Topic, message: &[u8]) -> Option<String> {
-        frame(topic, message).map(|(frame, _)| frame.to_string())
+        event(topic, message).map(|event| event.frame.to_string())
     }
 
     #[test]

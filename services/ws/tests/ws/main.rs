@@ -126,6 +126,31 @@ async fn subscribed_to_both_a_socket_gets_the_run_twice() {
 }
 
 #[tokio::test]
+async fn what_a_graph_tells_of_a_run_never_overtakes_the_runs_nodes() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    client.ask(subscribe(run.id)).await;
+    client.ask(subscribe_graph(run.graph_id)).await;
+    let rounds = 100;
+    for _ in 0..rounds {
+        app.publish(&node_event(&run));
+        app.publish(&graph_event(&run));
+    }
+    let (mut nodes, mut told_by_graph) = (0, 0);
+    while told_by_graph < rounds {
+        let frame = client.json().await;
+        if frame["method"] == "node_execution_event" {
+            nodes += 1;
+        } else if frame["channel"].as_str().unwrap().ends_with("|executions") {
+            told_by_graph += 1;
+            assert!(nodes >= told_by_graph, "the graph was told of {told_by_graph}, the nodes of {nodes}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn somebody_elses_run_is_accepted_and_silent() {
     let app = TestApp::start().await;
     let (owner, stranger) = (Uuid::new_v4(), Uuid::new_v4());
