@@ -38,8 +38,8 @@ impl Store {
     pub async fn ring_alarms(&self) -> Result<Rung> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let ids: Vec<GraphExecId> = sqlx::query_scalar(
-            "DELETE FROM run_alarms WHERE (graph_exec_id, due_at) IN (
-                 SELECT graph_exec_id, due_at FROM run_alarms WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+            "DELETE FROM run_alarms WHERE ctid = ANY(ARRAY(
+                 SELECT ctid FROM run_alarms WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED))
              RETURNING graph_exec_id",
         )
         .bind(BATCH)

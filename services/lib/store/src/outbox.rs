@@ -27,9 +27,10 @@ impl Store {
     pub async fn take_outbox(&self) -> Result<Option<OutboxBatch>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let rows = sqlx::query(
-            "SELECT o.id AS outbox_id, g.id, g.user_id, g.graph_id, g.graph_version, g.compiled_masks, g.context, g.traceparent,
-                 g.lease_owner IS NOT NULL AS is_claimed
-             FROM outbox o JOIN graph_executions g ON g.id = o.graph_exec_id ORDER BY o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED",
+            "SELECT o.id AS outbox_id, g.* FROM (SELECT id, graph_exec_id FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) o
+             CROSS JOIN LATERAL (
+                 SELECT id, user_id, graph_id, graph_version, compiled_masks, context, traceparent, lease_owner IS NOT NULL AS is_claimed
+                 FROM graph_executions WHERE id = o.graph_exec_id OFFSET 0) g ORDER BY o.id",
         )
         .bind(BATCH)
         .fetch_all(&mut *tx)

@@ -31,10 +31,10 @@ impl Store {
 
 async fn delete_old_runs(connection: &mut PgConnection, keep: Duration, limit: i64) -> Result<u64> {
     let done = sqlx::query(
-        "DELETE FROM graph_executions WHERE id IN (
+        "DELETE FROM graph_executions WHERE id = ANY(ARRAY(
              SELECT id FROM graph_executions
              WHERE created_at < now() - make_interval(secs => $1) AND ended_at < now() - make_interval(secs => $1)
-             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+             ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
     )
     .bind(keep.as_secs_f64())
     .bind(limit)

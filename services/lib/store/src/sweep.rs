@@ -308,7 +308,7 @@ async fn wake_again(connection: &mut PgConnection) -> Result<u64> {
                AND NOT EXISTS (SELECT FROM outbox o WHERE o.graph_exec_id = g.id)
              ORDER BY updated_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
          ), touched AS (
-             UPDATE graph_executions g SET updated_at = now() FROM waiting WHERE g.id = waiting.id RETURNING g.id
+             UPDATE graph_executions g SET updated_at = now() WHERE g.id = ANY(ARRAY(SELECT id FROM waiting)) RETURNING g.id
          )
          INSERT INTO outbox (graph_exec_id) SELECT id FROM touched",
     )

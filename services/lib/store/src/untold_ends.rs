@@ -31,8 +31,8 @@ impl Store {
     pub async fn take_untold_ends(&self, blocks: &IoBlocks) -> Result<Option<UntoldEnds>> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
         let query = format!(
-            "SELECT {META}, journal_seq FROM untold_ends u JOIN graph_executions g ON g.id = u.graph_exec_id
-             ORDER BY u.graph_exec_id LIMIT $1 FOR UPDATE OF u SKIP LOCKED"
+            "SELECT g.* FROM (SELECT graph_exec_id FROM untold_ends ORDER BY graph_exec_id LIMIT $1 FOR UPDATE SKIP LOCKED) u
+             CROSS JOIN LATERAL (SELECT {META}, journal_seq FROM graph_executions WHERE id = u.graph_exec_id OFFSET 0) g ORDER BY g.id"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(BATCH).fetch_all(&mut *tx).await?;
         if rows.is_empty() {

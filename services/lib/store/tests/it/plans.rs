@@ -6,7 +6,7 @@ use model::{ClaimedRun, ExecutionStatus};
 use store::Store;
 use uuid::Uuid;
 
-use crate::world::{World, applied, batch, created, limits, node_status, run_status};
+use crate::world::{World, applied, batch, created, io_blocks, limits, node_status, run_status};
 
 use ExecutionStatus::{Queued, Running};
 
@@ -114,5 +114,24 @@ async fn a_claim_reads_no_backlog() {
         let (held, of_a_graph) = (i64::from(HELD), RUNS_OF_A_GRAPH as i64);
         let bound = ASKED as i64 * (2 * of_a_graph + 10) + 2 * (held + 4 * GRAPHS as i64);
         assert!(read <= bound, "{analyzed:?}: {ASKED} claims read {read} rows of runs, more than {bound}");
+    }
+}
+
+#[tokio::test]
+async fn who_looks_for_wake_ups_and_ends_reads_no_other_runs() {
+    for analyzed in KNOWN {
+        let (world, owner) = (World::new().await, Uuid::new_v4());
+        many_runs(&world, owner, analyzed).await;
+        world.sql("DELETE FROM outbox").await;
+        let before = given(&world, "graph_executions").await;
+        let store = Store::connect(&world.url, 1).unwrap();
+        for _ in 0..ASKED {
+            assert!(store.take_outbox().await.unwrap().is_none());
+            assert!(store.take_untold_ends(&io_blocks()).await.unwrap().is_none());
+            store.ring_alarms().await.unwrap();
+        }
+        store.close().await;
+        let read = given(&world, "graph_executions").await - before;
+        assert_eq!(read, 0, "{analyzed:?}");
     }
 }
