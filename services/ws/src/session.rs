@@ -115,12 +115,13 @@ impl Session {
     async fn join(&mut self, wanted: Wanted) -> Result<Option<Membership>, String> {
         let topic = match wanted {
             Wanted::Execution(graph_exec_id, last_event_id) => {
-                let topic = self.execution_topic(&graph_exec_id, last_event_id.is_some()).await?;
-                let Some(topic) = topic else { return Ok(None) };
-                let membership = self.surroundings.rooms.join(topic, &self.outbox).await;
-                if let Some(last_event_id) = last_event_id {
+                let Some(run) = self.run(&graph_exec_id, last_event_id).await? else {
+                    return Ok(None);
+                };
+                let membership = self.surroundings.rooms.join(run.topic, &self.outbox).await;
+                if let Some(seen) = run.seen {
                     // In the room already: what happens while this is read comes behind it, and may come twice.
-                    self.missed = self.surroundings.rooms.resync().since(&topic, last_event_id).await?;
+                    self.missed = self.surroundings.rooms.resync().since(&run.topic, seen).await?;
                 }
                 return Ok(Some(membership));
             }
@@ -135,20 +136,43 @@ impl Session {
         }
     }
 
-    /// The topic of a run, once the database manager has named its graph. None when the user has no such run.
-    async fn execution_topic(&self, graph_exec_id: &str, numbered: bool) -> Result<Option<Topic>, String> {
+    /// A run, once the database manager has named its graph. None when the user has no such run.
+    async fn run(&self, graph_exec_id: &str, last_event_id: Option<i64>) -> Result<Option<Run>, String> {
         let Some(graph_exec_id) = parsed(graph_exec_id) else {
             return Ok(None);
         };
-        let run = self.surroundings.database.get_graph_execution_meta(self.user_id, graph_exec_id).await;
-        let run = run.map_err(|error| error.to_string())?;
-        Ok(run.map(|run| Topic::Execution {
-            user_id: self.user_id,
-            graph_id: run.graph_id,
-            graph_exec_id,
-            numbered,
+        let database = &self.surroundings.database;
+        let known = database.get_graph_execution_meta(self.user_id, graph_exec_id);
+        let (known, position) = match last_event_id {
+            Some(_) => (known.await, None),
+            None => {
+                let (known, position) = tokio::join!(known, database.get_execution_position(self.user_id, graph_exec_id));
+                (known, Some(position.map_err(|error| error.to_string())?))
+            }
+        };
+        let Some(known) = known.map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        // Nothing is missed of a run that was over when the client asked.
+        let now = position.filter(|_| !known.status.is_terminal()).map(Option::unwrap_or_default);
+        Ok(Some(Run {
+            topic: Topic::Execution {
+                user_id: self.user_id,
+                graph_id: known.graph_id,
+                graph_exec_id,
+                numbered: last_event_id.is_some(),
+            },
+            seen: last_event_id.or(now),
         }))
     }
+}
+
+/// A run to be heard.
+struct Run {
+    topic: Topic,
+    /// How far its journal is known: to a client that comes back, else to everybody who asks now. A client reads the run when it
+    /// subscribes, and waits for events from then on: what happens until the subscription stands must not be lost.
+    seen: Option<i64>,
 }
 
 enum Wanted {

@@ -1,6 +1,7 @@
 //! The service on a free port, with a database manager that knows what the test tells it, and clients.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,13 @@ const QUIET: Duration = Duration::from_millis(300);
 
 type Runs = Arc<Mutex<HashMap<Uuid, GraphExecutionMeta>>>;
 
+/// Where the journals of all runs are, and how much further each time somebody asks.
+#[derive(Default)]
+struct Journal {
+    gone: AtomicI64,
+    step: AtomicI64,
+}
+
 /// A running service.
 pub struct TestApp {
     pub address: String,
@@ -39,6 +47,7 @@ pub struct TestApp {
     bus: EventBus,
     redis: redis::Client,
     runs: Runs,
+    journal: Arc<Journal>,
 }
 
 impl TestApp {
@@ -48,8 +57,8 @@ impl TestApp {
 
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         runtime::install_tls_provider();
-        let runs = Runs::default();
-        let database = serve_database(runs.clone()).await;
+        let (runs, journal) = (Runs::default(), Arc::<Journal>::default());
+        let database = serve_database(runs.clone(), journal.clone()).await;
         let redis_url = devservices::testing::redis_url();
         let given = [
             ("REDIS_URL", redis_url.as_str()),
@@ -70,7 +79,13 @@ impl TestApp {
             bus,
             redis: redis::Client::open(redis_url).unwrap(),
             runs,
+            journal,
         }
+    }
+
+    /// From now on something happens in every run between two looks at its journal.
+    pub fn let_runs_go_on(&self) {
+        self.journal.step.store(1, Ordering::Relaxed);
     }
 
     /// A run that the database manager knows.
@@ -92,6 +107,14 @@ impl TestApp {
             share_token: None,
             stats: None,
         };
+        self.runs.lock().unwrap().insert(run.id, run.clone());
+        run
+    }
+
+    /// A run that is over.
+    pub fn ended_run_of(&self, user: Uuid) -> GraphExecutionMeta {
+        let mut run = self.run_of(user);
+        run.status = ExecutionStatus::Completed;
         self.runs.lock().unwrap().insert(run.id, run.clone());
         run
     }
@@ -185,7 +208,7 @@ pub async fn add_redis_user(user: &str) -> String {
 pub const POSITION: i64 = 5;
 
 /// The methods that the service asks for; returns the port.
-async fn serve_database(runs: Runs) -> String {
+async fn serve_database(runs: Runs, journal: Arc<Journal>) -> String {
     let meta = async |State(runs): State<Runs>, Json(body): Json<Value>| Json(find(&runs, &body, "execution_id"));
     let snapshot = async |State(runs): State<Runs>, Json(body): Json<Value>| {
         Json(find(&runs, &body, "graph_exec_id").map(|meta| GraphExecutionWithNodes {
@@ -198,7 +221,10 @@ async fn serve_database(runs: Runs) -> String {
         }))
     };
     let list = async |State(runs): State<Runs>| Json(runs.lock().unwrap().values().cloned().collect::<Vec<_>>());
-    let position = async |State(runs): State<Runs>, Json(body): Json<Value>| Json(find(&runs, &body, "graph_exec_id").map(|_| POSITION));
+    let position = async move |State(runs): State<Runs>, Json(body): Json<Value>| {
+        let gone = journal.gone.fetch_add(journal.step.load(Ordering::Relaxed), Ordering::Relaxed);
+        Json(find(&runs, &body, "graph_exec_id").map(|_| POSITION + gone))
+    };
     let router = Router::new()
         .route("/get_execution_position", post(position))
         .route("/get_graph_execution_meta", post(meta))

@@ -340,6 +340,26 @@ async fn a_client_that_comes_back_is_told_what_it_missed_and_only_then() {
 }
 
 #[tokio::test]
+async fn what_happens_while_a_subscription_is_made_is_told_behind_its_reply() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let (run, over) = (app.run_of(user), app.ended_run_of(user));
+    app.let_runs_go_on();
+    let mut client = app.connect(user).await;
+    let channel = format!("{user}|graph_exec#{}", run.id);
+    assert_eq!(client.ask(subscribe(run.id)).await, done("subscribe_graph_execution", Some(channel)));
+    let frames = [client.json().await, client.json().await];
+    let methods: Vec<&str> = frames.iter().map(|frame| frame["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["node_execution_event", "graph_execution_event"]);
+    assert!(
+        frames.iter().all(|frame| frame.get("event_id").is_none()),
+        "the client has not asked for numbers"
+    );
+    client.ask(subscribe(over.id)).await;
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
 async fn a_lost_event_is_followed_by_the_marker_and_the_present_state() {
     let app = TestApp::start().await;
     let user = Uuid::new_v4();
