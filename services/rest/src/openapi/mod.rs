@@ -145,12 +145,19 @@ fn finish(operation: &mut Value) {
         }
         operation["responses"]["401"] = json!({ "$ref": "#/components/responses/HTTP401NotAuthenticatedError" });
     }
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    let has_query = parameters.is_some_and(|parameters| parameters.iter().any(|parameter| parameter["in"] == "query"));
+    let is_preset_update = operation["operationId"] == "patchV2Update an existing preset";
     let takes_something = operation.get("parameters").is_some() || operation.get("requestBody").is_some();
     let errors = [
         (true, &["503"][..]),
         (operation.get("security").is_some(), &["400", "403"]),
         (takes_something, &["400", "404"]),
         (operation.get("requestBody").is_some(), &["408", "413"]),
+        // An address has an end as a body has.
+        (has_query, &["414"]),
+        // The preset is there, its graph is not (rest.md §1 area 7).
+        (is_preset_update, &["410"]),
     ];
     let told = operation["responses"].as_object().into_iter().flat_map(|told| told.keys().cloned());
     let told: Vec<String> = told.filter(|status| status.starts_with('5')).collect();
