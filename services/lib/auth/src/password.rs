@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::password_hash::{Output, ParamsString, PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{ARGON2ID_IDENT, Argon2};
 use tokio::sync::Semaphore;
 
 /// Computed at the same time, at most.
@@ -14,6 +14,7 @@ const MOST_AT_ONCE: usize = 4;
 /// Waiting for their turn, at most, those at work included.
 const MOST_WAITING: usize = 64;
 const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
 
 /// Hashes and checks passwords. Clones share the threads.
 #[derive(Clone)]
@@ -38,7 +39,7 @@ impl Passwords {
         Ok(Self {
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             at_work: Arc::new(Semaphore::new(cores.div_ceil(2).clamp(1, MOST_AT_ONCE))),
-            decoy: hash(&uuid::Uuid::new_v4().to_string())?.into(),
+            decoy: decoy().map_err(problem)?.into(),
         })
     }
 
@@ -69,12 +70,33 @@ impl Passwords {
 }
 
 fn hash(password: &str) -> Result<String, PasswordError> {
-    let problem = |error: argon2::password_hash::Error| PasswordError::Hash(error.to_string());
-    let salt = SaltString::encode_b64(&rand::random::<[u8; SALT_BYTES]>()).map_err(problem)?;
+    let salt = salt().map_err(problem)?;
     Argon2::default()
         .hash_password(password.as_bytes(), &salt)
         .map(|hash| hash.to_string())
         .map_err(problem)
+}
+
+/// What a hash looks like, by chance: to compute one would keep its memory for as long as nobody logs in.
+fn decoy() -> argon2::password_hash::Result<String> {
+    let argon2 = Argon2::default();
+    let salt = salt()?;
+    let hash = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(argon2::Version::default().into()),
+        params: ParamsString::try_from(argon2.params())?,
+        salt: Some(salt.as_salt()),
+        hash: Some(Output::new(&rand::random::<[u8; HASH_BYTES]>())?),
+    };
+    Ok(hash.to_string())
+}
+
+fn salt() -> argon2::password_hash::Result<SaltString> {
+    SaltString::encode_b64(&rand::random::<[u8; SALT_BYTES]>())
+}
+
+fn problem(error: argon2::password_hash::Error) -> PasswordError {
+    PasswordError::Hash(error.to_string())
 }
 
 fn verify(password: &str, phc: &str) -> bool {
@@ -97,6 +119,15 @@ mod tests {
         assert!(!passwords.verify("correct horse ", Some(&phc)).await.unwrap());
         assert!(!passwords.verify("correct horse", None).await.unwrap());
         assert!(!passwords.verify("correct horse", Some("damaged")).await.unwrap());
+    }
+
+    #[test]
+    fn a_decoy_costs_what_a_hash_costs() {
+        let (decoy, hash) = (decoy().unwrap(), hash("x").unwrap());
+        let of = |phc: &str| phc.rsplitn(3, '$').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(of(&decoy)[2], of(&hash)[2], "algorithm and parameters");
+        assert_eq!(decoy.len(), hash.len());
+        assert!(PasswordHash::new(&decoy).is_ok());
     }
 
     #[tokio::test]
