@@ -50,19 +50,24 @@ pub fn complete(mut document: Value, absent: Value) -> serde_json::Result<Value>
             },
             "HTTPError": {
                 "description": "It was not done; detail says why",
-                "content": { "application/json": { "schema": {
-                    "type": "object",
-                    "required": ["detail"],
-                    "properties": {
-                        "detail": { "anyOf": [{ "type": "string" }, { "type": "object" }] },
-                        "message": { "type": "string" },
-                        "hint": { "type": "string" },
-                    },
-                } } },
+                "content": { "application/json": { "schema": in_words() } },
             },
         },
     });
     Ok(document)
+}
+
+/// The body of an error that says in words what it is about (rest.md §2.9).
+fn in_words() -> Value {
+    json!({
+        "type": "object",
+        "required": ["detail"],
+        "properties": {
+            "detail": { "anyOf": [{ "type": "string" }, { "type": "object" }] },
+            "message": { "type": "string" },
+            "hint": { "type": "string" },
+        },
+    })
 }
 
 /// An operation whose parameter the contract calls otherwise than a sibling at the same address does: the router takes one name only.
@@ -168,10 +173,15 @@ fn finish(operation: &mut Value) {
         }
     }
     if takes_something && operation["responses"].get("422").is_none() {
-        operation["responses"]["422"] = json!({
-            "description": "Validation Error",
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/HTTPValidationError" } } },
-        });
+        let problems = json!({ "$ref": "#/components/schemas/HTTPValidationError" });
+        // Its own rules are told in words (rest.md §1 area 10).
+        let is_top_up = operation["operationId"] == "postV1Configure auto top up";
+        let schema = if is_top_up {
+            json!({ "anyOf": [problems, in_words()] })
+        } else {
+            problems
+        };
+        operation["responses"]["422"] = json!({ "description": "Validation Error", "content": { "application/json": { "schema": schema } } });
     }
 }
 
