@@ -91,10 +91,9 @@ impl Store {
     }
 
     /// The users' graphs that have a run waiting and room for it. Hops from pair to pair through the index: a user's backlog of any
-    /// length costs one step. The room is looked at without a lock here and decided under it in [`take`]. The order in which held runs are
-    /// counted leaves one index to count them by; it would be as good to the planner to read all that are held.
+    /// length costs one step. The room is looked at without a lock here and decided under it in [`take`].
     async fn candidates(&self, limit: u32) -> Result<Vec<Candidate>> {
-        let rows = sqlx::query(
+        let query = format!(
             "WITH RECURSIVE pair AS (
                  (SELECT user_id, graph_id FROM graph_executions WHERE status = 'QUEUED' AND lease_owner IS NULL AND not_before IS NULL
                   ORDER BY user_id, graph_id LIMIT 1)
@@ -105,14 +104,14 @@ impl Store {
                      ORDER BY g.user_id, g.graph_id LIMIT 1) next
              )
              SELECT pair.user_id, pair.graph_id, a.last_claimed_at FROM pair LEFT JOIN run_admission a USING (user_id, graph_id)
-             WHERE (SELECT count(*) FROM (SELECT FROM graph_executions l
-                    WHERE l.user_id = pair.user_id AND l.graph_id >= pair.graph_id AND l.graph_id <= pair.graph_id AND l.lease_owner IS NOT NULL
-                    ORDER BY l.graph_id LIMIT $1) l) < $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.explain(error))?;
+             WHERE {held} < $1",
+            held = held_of("pair", "$1")
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
         rows.iter()
             .map(|row| {
                 Ok(Candidate {
@@ -158,6 +157,16 @@ impl Store {
         }
         Ok(outcome)
     }
+}
+
+/// SQL for how many runs of a user's graph executors hold, at most `limit`; `pair` is a row with `user_id` and `graph_id`. The order in
+/// which they are counted leaves one index to count them by: to the planner it would be as good to read all that are held.
+pub(crate) fn held_of(pair: &str, limit: &str) -> String {
+    format!(
+        "(SELECT count(*) FROM (SELECT FROM graph_executions l
+              WHERE l.user_id = {pair}.user_id AND l.graph_id >= {pair}.graph_id AND l.graph_id <= {pair}.graph_id AND l.lease_owner IS NOT NULL
+              ORDER BY l.graph_id LIMIT {limit}) l)"
+    )
 }
 
 /// The pairs of an order as columns.
@@ -211,11 +220,9 @@ async fn lock_admission(connection: &mut PgConnection, pairs: &Pairs) -> Result<
 
 /// Counts and takes under the locks of [`lock_admission`], in a statement of its own so that it sees what their former holders did.
 async fn take(connection: &mut PgConnection, owner: Uuid, order: &[Turn], limits: ClaimLimits) -> Result<Vec<ClaimedRun>> {
-    let rows = sqlx::query(
+    let query = format!(
         "WITH room AS (
-             SELECT p.user_id, p.graph_id, p.turn, $5 - (SELECT count(*) FROM (SELECT FROM graph_executions l
-                 WHERE l.user_id = p.user_id AND l.graph_id >= p.graph_id AND l.graph_id <= p.graph_id AND l.lease_owner IS NOT NULL
-                 ORDER BY l.graph_id LIMIT $5) l) AS free
+             SELECT p.user_id, p.graph_id, p.turn, $5 - {held} AS free
              FROM unnest($2::uuid[], $3::uuid[], $4::int[]) AS p(user_id, graph_id, turn)
          ), oldest AS (
              SELECT w.id, w.created_at, room.user_id, room.turn FROM room CROSS JOIN LATERAL (
@@ -241,15 +248,17 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[Turn], limits
          RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
              g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent,
              extract(epoch FROM g.deadline_at - clock_timestamp())::float8 AS seconds_left",
-    )
-    .bind(owner)
-    .bind(order.iter().map(|turn| turn.pair.user_id).collect::<Vec<_>>())
-    .bind(order.iter().map(|turn| turn.pair.graph_id).collect::<Vec<_>>())
-    .bind(order.iter().map(|turn| turn.user).collect::<Vec<_>>())
-    .bind(i64::from(limits.per_user_and_graph))
-    .bind(i64::from(limits.free_slots))
-    .fetch_all(&mut *connection)
-    .await?;
+        held = held_of("p", "$5")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(owner)
+        .bind(order.iter().map(|turn| turn.pair.user_id).collect::<Vec<_>>())
+        .bind(order.iter().map(|turn| turn.pair.graph_id).collect::<Vec<_>>())
+        .bind(order.iter().map(|turn| turn.user).collect::<Vec<_>>())
+        .bind(i64::from(limits.per_user_and_graph))
+        .bind(i64::from(limits.free_slots))
+        .fetch_all(&mut *connection)
+        .await?;
     let mut runs = rows.iter().map(claimed).collect::<Result<Vec<_>>>()?;
     let ids: Vec<GraphExecId> = runs.iter().map(|run| run.graph_exec_id).collect();
     let mut records = read_records(connection, &ids).await?;

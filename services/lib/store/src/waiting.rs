@@ -3,23 +3,25 @@
 use model::{ExecutionStatus, GraphExecId, Waiting, WaitingReason};
 use sqlx::Row;
 
+use crate::claims::held_of;
 use crate::execution_rows::{status, time};
 use crate::{Result, Store};
 
 impl Store {
     /// None when the run is being worked on, is over, or is unknown. `per_user_and_graph` is the limit of the claim.
     pub async fn waiting(&self, graph_exec_id: GraphExecId, per_user_and_graph: u32) -> Result<Option<Waiting>> {
-        let row = sqlx::query(
+        let query = format!(
             "SELECT g.status, g.lease_owner IS NOT NULL AS held, CASE WHEN g.not_before > clock_timestamp() THEN g.not_before END AS until,
-                 (SELECT count(*) FROM graph_executions l WHERE l.user_id = g.user_id AND l.graph_id = g.graph_id AND l.lease_owner IS NOT NULL)
-                     >= $2 AS full
+                 {held} >= $2 AS full
              FROM graph_executions g WHERE g.id = $1 AND g.ended_at IS NULL",
-        )
-        .bind(graph_exec_id)
-        .bind(i64::from(per_user_and_graph))
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(|error| self.explain(error))?;
+            held = held_of("g", "$2")
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(graph_exec_id)
+            .bind(i64::from(per_user_and_graph))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
         let Some(row) = row else { return Ok(None) };
         let until = time(&row, "until")?;
         let reason = reason(status(&row)?, row.try_get("held")?, until.is_some(), row.try_get("full")?);
