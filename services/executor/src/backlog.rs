@@ -56,8 +56,8 @@ impl Backlog {
         self.bytes
     }
 
-    pub fn push(&mut self, entries: Vec<JournalEntry>, events: Vec<(i64, ExecutionEvent)>) {
-        for entry in &entries {
+    pub fn push(&mut self, entries: &[JournalEntry]) {
+        for entry in entries {
             let entry = WrittenEntry::from(entry);
             self.bytes += entry.size();
             self.next += 1;
@@ -66,6 +66,10 @@ impl Backlog {
         if self.group_ends.back() != Some(&self.next) {
             self.group_ends.push_back(self.next);
         }
+    }
+
+    /// Events about entries that no batch has yet, ascending: they leave when those are durable.
+    pub fn announce(&mut self, events: Vec<(i64, ExecutionEvent)>) {
         self.events.extend(events);
     }
 
@@ -126,7 +130,7 @@ mod tests {
 
     fn with_entries(count: usize) -> Backlog {
         let mut backlog = Backlog::new(5);
-        backlog.push((0..count).map(|_| entry()).collect(), Vec::new());
+        backlog.push(&vec![entry(); count]);
         backlog
     }
 
@@ -135,7 +139,7 @@ mod tests {
         let mut backlog = with_entries(3);
         let (first, batch) = backlog.batch(usize::MAX).unwrap();
         assert_eq!((first, batch.len()), (5, 3));
-        backlog.push(vec![entry()], Vec::new());
+        backlog.push(&[entry()]);
         assert_eq!(backlog.durable(), 5);
         backlog.applied(8).unwrap();
         assert_eq!(backlog.durable(), 8);
@@ -148,8 +152,8 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_but_never_empty_and_never_ends_within_a_group() {
         let mut backlog = with_entries(2);
-        backlog.push(vec![entry()], Vec::new());
-        backlog.push(vec![entry(), entry()], Vec::new());
+        backlog.push(&[entry()]);
+        backlog.push(&[entry(), entry()]);
         let length = |backlog: &Backlog, entries: usize| backlog.batch(entries * WrittenEntry::from(&entry()).size()).unwrap().1.len();
         assert_eq!(
             (length(&backlog, 1), length(&backlog, 3), length(&backlog, 4), length(&backlog, 5)),

@@ -20,49 +20,56 @@ pub struct Placed {
 /// Takes events without waiting.
 pub type Tell = Arc<dyn Fn(Placed) + Send + Sync>;
 
-/// Gives the run's own event a position of its own when nodes have ended and no entry after that is about the run: a reader who counts
-/// positions would not miss the second event of one (invariant 12).
-pub fn make_place_for_run(entries: &mut Vec<JournalEntry>) {
-    let node_ends = |entry: &JournalEntry| matches!(entry, JournalEntry::NodeStatus { status, .. } if status.is_terminal());
-    if entries.iter().rposition(node_ends) > entries.iter().rposition(is_about_the_run) {
-        entries.push(JournalEntry::Progressed);
-    }
-}
-
-fn is_about_the_run(entry: &JournalEntry) -> bool {
-    match entry {
-        JournalEntry::RunStatus { .. } | JournalEntry::Suspended { .. } | JournalEntry::Progressed => true,
-        JournalEntry::NodeCreated { .. } | JournalEntry::NodeInput { .. } | JournalEntry::NodeStatus { .. } | JournalEntry::NodeOutput { .. } => {
-            false
-        }
-    }
-}
-
-/// The events for `entries`, which begin at `first_seq`: the latest record of each node execution once, and the run itself at each entry
-/// about it. Each has a position that no other has, and the last entry has one: whoever goes on with the run knows by the journal's end
-/// which event was the last.
+/// What the journal says that nobody has been told yet: each node execution and the run once, however often they changed, because what is
+/// told is the record as it is by then. A node that gathers a thousand values is shown when a batch leaves, not a thousand times.
 ///
-/// The records show the run as it is now, so this is called right after the entries were taken, and the caller never
-/// lets a stretch reach across a change of the run's status.
-pub fn describe(run: &Run, entries: &[JournalEntry], first_seq: i64) -> Vec<(i64, ExecutionEvent)> {
-    let mut last_of_node: HashMap<NodeExecId, i64> = HashMap::new();
-    let mut events = Vec::new();
-    for (seq, entry) in (first_seq..).zip(entries) {
-        match entry {
-            // A run that is suspended looks as before.
-            JournalEntry::RunStatus { .. } | JournalEntry::Suspended { .. } | JournalEntry::Progressed => {
-                events.push((seq, ExecutionEvent::GraphExecutionUpdate(run.graph_execution())));
-            }
-            JournalEntry::NodeStatus { node_exec_id, .. }
-            | JournalEntry::NodeCreated { node_exec_id, .. }
-            | JournalEntry::NodeInput { node_exec_id, .. }
-            | JournalEntry::NodeOutput { node_exec_id, .. } => {
-                last_of_node.insert(*node_exec_id, seq);
+/// A stretch never reaches across a change of the run's status: whoever changes it calls [`Untold::describe`] before.
+#[derive(Debug, Default)]
+pub struct Untold {
+    /// The last entry about each node execution.
+    nodes: HashMap<NodeExecId, i64>,
+    /// The last entry about the run.
+    run: Option<i64>,
+    /// The last entry with which a node ended.
+    node_end: Option<i64>,
+}
+
+impl Untold {
+    /// `entries` begin at position `first_seq`.
+    pub fn note(&mut self, entries: &[JournalEntry], first_seq: i64) {
+        for (seq, entry) in (first_seq..).zip(entries) {
+            match entry {
+                // A run that is suspended looks as before.
+                JournalEntry::RunStatus { .. } | JournalEntry::Suspended { .. } | JournalEntry::Progressed => self.run = Some(seq),
+                JournalEntry::NodeStatus { node_exec_id, status, .. } => {
+                    self.nodes.insert(*node_exec_id, seq);
+                    if status.is_terminal() {
+                        self.node_end = Some(seq);
+                    }
+                }
+                JournalEntry::NodeCreated { node_exec_id, .. }
+                | JournalEntry::NodeInput { node_exec_id, .. }
+                | JournalEntry::NodeOutput { node_exec_id, .. } => {
+                    self.nodes.insert(*node_exec_id, seq);
+                }
             }
         }
     }
-    let of_node = |(node, seq)| Some((seq, ExecutionEvent::NodeExecutionUpdate(run.node_execution(node)?)));
-    events.extend(last_of_node.into_iter().filter_map(of_node));
-    events.sort_by_key(|(seq, _)| *seq);
-    events
+
+    /// Whether the run's own event needs an entry of its own ([`JournalEntry::Progressed`]): nodes have ended and no entry after that is about
+    /// the run. A reader who counts positions would not miss the second event of one (invariant 12).
+    pub fn lacks_place_for_run(&self) -> bool {
+        self.node_end > self.run
+    }
+
+    /// The events for what was noted since the last call. Each has a position that no other has, and the last entry has one: whoever goes on
+    /// with the run knows by the journal's end which event was the last.
+    pub fn describe(&mut self, run: &Run) -> Vec<(i64, ExecutionEvent)> {
+        let noted = std::mem::take(self);
+        let of_node = |(node, seq)| Some((seq, ExecutionEvent::NodeExecutionUpdate(run.node_execution(node)?)));
+        let mut events: Vec<(i64, ExecutionEvent)> = noted.nodes.into_iter().filter_map(of_node).collect();
+        events.extend(noted.run.map(|seq| (seq, ExecutionEvent::GraphExecutionUpdate(run.graph_execution()))));
+        events.sort_by_key(|(seq, _)| *seq);
+        events
+    }
 }

@@ -13,7 +13,10 @@ use engine::block::Effects;
 use engine::run::{NodeResult, NodeStart, OutputError, Run};
 use model::credits::BLOCK_CHARGE;
 use model::user::UsageTransactionMetadata;
-use model::{AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp, WrittenBatch};
+use model::{
+    AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, JournalEntry, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp,
+    WrittenBatch,
+};
 use runtime::spans::{About, Kind};
 use runtime::trace::Step;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -23,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backlog::Backlog;
 use crate::charge::{self, Bill, Charge, Till};
-use crate::events::{self, Placed, Tell};
+use crate::events::{Placed, Tell, Untold};
 use crate::journal::{self, Journal, NotWritten};
 use crate::lease::Lease;
 use crate::ledger::Ledger;
@@ -118,6 +121,7 @@ pub struct RunTask {
     /// The news that the waiting nodes have been asked about.
     news_seen: i64,
     backlog: Backlog,
+    untold: Untold,
     /// Position of the last event that was told.
     told: i64,
     /// The run's deadline, until it has been followed.
@@ -181,6 +185,7 @@ impl RunTask {
             control,
             run,
             backlog: Backlog::new(next_seq),
+            untold: Untold::default(),
             told: next_seq - 1,
             expires,
             till: None,
@@ -208,7 +213,7 @@ impl RunTask {
     /// Works until the run is over, handed over or lost.
     pub async fn work(mut self) -> Outcome {
         self.run.begin(Timestamp::now());
-        self.collect();
+        self.describe();
         let mut cancelled = false;
         loop {
             self.start_ready();
@@ -297,14 +302,28 @@ impl RunTask {
         may
     }
 
-    /// Moves what the engine wrote into the backlog, with the events that tell about it.
+    /// Moves what the engine wrote into the backlog.
     fn collect(&mut self) {
-        let mut entries = self.run.take_journal();
+        let entries = self.run.take_journal();
         if !entries.is_empty() {
-            events::make_place_for_run(&mut entries);
-            let events = events::describe(&self.run, &entries, self.backlog.next_seq());
-            self.backlog.push(entries, events);
+            self.push(&entries);
         }
+    }
+
+    fn push(&mut self, entries: &[JournalEntry]) {
+        self.untold.note(entries, self.backlog.next_seq());
+        self.backlog.push(entries);
+    }
+
+    /// Shows what has changed since the last time, to be told when it is durable. No event may show the nodes of one status of the run with
+    /// the run of another.
+    fn describe(&mut self) {
+        self.collect();
+        if self.untold.lacks_place_for_run() {
+            self.push(&[JournalEntry::Progressed]);
+        }
+        let events = self.untold.describe(&self.run);
+        self.backlog.announce(events);
     }
 
     /// Starts ready nodes as far as the limits allow.
@@ -496,8 +515,7 @@ impl RunTask {
     }
 
     fn end(&mut self) {
-        // No event may show a node as it was before and the run as it is after.
-        self.collect();
+        self.describe();
         self.run.end(Timestamp::now());
         self.ended = true;
     }
@@ -507,6 +525,7 @@ impl RunTask {
         if self.append.is_some() {
             return;
         }
+        self.describe();
         if let Some((first_seq, entries)) = self.backlog.batch(journal::BYTES_PER_CALL) {
             let batch = WrittenBatch {
                 graph_exec_id: self.id(),

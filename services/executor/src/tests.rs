@@ -57,6 +57,31 @@ async fn a_run_ends_completed_and_says_so_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_changes_while_a_batch_is_under_way_is_told_once() {
+    let mut world = World::new();
+    let nodes = [ECHO; 20];
+    world.ledger.set_absent(true);
+    let submitted = world.submit(&nodes, json!("x"));
+    world.ledger.set_absent(false);
+    let claimed = world.claim().await;
+    world.ledger.set_absent(true);
+    let (shift, control) = (world.shift.clone(), Control::new(0));
+    let task = tokio::spawn(async move { shift.work(claimed, control).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(world.told().is_empty());
+    world.ledger.set_absent(false);
+    task.await.unwrap();
+    assert_eq!(world.ledger.run(submitted).status, ExecutionStatus::Completed);
+    let told = world.told();
+    let about_nodes = told
+        .iter()
+        .filter(|placed| matches!(placed.event, ExecutionEvent::NodeExecutionUpdate(_)));
+    let about_nodes = about_nodes.count();
+    assert!((nodes.len()..=nodes.len() + 2).contains(&about_nodes), "{told:#?}");
+    assert!(told.len() - about_nodes <= 4, "{told:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_effect_waits_until_its_start_is_durable() {
     let world = World::new();
     world.submit(&[ECHO, EFFECT, ECHO], json!(1));

@@ -123,14 +123,16 @@ impl Run {
     }
 
     /// Whether a linked pin has no value from anywhere: a cheap look before values are copied, since most arrivals complete nothing.
-    fn lacks_a_link(&self, sink: &PlanNode, node: NodeIndex, index: ExecIndex) -> bool {
-        let Some(exec) = self.execs.get(index) else { return true };
+    fn lacks_a_link(&mut self, sink: &PlanNode, node: NodeIndex, index: ExecIndex) -> bool {
         let mask = self.facts.nodes_input_masks.get(&sink.id);
         let has_latest = self.nodes.get(node).is_some_and(|state| state.latest_queued.is_some());
-        let has = |name: &String| {
-            exec.inputs.contains_key(name) || (has_latest && sink.linked_static.contains(name)) || mask.is_some_and(|mask| mask.contains_key(name))
+        let Some(exec) = self.execs.get_mut(index) else { return true };
+        let inputs = &exec.inputs;
+        let has = |name: &&String| {
+            inputs.contains_key(*name) || (has_latest && sink.linked_static.contains(*name)) || mask.is_some_and(|mask| mask.contains_key(*name))
         };
-        !sink.linked.iter().all(has)
+        exec.links_served += sink.linked.iter().skip(exec.links_served).take_while(has).count();
+        exec.links_served < sink.linked.len()
     }
 
     /// What has arrived, and for static pins still missing what the node's latest execution had: null when it had nothing.

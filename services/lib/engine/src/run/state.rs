@@ -19,6 +19,8 @@ pub(super) struct Exec {
     pub status: ExecutionStatus,
     /// Values received by raw pin name.
     pub inputs: Map,
+    /// So many of its node's linked pins, the first ones, have a value: an execution never loses one.
+    pub links_served: usize,
     /// The resolved input, from QUEUED on.
     pub execution_data: Option<Map>,
     /// See [`crate::input::Resolved`].
@@ -45,6 +47,7 @@ impl Exec {
             node,
             status: ExecutionStatus::Incomplete,
             inputs: Map::new(),
+            links_served: 0,
             execution_data: None,
             numbered_keys: false,
             outputs: Outputs::new(),
