@@ -12,6 +12,7 @@ export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 # With their symbols, so that perf can name what it sees.
 export CARGO_PROFILE_RELEASE_STRIP=none
 say "building release binaries (about ten minutes the first time)"
+own_target
 cargo build --quiet --release -p bench -p workload -p db -p executor -p notification -p operator -p rest -p scheduler -p ws
 COMMIT=$(git rev-parse --short HEAD 2>/dev/null || true)
 BIN_DIR=$(PROFILE=release "$HACK/bin-dir.sh")

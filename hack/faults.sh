@@ -12,6 +12,7 @@ export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 
 say "building the release binaries (a few minutes the first time)"
 export CARGO_PROFILE_RELEASE_STRIP=none # as `make bench` builds them: one set of dependencies serves both
+own_target
 cargo build --quiet --release -p workload -p faults -p operator
 COMMIT=$(git rev-parse --short HEAD 2>/dev/null || true)
 BIN_DIR=$(PROFILE=release "$HACK/bin-dir.sh")

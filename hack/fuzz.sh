@@ -54,6 +54,7 @@ if wanted "${TARGETS[@]}"; then
 fi
 
 say "building the binaries (a few minutes the first time)"
+own_target
 cargo build --quiet -p app -p fuzz -p workload -p devservices
 COMMIT=$(git rev-parse --short HEAD 2>/dev/null || true)
 BIN_DIR=$("$HACK/bin-dir.sh")

@@ -41,6 +41,15 @@ retry() {
   done
 }
 
+# Clones share one target directory, and what is compiled can carry the path of its clone: what another one left of that is built again.
+own_target() {
+  local mark=${CARGO_TARGET_DIR:-$CACHE/target}/clone
+  [[ $(cat "$mark" 2>/dev/null) != "$ROOT" ]] || return 0
+  grep -rlZ --include='*.rs' CARGO_MANIFEST_DIR "$ROOT" | xargs -0r touch
+  mkdir -p "$(dirname "$mark")"
+  printf '%s\n' "$ROOT" >"$mark"
+}
+
 # The name serves as cluster, node, network namespace and cgroup; the addresses of two instances never overlap.
 INSTANCE=${INSTANCE:-autogpt}
 case $INSTANCE in

@@ -16,6 +16,7 @@ cargo fmt --all --check
 rustfmt --edition 2024 --check fuzz/fuzz_targets/*.rs
 
 say "clippy (about two minutes the first time)"
+own_target
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 
 if [[ ! -x $deny/bin/cargo-deny ]]; then

@@ -17,6 +17,7 @@ export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 export HELM_BIN=$BIN/helm
 
 say "building everything, tests included (about six minutes the first time)"
+own_target
 cargo build --quiet --workspace --all-targets
 BIN_DIR=$("$HACK/bin-dir.sh")
 export BIN_DIR
@@ -29,4 +30,4 @@ say "kind configuration"
 
 say "end-to-end test on a cluster of its own"
 export INSTANCE="test"
-cargo test -p e2e-tests -- --nocapture
+cargo test --workspace --test newcomer -- --nocapture
