@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::outbox::outbox;
 use crate::places::Places;
 use crate::session::{Session, Surroundings};
-use crate::socket::{self, Conversation};
+use crate::socket::{self, Bounds, Conversation, Patience};
 
 /// axum's default of 128 KiB a connection is sixteen times the memory that a connection should take. Requests have some hundred bytes; a longer
 /// one grows the buffer.
@@ -37,6 +37,7 @@ pub struct Door {
     pub connections: Gauge,
     /// How many connections there may be.
     pub places: Places,
+    pub patience: Patience,
     /// Every connection's task.
     pub tasks: TaskTracker,
     /// Ends the connections.
@@ -69,7 +70,12 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
     let session = Session::new(user_id, outbox, door.surroundings);
     upgrade.on_upgrade(move |socket| {
         let held = (Open::new(door.connections), place, token);
-        Box::pin(socket::serve(Conversation::new(socket, session, queue, expires, door.closing, held)))
+        let bounds = Bounds {
+            patience: door.patience,
+            expires,
+            shutdown: door.closing,
+        };
+        Box::pin(socket::serve(Conversation::new(socket, session, queue, bounds, held)))
     })
 }
 

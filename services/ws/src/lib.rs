@@ -34,6 +34,8 @@ use crate::rooms::Rooms;
 use crate::session::Surroundings;
 use crate::source::Source;
 
+pub use crate::socket::Patience;
+
 /// Between readiness going off and the first closed connection: time for load balancers to notice.
 const NOTICE: Duration = Duration::from_secs(1);
 /// How long connections may take to say good-bye.
@@ -52,6 +54,11 @@ pub enum Error {
 
 /// Serves until the shutdown.
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    run_with(settings, listener, shutdown, Patience::default()).await
+}
+
+/// The same with another patience with connections that say nothing.
+pub async fn run_with(settings: Settings, listener: TcpListener, shutdown: Shutdown, patience: Patience) -> Result<(), Error> {
     let database: Arc<dyn DatabaseManager> = Arc::new(DatabaseManagerClient::new(&settings));
     let verifier = if settings.auth.enable_auth {
         Some(Arc::new(Verifier::from_settings(&settings)?))
@@ -72,6 +79,7 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
         },
         connections,
         places: Places::new(&settings.websocket),
+        patience,
         tasks: tasks.clone(),
         closing: closing.clone(),
     };

@@ -6,6 +6,8 @@ use runtime::queue::{self, Receiver, Sender};
 
 /// Frames that may wait for one connection.
 const CAPACITY: usize = 512;
+/// Bytes of all frames that wait for one connection: a few of the largest, which have 16 MiB.
+const MOST_BYTES: usize = 64 << 20;
 
 /// The sending end. Clones belong to the same connection.
 #[derive(Clone)]
@@ -15,7 +17,7 @@ pub struct Outbox(Sender<Utf8Bytes>);
 pub struct Queue(Receiver<Utf8Bytes>);
 
 pub fn outbox() -> (Outbox, Queue) {
-    let (sender, receiver) = queue::bounded(CAPACITY);
+    let (sender, receiver) = queue::weighed(CAPACITY, MOST_BYTES, |frame: &Utf8Bytes| frame.len());
     (Outbox(sender), Queue(receiver))
 }
 
@@ -50,6 +52,21 @@ mod tests {
         for _ in 0..=CAPACITY {
             outbox.push(Utf8Bytes::from_static("c"));
         }
+        assert_eq!(queue.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn few_large_frames_are_too_much_as_well() {
+        let (outbox, mut queue) = outbox();
+        let large = Utf8Bytes::from("x".repeat(16 << 20));
+        for _ in 0..4 {
+            outbox.push(large.clone());
+        }
+        assert_eq!(queue.next().await.map(|frame| frame.len()), Some(16 << 20));
+        outbox.push(large.clone());
+        assert!(queue.next().await.is_some(), "there was room again");
+        outbox.push(large.clone());
+        outbox.push(large);
         assert_eq!(queue.next().await, None);
     }
 }

@@ -19,6 +19,9 @@ const MAX_SUBSCRIPTIONS: usize = 1000;
 /// without an answer to its heartbeat.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Characters that the log keeps of an error that a client reports.
+const LONGEST_COMPLAINT: usize = 200;
+
 /// What all connections share.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -36,6 +39,8 @@ pub struct Session {
     notifications: Option<Membership>,
     /// What goes behind the reply to the present request.
     missed: Vec<Utf8Bytes>,
+    /// Whether an error of the client's has been logged.
+    complained: bool,
 }
 
 impl Session {
@@ -47,6 +52,7 @@ impl Session {
             subscriptions: HashMap::new(),
             notifications: None,
             missed: Vec::new(),
+            complained: false,
         }
     }
 
@@ -61,7 +67,11 @@ impl Session {
         match request {
             Request::Heartbeat => Some(frame::PONG),
             Request::ClientError(text) => {
-                tracing::info!(user = %self.user_id, text, "a client reports an error");
+                // Once: what a client sends must not fill the log.
+                if !std::mem::replace(&mut self.complained, true) {
+                    let text: String = text.chars().take(LONGEST_COMPLAINT).collect();
+                    tracing::info!(user = %self.user_id, text, "a client reports an error");
+                }
                 None
             }
             Request::SubscribeExecution {

@@ -15,11 +15,32 @@ use crate::session::Session;
 
 /// Requests that wait while one is carried out; more are not read yet.
 const MAX_WAITING: usize = 64;
-/// A connection that stays silent is asked for a sign of life, and closed when none comes.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const SILENCE: Duration = Duration::from_secs(60);
 /// How long one frame may take to be written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection may be silent: every so often it is asked for a sign of life, and let go when none comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    pub ping_every: Duration,
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            ping_every: Duration::from_secs(20),
+            silence: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What ends a connection from outside.
+pub struct Bounds {
+    pub patience: Patience,
+    /// When the token does.
+    pub expires: Option<Instant>,
+    pub shutdown: Shutdown,
+}
 
 /// Why a connection ends.
 enum End {
@@ -43,14 +64,13 @@ pub struct Conversation<H> {
     queue: Queue,
     /// The last sign of life.
     heard: Instant,
-    expires: Option<Instant>,
-    shutdown: Shutdown,
+    bounds: Bounds,
     _held: H,
 }
 
 impl<H> Conversation<H> {
-    /// The token is valid until `expires`; `held` is dropped with the connection.
-    pub fn new(socket: WebSocket, session: Session, queue: Queue, expires: Option<Instant>, shutdown: Shutdown, held: H) -> Box<Self> {
+    /// `held` is dropped with the connection.
+    pub fn new(socket: WebSocket, session: Session, queue: Queue, bounds: Bounds, held: H) -> Box<Self> {
         Box::new(Self {
             socket,
             idle: None,
@@ -58,8 +78,7 @@ impl<H> Conversation<H> {
             waiting: VecDeque::new(),
             queue,
             heard: Instant::now(),
-            expires,
-            shutdown,
+            bounds,
             _held: held,
         })
     }
@@ -73,7 +92,7 @@ impl<H> Conversation<H> {
             }
         }
         tokio::select! {
-            () = self.shutdown.cancelled() => Err(End::Close(close_code::AWAY, "the server is going away")),
+            () = self.bounds.shutdown.cancelled() => Err(End::Close(close_code::AWAY, "the server is going away")),
             (session, reply) = finished(&mut self.answering) => {
                 self.answering = None;
                 self.idle = Some(session);
@@ -89,7 +108,7 @@ impl<H> Conversation<H> {
                 Ok(reply.map(Message::Text))
             }
             _ = ping.tick() => {
-                if self.heard.elapsed() > SILENCE {
+                if self.heard.elapsed() > self.bounds.patience.silence {
                     return Err(End::Gone);
                 }
                 Ok(Some(Message::Ping(Default::default())))
@@ -98,7 +117,8 @@ impl<H> Conversation<H> {
     }
 
     async fn converse(&mut self) -> End {
-        let mut ping = interval_at(self.heard + PING_EVERY, PING_EVERY);
+        let every = self.bounds.patience.ping_every;
+        let mut ping = interval_at(self.heard + every, every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let outcome = match self.turn(&mut ping).await {
@@ -115,7 +135,7 @@ impl<H> Conversation<H> {
 
 /// Serves a connection until it ends, its token expires or the shutdown comes.
 pub async fn serve<H: Send>(mut conversation: Box<Conversation<H>>) {
-    let end = match conversation.expires {
+    let end = match conversation.bounds.expires {
         None => conversation.converse().await,
         Some(at) => {
             let converse = tokio::time::timeout_at(at, conversation.converse());

@@ -21,21 +21,33 @@ pub struct Full;
 
 struct Shared<T> {
     capacity: usize,
+    /// What all items together may weigh, and how each is weighed.
+    heaviest: usize,
+    weigh: fn(&T) -> usize,
     state: Mutex<State<T>>,
     changed: Notify,
 }
 
 struct State<T> {
     items: VecDeque<T>,
+    weight: usize,
     closed: bool,
 }
 
 /// A queue for `capacity` items.
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    weighed(capacity, usize::MAX, |_| 0)
+}
+
+/// A queue for `capacity` items that weigh no more than `heaviest` together, or for a single one that weighs more.
+pub fn weighed<T>(capacity: usize, heaviest: usize, weigh: fn(&T) -> usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         capacity,
+        heaviest,
+        weigh,
         state: Mutex::new(State {
             items: VecDeque::new(),
+            weight: 0,
             closed: false,
         }),
         changed: Notify::new(),
@@ -50,10 +62,13 @@ impl<T> Sender<T> {
     /// [`Full`]; the item is gone then.
     pub fn try_send(&self, item: T) -> Result<(), Full> {
         {
+            let weight = (self.0.weigh)(&item);
             let mut state = self.0.lock();
-            if state.closed || state.items.len() >= self.0.capacity {
+            let is_heavy = !state.items.is_empty() && state.weight.saturating_add(weight) > self.0.heaviest;
+            if state.closed || state.items.len() >= self.0.capacity || is_heavy {
                 return Err(Full);
             }
+            state.weight = state.weight.saturating_add(weight);
             state.items.push_back(item);
         }
         self.0.changed.notify_one();
@@ -87,6 +102,7 @@ impl<T> Receiver<T> {
                     return None;
                 }
                 if let Some(item) = state.items.pop_front() {
+                    state.weight = state.weight.saturating_sub((self.0.weigh)(&item));
                     if state.items.is_empty() && state.items.capacity() > KEPT {
                         state.items = VecDeque::new();
                     }
@@ -112,7 +128,7 @@ impl<T> Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Full, bounded};
+    use super::{Full, bounded, weighed};
 
     #[tokio::test]
     async fn items_come_in_order_and_only_as_many_as_there_is_room_for() {
@@ -126,6 +142,18 @@ mod tests {
         }
         sender.try_send(41).unwrap();
         assert_eq!((receiver.recv().await, sender.waiting()), (Some(41), 0));
+    }
+
+    #[tokio::test]
+    async fn items_wait_only_as_long_as_they_are_not_too_heavy_together() {
+        let (sender, mut receiver) = weighed(40, 10, |item: &usize| *item);
+        assert_eq!(sender.try_send(100), Ok(()), "alone");
+        assert_eq!(sender.try_send(0), Err(Full));
+        assert_eq!(receiver.recv().await, Some(100));
+        assert_eq!((sender.try_send(6), sender.try_send(4), sender.try_send(1)), (Ok(()), Ok(()), Err(Full)));
+        assert_eq!(receiver.recv().await, Some(6));
+        assert_eq!((sender.try_send(7), sender.try_send(6)), (Err(Full), Ok(())));
+        assert_eq!((receiver.recv().await, receiver.recv().await), (Some(4), Some(6)));
     }
 
     #[tokio::test]

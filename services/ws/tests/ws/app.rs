@@ -56,6 +56,10 @@ impl TestApp {
     }
 
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::with_patience(settings, ws::Patience::default()).await
+    }
+
+    pub async fn with_patience(settings: &[(&str, &str)], patience: ws::Patience) -> Self {
         runtime::install_tls_provider();
         let (runs, journal) = (Runs::default(), Arc::<Journal>::default());
         let database = serve_database(runs.clone(), journal.clone()).await;
@@ -70,7 +74,7 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (shutdown, bus) = (Shutdown::new(), EventBus::start(&settings));
-        let service = ws::run(settings, listener, shutdown.clone());
+        let service = ws::run_with(settings, listener, shutdown.clone(), patience);
         let service = tokio::spawn(async move { service.await.unwrap() });
         Self {
             address,

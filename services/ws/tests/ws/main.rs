@@ -278,6 +278,37 @@ async fn a_socket_that_does_not_read_is_closed_and_the_others_are_not_held_up() 
 }
 
 #[tokio::test]
+async fn a_socket_whose_peer_is_gone_without_a_word_is_let_go() {
+    let patience = ws::Patience {
+        ping_every: Duration::from_millis(100),
+        silence: Duration::from_millis(500),
+    };
+    let app = TestApp::with_patience(&[("ENABLE_METRICS", "true")], patience).await;
+    let (silent, mut alive) = (app.connect(Uuid::new_v4()).await, app.connect(Uuid::new_v4()).await);
+    let open = async |count: u32| {
+        app.status("/metrics")
+            .await
+            .1
+            .contains(&format!("autogpt_websocket_connections_total {count}\n"))
+    };
+    assert!(open(2).await);
+    // The other one's connection stays as it is, but nobody is there.
+    let let_go = async {
+        while !open(1).await {
+            assert_eq!(alive.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+        }
+    };
+    timeout(Duration::from_secs(10), let_go)
+        .await
+        .expect("a connection without a sign of life ends");
+    // Who reads answers the pings, and so stays.
+    assert!(timeout(3 * patience.silence, alive.text()).await.is_err(), "nothing was to come");
+    assert!(open(1).await);
+    assert_eq!(alive.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+    drop(silent);
+}
+
+#[tokio::test]
 async fn after_redis_was_lost_the_present_state_is_told() {
     let user = Uuid::new_v4();
     let redis_user = format!("lost-{user}");
