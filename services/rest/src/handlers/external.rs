@@ -24,10 +24,10 @@ use crate::events::Announcer;
 use crate::keys::KeyRing;
 use crate::oauth::OAuth;
 use crate::state::AppState;
-use crate::wire::body::Shaped;
+use crate::wire::body::{Shaped, Unread};
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
-use crate::wire::{ApiError, JsonBody, Parameters, Prepared, id};
+use crate::wire::{ApiError, Parameters, Prepared, id};
 
 /// An error in this interface's form.
 pub struct External(ApiError);
@@ -102,10 +102,10 @@ async fn execute_block(
     State(runner): State<BlockRunner>,
     Path(block_id): Path<String>,
     headers: HeaderMap,
-    body: Result<JsonBody<Inputs>, ApiError>,
+    body: Unread,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::ExecuteBlock).await?;
-    let JsonBody(Inputs(inputs)) = body?;
+    let Inputs(inputs) = body.read().await?;
     Ok(Json(runner.run(holder.user_id, &block_id, inputs).await?))
 }
 
@@ -128,10 +128,10 @@ async fn execute_graph(
     State(announcer): State<Announcer>,
     Path((graph_id, graph_version)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Result<JsonBody<Execute>, ApiError>,
+    body: Unread,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::ExecuteGraph).await?;
-    let JsonBody(body) = body?;
+    let body: Execute = body.read().await?;
     let version = path_version("graph_version", &graph_version)?;
     let (Some(graph_id), Some(version)) = (id(&graph_id), version) else {
         return Err(refused(format!("Graph #{graph_id} not found.")));
@@ -235,10 +235,10 @@ async fn create_credentials(
     State(vault): State<Credentials>,
     Path(provider): Path<String>,
     headers: HeaderMap,
-    body: Result<JsonBody<Inputs>, ApiError>,
+    body: Unread,
 ) -> Reply<(StatusCode, Json<Value>)> {
     let holder = ring.admit(&headers, Permission::ManageIntegrations).await?;
-    let JsonBody(Inputs(mut body)) = body?;
+    let Inputs(mut body) = body.read().await?;
     // Here the path alone names the provider.
     body.insert("provider".to_owned(), Value::from(provider.as_str()));
     let kept = integrations::keep(&vault, holder.user_id, provider, body).await?;
@@ -282,10 +282,10 @@ async fn begin_login(
     State(settings): State<Settings>,
     Path(provider): Path<String>,
     headers: HeaderMap,
-    body: Result<JsonBody<Login>, ApiError>,
+    body: Unread,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::ManageIntegrations).await?;
-    let JsonBody(login) = body?;
+    let login: Login = body.read().await?;
     let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(Origin::is_tuple);
     let mut allowed = settings.oauth.external_callback_origins.iter().filter_map(|allowed| origin(allowed));
     if !origin(&login.callback_url).is_some_and(|wanted| allowed.any(|allowed| allowed == wanted)) {
@@ -302,15 +302,9 @@ async fn begin_login(
     ))
 }
 
-async fn end_login(
-    State(ring): State<KeyRing>,
-    State(oauth): State<OAuth>,
-    Path(provider): Path<String>,
-    headers: HeaderMap,
-    body: Result<JsonBody<integrations::Exchange>, ApiError>,
-) -> Reply {
+async fn end_login(State(ring): State<KeyRing>, State(oauth): State<OAuth>, Path(provider): Path<String>, headers: HeaderMap, body: Unread) -> Reply {
     let holder = ring.admit(&headers, Permission::ManageIntegrations).await?;
-    let JsonBody(exchange) = body?;
+    let exchange: integrations::Exchange = body.read().await?;
     let done = oauth.finish(holder.user_id, &provider, &exchange.code, &exchange.state_token).await?;
     let kept = done.credential;
     Ok(Json(json!({

@@ -17,9 +17,9 @@ use utoipa_axum::routes;
 use crate::absent;
 use crate::openapi::schemas;
 use crate::state::AppState;
-use crate::wire::body::Shaped;
+use crate::wire::body::{Shaped, Unread};
 use crate::wire::shape::{Field, Problem, Shape, check};
-use crate::wire::{ApiError, ApiResult, JsonBody, Parameters};
+use crate::wire::{ApiError, ApiResult, Parameters};
 
 /// What the link of a mail does not switch off: answers to what the user has submitted.
 const KEPT: [NotificationType; 2] = [NotificationType::AgentApproved, NotificationType::AgentRejected];
@@ -162,14 +162,9 @@ impl Shaped for Report {
     request_body = inline(schemas::PostmarkWebhook),
     responses((status = 200, body = Value)),
 )]
-pub async fn postmark(
-    State(settings): State<Settings>,
-    State(store): State<Store>,
-    headers: HeaderMap,
-    body: Result<JsonBody<Report>, ApiError>,
-) -> ApiResult<Json<()>> {
+pub async fn postmark(State(settings): State<Settings>, State(store): State<Store>, headers: HeaderMap, body: Unread) -> ApiResult<Json<()>> {
     admit(&headers, settings.notification.postmark_webhook_token.expose())?;
-    let JsonBody(Report(report)) = body?;
+    let Report(report) = body.read().await?;
     let (kind, report) = read(report)?;
     if kind != "Bounce" {
         tracing::info!(kind, "Postmark tells about a mail");

@@ -21,9 +21,9 @@ use super::external::Reply;
 use crate::events::Announcer;
 use crate::keys::KeyRing;
 use crate::state::AppState;
-use crate::wire::body::Shaped;
+use crate::wire::ApiError;
+use crate::wire::body::{Shaped, Unread};
 use crate::wire::shape::{Field, Shape};
-use crate::wire::{ApiError, JsonBody};
 
 /// Agents of one answer.
 const MOST_FOUND: i64 = 20;
@@ -44,9 +44,9 @@ impl Shaped for Find {
 }
 
 /// Agents of the catalogue that a text finds, each under the name that runs it.
-async fn find_agent(State(ring): State<KeyRing>, State(store): State<Store>, headers: HeaderMap, body: Result<JsonBody<Find>, ApiError>) -> Reply {
+async fn find_agent(State(ring): State<KeyRing>, State(store): State<Store>, headers: HeaderMap, body: Unread) -> Reply {
     ring.admit(&headers, Permission::UseTools).await?;
-    let JsonBody(Find { query }) = body?;
+    let Find { query } = body.read().await?;
     let query = Some(query.trim()).filter(|query| !query.is_empty());
     let found = store.search_store(query, None, "runs", 1, MOST_FOUND).await?;
     let agents: Vec<Value> = found.agents.iter().map(shown).collect();
@@ -98,10 +98,10 @@ async fn run_agent(
     State(announcer): State<Announcer>,
     State(scheduler): State<Arc<dyn Scheduler>>,
     headers: HeaderMap,
-    body: Result<JsonBody<Run>, ApiError>,
+    body: Unread,
 ) -> Reply {
     let holder = ring.admit(&headers, Permission::UseTools).await?;
-    let JsonBody(run) = body?;
+    let run: Run = body.read().await?;
     let missing = || ApiError::not_found(format!("Agent {} not found", run.username_agent_slug));
     let (username, slug) = run.username_agent_slug.split_once('/').ok_or_else(missing)?;
     let offered = submitter.store().get_store_agent(username, slug).await?.ok_or_else(missing)?;

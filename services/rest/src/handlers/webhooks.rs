@@ -1,7 +1,6 @@
 //! Where services outside deliver what starts runs (rest.md §1, area 9).
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 use model::Map;
@@ -15,6 +14,7 @@ use utoipa_axum::routes;
 use crate::events::Announcer;
 use crate::state::AppState;
 use crate::users::CurrentUser;
+use crate::wire::body::Unread;
 use crate::wire::{ApiError, ApiResult, id};
 
 /// Headers in which senders name a delivery: Standard Webhooks, GitHub, and what others use.
@@ -46,13 +46,13 @@ pub async fn ingress(
     State(announcer): State<Announcer>,
     Path((provider, webhook_id)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Unread,
 ) -> ApiResult<Json<Value>> {
     let webhook = find(&store, &webhook_id).await?;
     let webhook = webhook
         .filter(|webhook| webhook.provider == provider)
         .ok_or_else(|| missing(&webhook_id))?;
-    let mut payload = payload(&body)?;
+    let mut payload = payload(&body.bytes().await?)?;
     store::make_storable(&mut payload);
     let Value::Object(payload) = payload else {
         return Err(ApiError::detail(StatusCode::BAD_REQUEST, "The payload must be a JSON object"));

@@ -1,5 +1,7 @@
 //! Request bodies (rest.md traps 3 and 7).
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, StatusCode, header};
@@ -30,17 +32,39 @@ pub struct JsonBody<T>(pub T);
 impl<T: Shaped, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let is_json = is_json(request.headers());
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        Unread(request).read().await.map(Self)
+    }
+}
+
+/// A body that has not been received yet: for handlers that must know first who sends it, so that nobody else's is taken in.
+#[derive(Debug)]
+pub struct Unread(Request);
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl Unread {
+    pub async fn read<T: Shaped>(self) -> Result<T, ApiError> {
+        let is_json = is_json(self.0.headers());
+        parse(&self.bytes().await?, is_json)
+    }
+
+    /// All of it, whatever it is.
+    pub async fn bytes(self) -> Result<Bytes, ApiError> {
+        Bytes::from_request(self.0, &()).await.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::detail(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("The body is larger than {} MiB", MAX_BODY_BYTES / 1024 / 1024),
             ),
             _ if TooSlow::caused(&rejection) => ApiError::detail(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string()),
             status => ApiError::detail(status, rejection.body_text()),
-        })?;
-        parse(&bytes, is_json).map(Self)
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use axum::Json;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{Method, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
 use rpc::{RpcError, RpcErrorKind};
 use serde_json::{Value, json};
 
@@ -86,7 +87,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     let Some(Unrendered(error)) = response.extensions_mut().remove::<Unrendered>() else {
-        return response;
+        return in_form(response).await;
     };
     let status = error.status();
     // What this platform does not have is no failure of it.
@@ -104,6 +105,20 @@ pub async fn render(request: Request, next: Next) -> Response {
         ApiError::Detail(_, detail) => json!({ "detail": detail }),
     };
     (status, Json(body)).into_response()
+}
+
+/// Bytes of a text of the framework, at most.
+const LONGEST_TEXT: usize = 4096;
+
+/// What the framework refuses by itself, such as an address that is no UTF-8, it refuses in plain text.
+async fn in_form(response: Response) -> Response {
+    let is_text = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/plain");
+    if !response.status().is_client_error() || !response.headers().get(CONTENT_TYPE).is_some_and(is_text) {
+        return response;
+    }
+    let status = response.status();
+    let text = axum::body::to_bytes(response.into_body(), LONGEST_TEXT).await.unwrap_or_default();
+    ApiError::detail(status, String::from_utf8_lossy(&text).into_owned()).into_response()
 }
 
 fn generic(method: &Method, path: &str, status: StatusCode, detail: &str) -> Value {

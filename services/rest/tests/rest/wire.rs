@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::app::{TestApp, TestUser};
 
@@ -65,6 +67,93 @@ async fn a_body_may_be_large_but_not_endless() {
     let endless = "x".repeat(64 * 1024 * 1024 + 1);
     let answer = app.request(Method::POST, "/api/graphs").by(&user).raw(endless).send().await;
     assert_eq!(answer.refusal(), (413, &json!("The body is larger than 64 MiB")));
+}
+
+/// Sends the head of a request with a body of a million bytes and `sent` of them; the line of the answer's status.
+async fn status_line_after(app: &TestApp, path: &str, sent: usize) -> String {
+    let address = app.base.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&vec![b' '; sent]).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(10), socket.read(&mut answer)).await;
+    let read = read.unwrap_or_else(|_| panic!("{path}: the rest of the body is waited for")).unwrap();
+    String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn nothing_is_taken_in_of_those_who_may_not_send_it() {
+    let app = TestApp::builder().set("POSTMARK_WEBHOOK_TOKEN", "a token of the tests").start().await;
+    let nobodys = uuid::Uuid::new_v4();
+    for (path, status) in [
+        ("/api/graphs".to_owned(), "401 Unauthorized"),
+        ("/api/email/".to_owned(), "401 Unauthorized"),
+        ("/external-api/v1/tools/run-agent".to_owned(), "401 Unauthorized"),
+        (format!("/external-api/v1/graphs/{nobodys}/execute/1"), "401 Unauthorized"),
+        (format!("/api/integrations/generic_webhook/webhooks/{nobodys}/ingress"), "404 Not Found"),
+    ] {
+        assert_eq!(status_line_after(&app, &path, 0).await, format!("HTTP/1.1 {status}"), "{path}");
+    }
+    // Who logs in needs a few hundred bytes, and anybody may try.
+    let login = "/auth/v1/token?grant_type=password";
+    assert_eq!(status_line_after(&app, login, 70 * 1024).await, "HTTP/1.1 400 Bad Request");
+}
+
+#[tokio::test]
+async fn what_the_framework_refuses_is_refused_in_the_contracts_form() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    for path in ["/api/graphs/%ff%fe", "/api/store/agents/%ff/%ff", "/api/public/shared/%c0%80"] {
+        let refused = app.get(&user, path).await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.header("content-type")),
+            (400, "application/json"),
+            "{path}"
+        );
+        assert!(refused.body["detail"].as_str().unwrap().contains("UTF-8"), "{path}: {}", refused.text);
+    }
+}
+
+/// The frontend's proxy sends the literal `null` where it has nothing to send (rest.md trap 3).
+#[tokio::test]
+async fn a_request_without_a_payload_may_say_nothing_null_or_an_empty_object() {
+    const TRIGGER: &str = "8fa8c167-2002-47ce-aba8-97572fc5d387";
+    let app = TestApp::builder()
+        .set("PLATFORM_BASE_URL", "https://agents.example.test")
+        .set("CHAT_BASE_URL", "http://127.0.0.1:1/v1")
+        .set("CHAT_MODEL", "none");
+    let app = app.start().await;
+    let user = TestUser::new();
+    let graph = app.graph(&user, crate::graphs::echo()).await;
+    let graph_id = crate::app::text(&graph, "id");
+    let agent = app.get(&user, &format!("/api/library/agents/by-graph/{graph_id}")).await.body;
+    let preset = json!({"graph_id": graph_id, "graph_version": 1, "inputs": {"x": 1}, "credentials": {}, "name": "p", "description": ""});
+    let preset = app.post(&user, "/api/library/presets", preset).await.body;
+    let hooked = app
+        .graph(&user, json!({"name": "n", "description": "d", "nodes": [{"block_id": TRIGGER}]}))
+        .await;
+    let run = app.run(&user, &graph, json!({"x": 1})).await;
+    let of_run = format!("/api/graphs/{graph_id}/executions/{}", crate::app::text(&run, "id"));
+    let paths = [
+        "/api/auth/user".to_owned(),
+        "/api/onboarding/reset".to_owned(),
+        "/api/chat/sessions".to_owned(),
+        format!("{of_run}/share"),
+        format!("{of_run}/stop"),
+        format!("/api/graphs/{graph_id}/execute/1"),
+        format!("/api/library/agents/{}/fork", crate::app::text(&agent, "id")),
+        format!("/api/library/presets/{}/execute", crate::app::text(&preset, "id")),
+        format!("/api/integrations/webhooks/{}/ping", crate::app::text(&hooked["nodes"][0], "webhook_id")),
+    ];
+    for path in paths {
+        for body in ["null", "", "{}"] {
+            let answer = app.request(Method::POST, &path).by(&user).raw(body).send().await;
+            assert_eq!(answer.status, 200, "{path} with {body:?}: {}", answer.text);
+        }
+        let bare = app.request(Method::POST, &path).by(&user).send().await;
+        assert_eq!(bare.status, 200, "{path} without a type: {}", bare.text);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use http::StatusCode;
 use model::Map;
 use serde_json::Value;
 use store::Challenge;
@@ -9,7 +10,7 @@ use store::Challenge;
 use super::error::AuthError;
 
 /// Nothing that people log in with is larger.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
 const LONGEST_EMAIL: usize = 254;
 const SHORTEST_PASSWORD: usize = 6;
 const LONGEST_PASSWORD: usize = 128;
@@ -23,12 +24,11 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, AuthError> {
         let bad_json = |reason: String| AuthError::bad_request("bad_json", reason);
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| bad_json(rejection.body_text()))?;
-        if bytes.len() > MAX_BODY_BYTES {
-            return Err(bad_json(format!("The body is larger than {} KiB", MAX_BODY_BYTES / 1024)));
-        }
+        // The router bounds it while it is received: anybody may call.
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => bad_json(format!("The body is larger than {} KiB", MAX_BODY_BYTES / 1024)),
+            _ => bad_json(rejection.body_text()),
+        })?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }

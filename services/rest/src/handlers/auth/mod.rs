@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::issue::{self, ACCESS_TOKEN_SECONDS, Subject};
 use auth::{Issuer, Passwords, Verifier};
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use runtime::Settings;
@@ -89,6 +90,7 @@ pub fn router(embedded: Embedded) -> Router {
         .route("/auth/v1/authorize", get(authorize))
         .route("/auth/v1/.well-known/jwks.json", get(keys))
         .route("/auth/v1/{*operation}", any(async || AuthError::not_offered()))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .with_state(embedded)
 }
 
