@@ -79,11 +79,15 @@ impl<'a> Listed<'a> {
 pub fn export(graph: &GraphModel, catalog: &dyn BlockCatalog) -> Value {
     let mut graph = graph.clone();
     engine::secrets::strip(&mut graph, catalog);
-    let mut value = full(&graph);
-    if let Some(user_id) = value.get_mut("user_id") {
+    unowned(full(&graph))
+}
+
+/// Without telling whose it is.
+pub fn unowned(mut graph: Value) -> Value {
+    if let Some(user_id) = graph.get_mut("user_id") {
         *user_id = json!("");
     }
-    value
+    graph
 }
 
 fn remove(value: &mut Value, names: &[&str]) {

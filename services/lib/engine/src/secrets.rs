@@ -1,9 +1,9 @@
-//! Graphs for other eyes than their owner's: without secrets and without webhooks (rest.md §2.3).
+//! Graphs for other eyes than their owner's: without secrets, without webhooks and without what tells who owns them (rest.md §2.3).
 
 use model::{GraphModel, Map, NodeModel};
 use serde_json::Value;
 
-use crate::block::BlockCatalog;
+use crate::block::{BlockCatalog, BlockKind};
 use crate::graph::complete;
 
 /// A key with one of these words in it holds a secret.
@@ -32,6 +32,10 @@ fn clean_inputs(node: &mut NodeModel, catalog: &dyn BlockCatalog) {
         node.input_default.shift_remove("value");
     }
     let descriptor = catalog.block(node.block_id);
+    if descriptor.is_some_and(|descriptor| descriptor.kind == BlockKind::Agent) {
+        // Whoever saves the graph next is written there.
+        node.input_default.shift_remove("user_id");
+    }
     let is_secret_pin = |name: &str| {
         let pin = descriptor.and_then(|descriptor| descriptor.input(name));
         pin.is_some_and(|pin| pin.schema.get("secret") == Some(&Value::Bool(true)))

@@ -235,7 +235,9 @@ pub async fn agent_of_version(_user: CurrentUser, State(store): State<Store>, Pa
     responses((status = 200, body = Value)),
 )]
 pub async fn graph_of_version(_user: CurrentUser, State(submitter): State<Submitter>, Path(version_id): Path<String>) -> ApiResult<Json<Value>> {
-    offered_graph(&submitter, &version_id).await.map(|graph| Json(graph_json::meta(&graph)))
+    offered_graph(&submitter, &version_id)
+        .await
+        .map(|graph| Json(graph_json::unowned(graph_json::meta(&graph))))
 }
 
 #[utoipa::path(
@@ -317,7 +319,7 @@ pub async fn creator(State(store): State<Store>, Path(username): Path<String>) -
 )]
 pub async fn download(State(submitter): State<Submitter>, Path(version_id): Path<String>) -> ApiResult<Response> {
     let graph = offered_graph(&submitter, &version_id).await?;
-    Ok(attachment(&version_id, &graph_json::full(&graph)))
+    Ok(attachment(&version_id, &graph_json::unowned(graph_json::full(&graph))))
 }
 
 /// A graph as a file to download.

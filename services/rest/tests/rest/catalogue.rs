@@ -200,6 +200,9 @@ async fn an_agent_is_offered_once_it_is_approved() {
     for text in [&file.text, &read.text] {
         assert!(!text.contains("hidden"), "{text}");
     }
+    for text in [&file.text, &meta.text] {
+        assert!(!text.contains(&author.id.to_string()), "{text}");
+    }
     assert!(app.get(&author, &graph_path).await.text.contains("hidden"));
 }
 

@@ -7,6 +7,7 @@ use crate::app::{TestApp, TestUser, text};
 
 pub const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
 pub const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
+const AGENT: &str = "e189baac-8c20-45a1-94a7-55177ea42565";
 const CALCULATOR: &str = "b1ab9b19-67a6-406d-abf5-2dba76d00c79";
 
 /// Input `x` → output `y`, with ids as the builder sends them.
@@ -93,7 +94,6 @@ async fn a_new_graph_gets_ids_of_the_server_and_reads_back_the_same() {
 
 #[tokio::test]
 async fn an_agent_inside_is_shown_with_bare_nodes() {
-    const AGENT: &str = "e189baac-8c20-45a1-94a7-55177ea42565";
     let app = TestApp::start().await;
     let user = TestUser::new();
     let inner = app.graph(&user, echo()).await;
@@ -238,6 +238,50 @@ async fn an_export_holds_no_secrets_and_no_owner() {
     let exported = app.get(&user, &format!("/api/graphs/{}?for_export=true", text(&created, "id"))).await;
     assert_eq!(exported.body["user_id"], "");
     assert!(!exported.text.contains("hidden"), "{}", exported.text);
+}
+
+/// Export to a file, and import of the file by somebody else: a bundle of his own that names nobody.
+#[tokio::test]
+async fn an_exported_agent_is_imported_by_somebody_else_with_the_agents_that_it_runs() {
+    let app = TestApp::start().await;
+    let (user, other) = (TestUser::new(), TestUser::new());
+    let mut inner = echo();
+    inner["nodes"][0]["input_default"]["value"] = json!("v");
+    let inner = app.graph(&user, inner).await;
+    let settings =
+        json!({"graph_id": inner["id"], "graph_version": 1, "input_schema": inner["input_schema"], "output_schema": inner["output_schema"]});
+    let outer = json!({
+        "name": "outer", "description": "d",
+        "nodes": [
+            {"id": "1", "block_id": AGENT, "input_default": settings, "metadata": {"position": {"x": 0.30000000000000004, "y": -1e-7}}},
+            {"id": "2", "block_id": OUTPUT, "input_default": {"name": "y"}},
+        ],
+        "links": [{"source_id": "1", "sink_id": "2", "source_name": "y", "sink_name": "value"}],
+    });
+    let outer = app.graph(&user, outer).await;
+    let exported = app
+        .get(&user, &format!("/api/graphs/{}?version=1&for_export=true", text(&outer, "id")))
+        .await;
+    assert_eq!(exported.status, 200, "{}", exported.text);
+    assert!(!exported.text.contains(&user.id.to_string()), "{}", exported.text);
+
+    let imported = app.graph(&other, exported.body.clone()).await;
+    assert_ne!(imported["id"], outer["id"]);
+    assert_eq!((&imported["version"], &imported["user_id"]), (&json!(1), &json!(other.id)));
+    let (agent, output) = (node(&imported, AGENT), node(&imported, OUTPUT));
+    assert_eq!(agent["metadata"], node(&outer, AGENT)["metadata"]);
+    let link = &imported["links"][0];
+    assert_eq!((&link["source_id"], &link["sink_id"]), (&agent["id"], &output["id"]));
+    let bundled = &imported["sub_graphs"][0];
+    assert_ne!(bundled["id"], inner["id"]);
+    assert_eq!(
+        (&agent["input_default"]["graph_id"], &agent["input_default"]["user_id"]),
+        (&bundled["id"], &json!(other.id))
+    );
+    let copy = app.get(&other, &format!("/api/graphs/{}", text(bundled, "id"))).await;
+    assert_eq!((copy.status.as_u16(), &copy.body["name"]), (200, &json!("Echo")), "{}", copy.text);
+    assert_eq!(app.get(&other, &format!("/api/graphs/{}", text(&inner, "id"))).await.status, 404);
+    app.run(&other, &imported, json!({})).await;
 }
 
 #[tokio::test]
