@@ -144,7 +144,7 @@ async fn newest_readable(store: &Store, user_id: UserId, graph_id: &str, version
 }
 
 /// The user's zone, when one is set that exists; the scheduler then takes UTC.
-async fn stored_timezone(store: &Store, user_id: UserId) -> ApiResult<Option<String>> {
+pub async fn stored_timezone(store: &Store, user_id: UserId) -> ApiResult<Option<String>> {
     let user = store.get_user(user_id).await?;
     Ok(user
         .map(|user| user.timezone)

@@ -18,6 +18,7 @@ use submit::{SubmitCommand, Submitter};
 
 use super::executions::start;
 use super::external::Reply;
+use super::schedules::stored_timezone;
 use crate::events::Announcer;
 use crate::keys::KeyRing;
 use crate::state::AppState;
@@ -110,6 +111,10 @@ async fn run_agent(
     let mut answer = json!({ "library_agent_id": agent.id, "graph_id": agent.graph_id, "graph_version": agent.graph_version });
     if let Some(cron) = run.cron.filter(|cron| !cron.trim().is_empty()) {
         let name = run.schedule_name.unwrap_or_else(|| agent.name.clone());
+        let timezone = match run.timezone {
+            Some(timezone) => Some(timezone),
+            None => stored_timezone(submitter.store(), holder.user_id).await?,
+        };
         let created = scheduler.add_graph_execution_schedule(
             holder.user_id,
             agent.graph_id,
@@ -118,7 +123,7 @@ async fn run_agent(
             run.inputs,
             indexmap::IndexMap::new(),
             Some(name),
-            run.timezone,
+            timezone,
         );
         let schedule = created.await.map_err(ApiError::from)?;
         answer["schedule_id"] = json!(schedule.id);

@@ -462,6 +462,7 @@ async fn a_program_finds_an_agent_and_runs_it() {
     assert_eq!(review(&app, &offered, true).await.status, 200);
     submitted(&app, &author, "unapproved").await;
     let user = TestUser::new();
+    app.post(&user, "/api/auth/user/timezone", json!({"timezone": "Asia/Tokyo"})).await;
     let (_, key) = app.api_key(&user, json!(["USE_TOOLS"])).await;
     let (_, reader) = app.api_key(&user, json!(["READ_STORE"])).await;
     let call = async |tool: &str, key: &str, body: Value| app.with_key(Method::POST, &format!("/tools/{tool}"), key, body).await;
@@ -499,7 +500,12 @@ async fn a_program_finds_an_agent_and_runs_it() {
         "{}",
         scheduled.text
     );
-    assert_eq!(app.get(&user, "/api/schedules").await.body[0]["name"], "Mondays");
+    let schedule = &app.get(&user, "/api/schedules").await.body[0];
+    assert_eq!(
+        (&schedule["name"], &schedule["timezone"]),
+        (&json!("Mondays"), &json!("Asia/Tokyo")),
+        "the user's own zone, as with a schedule of his"
+    );
 
     for tool in ["find-agent", "run-agent"] {
         assert_eq!(call(tool, &reader, run.clone()).await.status, 403);
