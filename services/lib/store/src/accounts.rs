@@ -18,6 +18,9 @@ const REUSE_SECONDS: f64 = 10.0;
 /// Used refresh tokens are remembered for so long.
 const REMEMBERED_DAYS: i32 = 7;
 
+/// Sessions of one user; the one that was used least lately goes when another begins. Browsers are thrown away without a logout.
+const MOST_SESSIONS: i64 = 100;
+
 /// A person who can log in here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
@@ -141,12 +144,16 @@ impl Store {
     pub async fn begin_session(&self, user_id: UserId, session_id: Uuid, token_hash: &[u8]) -> Result<()> {
         sqlx::query(
             "WITH signed_in AS (UPDATE auth_accounts SET last_sign_in_at = now() WHERE user_id = $1),
+             forgotten AS (
+                 DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE user_id = $1 ORDER BY updated_at DESC, id DESC OFFSET $4)),
              session AS (INSERT INTO auth_sessions (id, user_id) VALUES ($2, $1) RETURNING id)
              INSERT INTO auth_refresh_tokens (hash, session_id) SELECT $3, id FROM session",
         )
         .bind(user_id)
         .bind(session_id)
         .bind(token_hash)
+        // With the new one.
+        .bind(MOST_SESSIONS - 1)
         .execute(&self.pool)
         .await
         .map_err(|error| self.explain(error))?;

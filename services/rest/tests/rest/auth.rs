@@ -243,6 +243,30 @@ async fn logging_out_ends_this_session_the_others_or_all() {
 }
 
 #[tokio::test]
+async fn sessions_that_nobody_ended_do_not_pile_up() {
+    let app = TestApp::start().await;
+    let email = address();
+    let session = app.sign_up(&email).await;
+    let mut connection = PgConnection::connect(&app.database).await.unwrap();
+    sqlx::query(
+        "INSERT INTO auth_sessions (id, user_id, updated_at) SELECT gen_random_uuid(), $1, now() - interval '1 day' FROM generate_series(1, 150)",
+    )
+    .bind(text(&session["user"], "id").parse::<Uuid>().unwrap())
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let next = app.log_in(&email, PASSWORD).await.body;
+    let sessions: i64 = sqlx::query_scalar("SELECT count(*) FROM auth_sessions")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(sessions, 100);
+    for token in [text(&session, "access_token"), text(&next, "access_token")] {
+        assert_eq!(app.who(token).await.status, 200, "the sessions in use stay");
+    }
+}
+
+#[tokio::test]
 async fn tokens_that_are_none_are_refused() {
     let app = TestApp::start().await;
     let answer = app.request(Method::GET, "/auth/v1/user").send().await;
