@@ -70,6 +70,74 @@ async fn a_time_zone_is_kept_when_it_exists() {
     }
 }
 
+/// The settings page: switches and the address in one form.
+#[tokio::test]
+async fn switches_of_notifications_are_kept_with_the_address() {
+    let app = TestApp::start().await;
+    let (user, other) = (TestUser::new(), TestUser::new());
+    app.post(&other, "/api/auth/user", json!({})).await;
+    app.post(&user, "/api/auth/user", json!({})).await;
+    let path = "/api/auth/user/preferences";
+    let before = app.get(&user, path).await.body;
+    assert_eq!((&before["email"], &before["user_id"]), (&json!(user.email), &json!(user.id)), "{before}");
+    let mut wanted = before["preferences"].clone();
+    wanted["AGENT_RUN"] = json!(false);
+    wanted["WEEKLY_SUMMARY"] = json!(true);
+    let moved = format!("new-{}", user.email);
+    let form = json!({"email": format!(" {} ", moved.to_uppercase()), "preferences": wanted, "daily_limit": 5});
+    let saved = app.post(&user, path, form).await;
+    assert_eq!(saved.status, 200, "{}", saved.text);
+    assert_eq!(
+        (&saved.body["preferences"], &saved.body["email"], &saved.body["daily_limit"]),
+        (&wanted, &json!(moved), &json!(5))
+    );
+    assert_eq!(app.get(&user, path).await.body["preferences"], wanted);
+    assert_eq!(app.post(&user, "/api/auth/user", json!({})).await.body["email"], json!(moved));
+    // What the form does not name stays as it is.
+    let one = json!({"email": moved, "preferences": {"AGENT_RUN": true}, "daily_limit": 5});
+    let now = app.post(&user, path, one).await.body;
+    wanted["AGENT_RUN"] = json!(true);
+    assert_eq!(now["preferences"], wanted);
+
+    let taken = json!({"email": other.email, "preferences": {}, "daily_limit": 0});
+    let taken = app.post(&user, path, taken).await;
+    assert_eq!(taken.status, 400, "{}", taken.text);
+    for (form, place) in [
+        (json!({"email": "nobody", "preferences": {}, "daily_limit": 1}), json!(["body", "email"])),
+        (
+            json!({"email": moved, "preferences": {"AGENT_FLIES": true}, "daily_limit": 1}),
+            json!(["body", "preferences", "AGENT_FLIES", "[key]"]),
+        ),
+        (
+            json!({"email": moved, "preferences": {"AGENT_RUN": 7}, "daily_limit": 1}),
+            json!(["body", "preferences", "AGENT_RUN"]),
+        ),
+        (
+            json!({"email": moved, "preferences": {}, "daily_limit": -1}),
+            json!(["body", "daily_limit"]),
+        ),
+        (json!({"email": moved, "preferences": {}}), json!(["body", "daily_limit"])),
+    ] {
+        let refused = app.post(&user, path, form).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.body["detail"][0]["loc"]),
+            (422, &place),
+            "{}",
+            refused.text
+        );
+    }
+    assert_eq!(
+        app.get(&user, path).await.body["preferences"],
+        wanted,
+        "nothing of a refused form is kept"
+    );
+    let bare = app.post(&user, "/api/auth/user/email", json!(user.email)).await;
+    assert_eq!((bare.status.as_u16(), bare.body), (200, json!({"email": user.email})));
+    for wrong in [json!({"email": user.email}), json!(null), json!("nobody")] {
+        assert_eq!(app.post(&user, "/api/auth/user/email", wrong.clone()).await.status, 422, "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn an_admin_reads_as_another_user_but_makes_nobody() {
     let app = TestApp::start().await;
