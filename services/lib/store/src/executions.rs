@@ -153,15 +153,15 @@ impl Store {
         Ok(outputs_of(&self.io_node_inputs(graph_exec_id, blocks).await?, blocks))
     }
 
-    /// What the output nodes of a run that completed have made of their values: name and formatted value, in the order in which they ended
-    /// (finding 15).
+    /// What the output nodes of a run have made of their values: name and formatted value (finding 15), in the order in which the values
+    /// arrived. Nodes run side by side, so that the order in which they end is chance.
     pub async fn formatted_outputs(&self, graph_exec_id: GraphExecId, blocks: &IoBlocks) -> Result<Vec<(String, Value)>> {
         let rows = sqlx::query(
             "SELECT coalesce(ne.execution_data->>'name', (SELECT i.value#>>'{}' FROM node_inputs i WHERE i.node_exec_id = ne.id AND i.name = 'name' ORDER BY i.seq LIMIT 1),
                         n.input_default->>'name') AS name, o.value
              FROM node_executions ne JOIN nodes n ON n.id = ne.node_id JOIN node_outputs o ON o.node_exec_id = ne.id AND o.name = 'output'
              WHERE ne.graph_exec_id = $1 AND n.block_id = ANY($2) AND ne.status = 'COMPLETED'
-             ORDER BY ne.ended_at, ne.added_seq, o.seq",
+             ORDER BY ne.queued_at, ne.added_seq, o.seq",
         )
         .bind(graph_exec_id)
         .bind(&blocks.output)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract_tests::client::{Client, status};
-use contract_tests::graphs;
+use contract_tests::graphs::{self, block, link, node};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,6 +37,26 @@ async fn an_agent_passes_on_the_outputs_of_another_and_counts_its_nodes() {
     // Three nodes here and three there.
     assert_eq!(execution["stats"]["node_exec_count"], 6);
     assert_eq!(child_of(&user, inner).await["status"], "COMPLETED");
+}
+
+#[tokio::test]
+async fn the_outputs_of_an_agent_come_in_their_order_although_their_nodes_run_side_by_side() {
+    let user = app().user().await;
+    let inner = graphs::graph(
+        "each",
+        vec![
+            node("in", block::INPUT, json!({"name": "items"})),
+            node("each", block::STEP_THROUGH, json!({})),
+            node("out", block::OUTPUT, json!({"name": "item"})),
+        ],
+        vec![link("in.result", "each.items"), link("each.item", "out.value")],
+    );
+    let inner = user.create_graph(&inner).await;
+    let outer = user.create_graph(&graphs::around(&inner.to_string(), "items", "item")).await;
+    let items: Vec<Value> = (0..200).map(Value::from).collect();
+    let run = user.execute(outer, json!({"items": items})).await;
+    let execution = user.finished(outer, run, SOON).await;
+    assert_eq!(execution["outputs"]["result"], Value::from(items));
 }
 
 #[tokio::test]

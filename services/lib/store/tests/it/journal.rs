@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use model::{AppendOutcome, ClaimedRun, ExecutionStatus, JournalEntry, NodeStats, StoredStats, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
@@ -77,6 +79,33 @@ async fn a_run_from_begin_to_end_reads_as_it_was_written() {
             .await,
         1
     );
+}
+
+#[tokio::test]
+async fn what_a_run_gives_to_another_comes_in_the_order_of_arrival_whichever_node_ended_first() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let owner = Uuid::new_v4();
+    let run = world.claimed_run(graph, owner).await;
+    let nodes = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+    let mut entries = vec![run_status(Running)];
+    for (node, value) in nodes.into_iter().zip(["a", "b", "c"]) {
+        entries.push(created(node, graph.output_node));
+        entries.push(node_status(node, Queued, Some(json!({"name": "out", "value": value}))));
+        entries.push(node_status(node, Running, None));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // They run side by side, and the last one is the first to end.
+    for (node, value) in nodes.into_iter().zip(["A", "B", "C"]).rev() {
+        entries.push(output(node, "output", json!(value)));
+        entries.push(node_status(node, Completed, None));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let next = entries.len() as i64 + 1;
+    assert_eq!(world.append(owner, &run, 1, entries).await, applied(next));
+    let given = world.store.formatted_outputs(run.graph_exec_id, &io_blocks()).await.unwrap();
+    let values: Vec<&str> = given.iter().filter_map(|(_, value)| value.as_str()).collect();
+    assert_eq!(values, ["A", "B", "C"]);
 }
 
 #[tokio::test]
