@@ -1,7 +1,7 @@
 //! Posting, submitting and running a recorded graph the way the services do, minus the network.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, LazyLock};
 
 use blocks::{BlockCatalog, BlockContext, Done, Emitted, Registry, execute};
 use engine::error::{GraphError, NodeErrors};
@@ -111,25 +111,79 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Runs to the end, one block after the other in the order in which nodes become ready.
-pub async fn play(plan: Arc<Plan>, claimed: ClaimedRun, registry: &Registry) -> Run {
+/// In which order things happen that may happen in any order: what is ready starts, blocks that are at work emit and end.
+pub enum Order {
+    /// One block after the other, in the order in which nodes become ready.
+    InTurn,
+    /// By chance, the same for the same number.
+    Shuffled(u64),
+}
+
+impl Order {
+    /// One of so many, and whether to begin something new instead.
+    fn choose(&mut self, at_work: usize, can_start: bool) -> Option<usize> {
+        match self {
+            Self::InTurn => at_work.checked_sub(1),
+            Self::Shuffled(state) => {
+                // Knuth's generator: its upper bits are good enough to shuffle by.
+                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let chance = usize::try_from(*state >> 33).unwrap();
+                (chance % (at_work + usize::from(can_start))).checked_sub(usize::from(can_start))
+            }
+        }
+    }
+}
+
+/// A block that was run. Its run hears of it bit by bit.
+struct AtWork {
+    id: Uuid,
+    left: VecDeque<Emitted>,
+    ended: Option<NodeResult>,
+}
+
+/// Runs to the end.
+pub async fn play(plan: Arc<Plan>, claimed: ClaimedRun, registry: &Registry, mut order: Order) -> Run {
     let mut run = Run::restore(plan, claimed, Uuid::now_v7);
     run.begin(now());
-    while let Some(start) = run.next_ready(now()) {
-        let id = start.node_exec_id;
-        let result = perform(&mut run, start, registry).await;
-        run.finish(id, result, NodeStats::default(), now());
+    let mut at_work: Vec<AtWork> = Vec::new();
+    while run.has_ready() || !at_work.is_empty() {
+        match order.choose(at_work.len(), run.has_ready()) {
+            None => {
+                if let Some(start) = run.next_ready(now()) {
+                    at_work.push(perform(&run, start, registry).await);
+                }
+            }
+            Some(index) => {
+                let ended = go_on(&mut run, &mut at_work[index]);
+                if let Some(result) = ended {
+                    let AtWork { id, .. } = at_work.remove(index);
+                    run.finish(id, result, NodeStats::default(), now());
+                }
+            }
+        }
     }
     assert!(run.is_idle());
     run.end(now());
     run
 }
 
-fn outside() -> blocks::Outside {
-    blocks::Outside::new(&runtime::Settings::for_test()).unwrap()
+/// Passes on the next value. The result when there is none left.
+fn go_on(run: &mut Run, node: &mut AtWork) -> Option<NodeResult> {
+    let Some(Emitted { pin, value }) = node.left.pop_front() else {
+        return node.ended.take();
+    };
+    let stored = value.into_json().map_err(|error| error.to_string());
+    let accepted = stored.and_then(|value| run.output(node.id, &pin, value, now()).map_err(|error| error.to_string()));
+    accepted.err().map(|error| NodeResult::Failed { error })
 }
 
-async fn perform(run: &mut Run, start: NodeStart, registry: &Registry) -> NodeResult {
+/// Made once: it reads the certificates of the machine.
+fn outside() -> blocks::Outside {
+    static OUTSIDE: LazyLock<blocks::Outside> = LazyLock::new(|| blocks::Outside::new(&runtime::Settings::for_test()).unwrap());
+    OUTSIDE.clone()
+}
+
+async fn perform(run: &Run, start: NodeStart, registry: &Registry) -> AtWork {
     let block = registry.get(start.block_id).unwrap();
     let facts = run.facts();
     let context = BlockContext {
@@ -144,23 +198,21 @@ async fn perform(run: &mut Run, start: NodeStart, registry: &Registry) -> NodeRe
     let (sink, mut emitted) = tokio::sync::mpsc::channel(64);
     let working = async move { execute(&*block, start.input, &context, &sink).await.ended };
     let taking = async {
-        let mut taken: Vec<Emitted> = Vec::new();
+        let mut taken = VecDeque::new();
         while let Some(output) = emitted.recv().await {
-            taken.push(output);
+            taken.push_back(output);
         }
         taken
     };
-    let (ended, taken) = tokio::join!(working, taking);
-    for Emitted { pin, value } in taken {
-        let stored = value.into_json().map_err(|error| error.to_string());
-        let accepted = stored.and_then(|value| run.output(start.node_exec_id, &pin, value, now()).map_err(|error| error.to_string()));
-        if let Err(error) = accepted {
-            return NodeResult::Failed { error };
-        }
-    }
-    match ended {
+    let (ended, left) = tokio::join!(working, taking);
+    let ended = match ended {
         Ok(Done::Completed) => NodeResult::Completed,
         Ok(Done::Waiting(_)) => NodeResult::Review,
         Err(error) => NodeResult::Failed { error: error.to_string() },
+    };
+    AtWork {
+        id: start.node_exec_id,
+        left,
+        ended: Some(ended),
     }
 }
