@@ -199,7 +199,7 @@ impl DatabaseManager for Manager {
             },
             parent: parent_graph_exec_id,
             idempotency_key: None,
-            traceparent: None,
+            traceparent: runtime::trace::current().map(|trace| trace.to_string()),
             deadline_at: None,
             taken_over: Vec::new(),
             starting_nodes: starting_nodes_input.into_iter().map(starting).collect(),

@@ -1,6 +1,6 @@
-//! A run submitted over HTTP is one trace, from the request to the nodes of the run that it starts, as a receiver of OTLP sees it.
+//! A run is one trace, from what asks for it to the nodes of the run that it starts, as a receiver of OTLP sees it.
 
-#![allow(clippy::expect_used)] // a test that cannot go on ends by panicking
+#![allow(clippy::expect_used, clippy::panic)] // a test that cannot go on ends by panicking
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,8 +18,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use serde_json::json;
+use uuid::Uuid;
 use workload::kit::id;
-use workload::{Fleet, Fleets, Role, graphs};
+use workload::{Client, Fleet, Fleets, Role, graphs};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -61,7 +62,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// The trace that begins with a request of this name.
+    /// The trace that begins with a span of this name.
     fn of(received: &Received, root: &str) -> Option<Self> {
         let received = received.lock().expect("no panic while locked");
         let (_, root) = received.iter().find(|(_, span)| span.name == root && span.parent_span_id.is_empty())?;
@@ -78,6 +79,11 @@ impl Tree {
         self.spans.values().any(|(_, span)| self.way(span) == way)
     }
 
+    fn kinds(&self, name: &str) -> Vec<SpanKind> {
+        let spans = self.spans.values().filter(|(_, span)| span.name == name);
+        spans.map(|(_, span)| span.kind()).collect()
+    }
+
     fn way(&self, span: &Span) -> Vec<String> {
         let mut way = Vec::new();
         let mut next = Some(&span.span_id);
@@ -90,7 +96,7 @@ impl Tree {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_one_trace_from_the_request_to_the_nodes_of_its_child() {
+async fn a_run_is_one_trace_from_what_asks_for_it_to_the_nodes_of_its_child() {
     const REQUEST: &str = "POST /api/graphs/{graph_id}/execute/{graph_version}";
     let (address, received) = receiver().await;
     let plan = Fleets {
@@ -102,17 +108,39 @@ async fn a_run_is_one_trace_from_the_request_to_the_nodes_of_its_child() {
     let user = fleet.user().await.expect("a user");
     let child = user.create_graph(&graphs::child(2, id::EFFECT, &json!({"ms": 1}))).await;
     let graph = user.create_graph(&graphs::parent(child, id::EFFECT)).await;
-    let run = user.execute(graph, json!({})).await;
-    let execution = user.finished(graph, run, WITHIN).await;
-    assert_eq!(status(&execution), "COMPLETED", "{execution:#}");
+    for by_request in [true, false] {
+        let run = if by_request {
+            user.execute(graph, json!({})).await
+        } else {
+            submit_as_the_operator(&fleet.url(Role::Scheduler, 0).expect("a scheduler"), &user, graph).await
+        };
+        let execution = user.finished(graph, run, WITHIN).await;
+        assert_eq!(status(&execution), "COMPLETED", "{execution:#}");
+    }
     // What has ended is sent before a process is gone.
-    for (role, index) in [(Role::Executor, 0), (Role::Executor, 1), (Role::Db, 0), (Role::Rest, 0)] {
+    for (role, index) in [
+        (Role::Executor, 0),
+        (Role::Executor, 1),
+        (Role::Db, 0),
+        (Role::Rest, 0),
+        (Role::Scheduler, 0),
+    ] {
         fleet.terminate(role, index).await.expect("the process ends when it is asked to");
     }
     fleet.stop().await;
 
-    let tree = Tree::of(&received, REQUEST).expect("the request's span");
-    let request = format!("autogpt-rest: {REQUEST}");
+    for (service, root, kind) in [
+        ("autogpt-rest", REQUEST, SpanKind::Server),
+        ("autogpt-scheduler", "submit", SpanKind::Internal),
+    ] {
+        let tree = Tree::of(&received, root).unwrap_or_else(|| panic!("the span of {service}: {root}"));
+        is_whole(&tree, &format!("{service}: {root}"));
+        assert_eq!(tree.kinds(root), [kind]);
+    }
+}
+
+/// Everything from the outbox to the nodes of the inner run is there, and nothing has lost its parent.
+fn is_whole(tree: &Tree, root: &str) {
     let below = |way: &[&'static str], step: &'static str| [&[step], way].concat();
     let relay = below(&[], "autogpt-db: relay");
     let wake_up = below(&relay, "autogpt-executor: wake-up");
@@ -124,19 +152,37 @@ async fn a_run_is_one_trace_from_the_request_to_the_nodes_of_its_child() {
     let inner_node = below(&inner_run, "autogpt-executor: EffectBlock");
     for way in [relay, wake_up, inner_node] {
         let ways: Vec<Vec<String>> = tree.spans.values().map(|(_, span)| tree.way(span)).collect();
-        assert!(tree.has(&[&way[..], &[request.as_str()]].concat()), "{way:?} is not among {ways:#?}");
+        assert!(tree.has(&[&way[..], &[root]].concat()), "{way:?} is not among {ways:#?}");
     }
+    let roots = tree.spans.values().filter(|(_, span)| span.parent_span_id.is_empty());
+    assert_eq!(roots.count(), 1);
     for (service, span) in tree.spans.values() {
-        assert_eq!(tree.way(span).last(), Some(&request), "{service}: {} has lost its parent", span.name);
+        assert_eq!(
+            tree.way(span).last().map(String::as_str),
+            Some(root),
+            "{service}: {} has lost its parent",
+            span.name
+        );
         assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{span:?}");
-        assert_eq!(span.parent_span_id.is_empty(), span.name == REQUEST, "{span:?}");
     }
-    let kinds = |name: &str| -> Vec<SpanKind> {
-        let spans = tree.spans.values().filter(|(_, span)| span.name == name);
-        spans.map(|(_, span)| span.kind()).collect()
-    };
-    assert_eq!(kinds(REQUEST), [SpanKind::Server]);
-    assert!(kinds("relay").iter().all(|kind| *kind == SpanKind::Producer));
-    assert!(kinds("run_agent").iter().all(|kind| *kind == SpanKind::Client));
-    assert!(kinds("POST /run_agent").iter().all(|kind| *kind == SpanKind::Server));
+    assert!(tree.kinds("relay").iter().all(|kind| *kind == SpanKind::Producer));
+    assert!(tree.kinds("run_agent").iter().all(|kind| *kind == SpanKind::Client));
+    assert!(tree.kinds("POST /run_agent").iter().all(|kind| *kind == SpanKind::Server));
+}
+
+/// A call that brings no trace, as those of the operator.
+async fn submit_as_the_operator(scheduler: &str, user: &Client, graph: Uuid) -> Uuid {
+    let request = json!({
+        "idempotency_key": "a slot", "platform_uid": "p", "owner": user.user, "graph": {"kind": "stored", "id": graph, "version": 1},
+    });
+    let http = reqwest::Client::builder().no_proxy().build().expect("HTTP client");
+    let answer = http
+        .post(format!("{scheduler}/submit_graph_execution"))
+        .json(&json!({ "request": request }))
+        .send()
+        .await
+        .expect("an answer");
+    let submitted: serde_json::Value = answer.json().await.expect("JSON");
+    let run = submitted["graph_exec_id"].as_str().and_then(|id| id.parse().ok());
+    run.unwrap_or_else(|| panic!("no run: {submitted}"))
 }

@@ -1,7 +1,8 @@
 //! One trace a run: the W3C trace context (<https://www.w3.org/TR/trace-context/>), carried in HTTP headers, AMQP headers and the rows of runs.
 //!
-//! Whoever calls first may bring a trace; otherwise the first service that hears of a run begins one. Log lines that belong to it carry its
-//! id in their span, and [`crate::spans`] sends what is done as steps of it to whoever wants to see them.
+//! Whoever calls first may bring a trace; otherwise the first service that hears of a run begins one, with a request or with the submission
+//! itself. Log lines that belong to it carry its id in their span, and [`crate::spans`] sends what is done as steps of it to whoever wants
+//! to see them.
 
 use std::fmt;
 use std::future::Future;
@@ -119,8 +120,9 @@ pub struct Step {
 }
 
 impl Step {
-    /// A trace begins with this.
-    fn first(trace: Trace, about: impl FnOnce() -> About) -> Self {
+    /// A trace begins with this: what nobody's request asks for.
+    pub fn first(about: impl FnOnce() -> About) -> Self {
+        let trace = Trace::begin();
         Self {
             trace,
             recording: Recording::begin(trace, None, about),
@@ -186,7 +188,7 @@ pub async fn begin_or_continue(request: Request, next: Next) -> Response {
     let about = || about_request(&request);
     let step = match of_request(&request) {
         Some(trace) => trace.brought().step(about),
-        None => Step::first(Trace::begin(), about),
+        None => Step::first(about),
     };
     let span = tracing::info_span!("request", trace_id = %step.trace().id());
     step.answer(next, request).instrument(span).await

@@ -40,3 +40,16 @@ pub enum Origin {
     /// A run that was given up is driven again: whether the graph may run was judged when it was first submitted.
     Redrive,
 }
+
+impl Origin {
+    /// One word, for traces.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Schedule => "schedule",
+            Self::Resource => "resource",
+            Self::Agent { .. } => "agent",
+            Self::Redrive => "redrive",
+        }
+    }
+}

@@ -8,6 +8,7 @@ use model::{ClaimedRun, ExecutionStatus, GraphExecId, JournalEntry, NodeExecutio
 use store::{Accepted, FormerRun, NewRun, StartingNode};
 use uuid::Uuid;
 
+use crate::runs::in_a_trace;
 use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter};
 
 /// A request to retry a run.
@@ -30,6 +31,10 @@ impl Submitter {
     /// # Errors
     /// When there is no such run of this user, it is not over, nothing of it failed, or its graph cannot run any more.
     pub async fn retry(&self, command: RetryCommand) -> Result<Accepted, SubmitError> {
+        in_a_trace(command.origin, self.retry_here(command)).await
+    }
+
+    async fn retry_here(&self, command: RetryCommand) -> Result<Accepted, SubmitError> {
         if let Some(known) = self.known(command.idempotency_key.as_deref(), command.user_id).await? {
             return Ok(known);
         }

@@ -6,8 +6,10 @@ use engine::error::summary;
 use engine::plan::Plan;
 use engine::{start, validate};
 use model::{ExecutionContext, GraphExecId, GraphExecutionMeta, GraphId, GraphModel, NodeInputMasks, Timestamp, UserId};
-use runtime::Trace;
+use runtime::spans::{About, Kind};
+use runtime::trace::{self, Step};
 use store::{Accepted, Access, NewRun, PackedRun, StartingNode};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter, masks};
@@ -33,6 +35,10 @@ impl Submitter {
 
     /// As [`Submitter::submit`], and tells whether the run is a new one.
     pub async fn accept(&self, command: SubmitCommand) -> Result<Accepted, SubmitError> {
+        in_a_trace(command.origin, self.accept_here(command)).await
+    }
+
+    async fn accept_here(&self, command: SubmitCommand) -> Result<Accepted, SubmitError> {
         if let Some(known) = self.known(command.idempotency_key.as_deref(), command.user_id).await? {
             return Ok(known);
         }
@@ -133,7 +139,7 @@ impl Submitter {
             context: command.context.clone().unwrap_or_else(|| default_context(id, &access)),
             parent: parent(command.origin),
             idempotency_key: command.idempotency_key.clone(),
-            traceparent: Some(runtime::trace::current().unwrap_or_else(Trace::begin).to_string()),
+            traceparent: trace::current().map(|trace| trace.to_string()),
             deadline_at,
             taken_over: Vec::new(),
             starting_nodes: starting
@@ -212,6 +218,20 @@ impl Submitter {
         self.ready.insert(key, Arc::clone(&ready)).await;
         Ok(ready)
     }
+}
+
+/// A run belongs to the trace of the request that asks for it. What no request asks for, a schedule for instance, begins a trace of its own.
+pub(crate) async fn in_a_trace<T>(origin: Origin, submission: impl Future<Output = Result<T, SubmitError>>) -> Result<T, SubmitError> {
+    if trace::current().is_some() {
+        return submission.await;
+    }
+    let mut step = Step::first(|| About::new(Kind::Internal, "submit").with("origin", origin.name()));
+    let span = tracing::info_span!("submit", trace_id = %step.trace().id());
+    let outcome = trace::within(step.trace(), submission).instrument(span).await;
+    if let Err(error) = &outcome {
+        step.fail(error);
+    }
+    outcome
 }
 
 /// Whoever writes an object is told about a misspelt name at once; REST ignores what a graph does not take, as the contract has it.
