@@ -37,10 +37,14 @@ impl Relay {
     }
 
     pub async fn run(self, shutdown: Shutdown) {
+        tokio::join!(self.bring(&shutdown), self.watch_lag(&shutdown));
+    }
+
+    async fn bring(&self, shutdown: &Shutdown) {
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
             // No row is locked while RabbitMQ is away.
-            if retry_forever("RabbitMQ", &shutdown, || self.publisher.check()).await.is_none() {
+            if retry_forever("RabbitMQ", shutdown, || self.publisher.check()).await.is_none() {
                 break;
             }
             let drained = tokio::select! {
@@ -50,7 +54,6 @@ impl Relay {
             };
             let pause = match drained {
                 Ok(()) => {
-                    self.show_lag().await;
                     backoff.reset();
                     LOOK_EVERY
                 }
@@ -69,10 +72,19 @@ impl Relay {
         }
     }
 
-    /// What is left after a look is what other relays hold, or what the broker did not confirm.
-    async fn show_lag(&self) {
-        if let Ok(seconds) = self.store.outbox_lag().await {
-            self.instruments.outbox_lag.set(seconds);
+    /// On its own: while RabbitMQ is away nothing is brought, and the lag is what somebody wants to see.
+    async fn watch_lag(&self, shutdown: &Shutdown) {
+        let look = async {
+            loop {
+                if let Ok(seconds) = self.store.outbox_lag().await {
+                    self.instruments.outbox_lag.set(seconds);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = look => {}
+            () = shutdown.cancelled() => {}
         }
     }
 

@@ -77,6 +77,26 @@ async fn without_rabbitmq_runs_wait_in_the_outbox_and_none_is_lost_or_doubled() 
 }
 
 #[tokio::test]
+async fn how_long_wake_ups_wait_shows_while_rabbitmq_is_away() {
+    let world = World::new().await;
+    let proxy = Proxy::before(&world.amqp, false).await;
+    let (database, amqp) = (world.database.as_str(), proxy.instead(&world.amqp));
+    let server = Server::start(&[("DATABASE_URL", database), ("RABBITMQ_URL", &amqp), ("ENABLE_METRICS", "true")]).await;
+    world.submit().await;
+    let lag = || async {
+        let text = reqwest::get(format!("{}/metrics", server.url)).await.ok()?.text().await.ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("database_manager_outbox_lag_seconds "));
+        line?.parse::<f64>().ok()
+    };
+    eventually("it is seen that the wake-up waits", || async {
+        lag().await.filter(|seconds| *seconds > 1.0)
+    })
+    .await;
+    proxy.heal();
+    eventually("nothing waits any more", || async { lag().await.filter(|seconds| *seconds == 0.0) }).await;
+}
+
+#[tokio::test]
 async fn a_message_that_no_queue_takes_is_not_forgotten() {
     let world = World::new().await;
     let server = world.server().await;

@@ -69,7 +69,7 @@ impl Store {
 
     /// How long the oldest wake-up has been waiting for its confirmation, in seconds; 0 when none is.
     pub async fn outbox_lag(&self) -> Result<f64> {
-        let lag = "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM outbox";
+        let lag = "SELECT coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at) FROM outbox ORDER BY id LIMIT 1), 0)::float8";
         Ok(sqlx::query_scalar(lag).fetch_one(&self.pool).await?)
     }
 
