@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use engine::run::Run;
 use model::notification::NotificationEvent;
-use model::{AppendOutcome, ClaimedRun, ExecutionStatus, JournalEntry, Timestamp, WrittenBatch, WrittenEntry};
+use model::{ClaimedRun, ExecutionStatus, Timestamp};
 use runtime::retry::Backoff;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::charge::{Cashier, NO_CREDITS, Till};
-use crate::journal::NotWritten;
 use crate::notice;
 use crate::plans::{PlanError, Planned, Plans};
 use crate::task::{Control, Deps, Outcome, RunTask};
@@ -52,7 +51,11 @@ impl Shift {
             Ok(planned) => planned,
             Err(Unplanned::Released) => return Shifted::Released,
             Err(Unplanned::Lost) => return Shifted::Lost,
-            Err(Unplanned::Hopeless(reason)) => return self.refuse(&claimed, reason).await,
+            // Another executor may know more blocks than this one: the run is tried there, and set aside in the end, where it can be driven again.
+            Err(Unplanned::Hopeless(reason)) => {
+                tracing::error!(%graph_exec_id, reason, "a run is given up before it starts");
+                return Shifted::Stuck { reason };
+            }
         };
         let admitted = match self.admit(&claimed, &control).await {
             Ok(admitted) => admitted,
@@ -119,30 +122,6 @@ impl Shift {
             admitted = cashier.admits(claimed.user_id) => Ok(admitted),
             () = control.lost.cancelled() => Err(Shifted::Lost),
             () = control.release.cancelled() => Err(Shifted::Released),
-        }
-    }
-
-    /// Ends a run that no executor could run.
-    async fn refuse(&self, claimed: &ClaimedRun, reason: String) -> Shifted {
-        tracing::error!(graph_exec_id = %claimed.graph_exec_id, reason, "a run is failed before it starts");
-        let mut stats = claimed.stats.clone();
-        stats.error = Some(reason);
-        let entry = JournalEntry::RunStatus {
-            status: ExecutionStatus::Failed,
-            stats: Some(stats),
-            at: Timestamp::now(),
-        };
-        let batch = WrittenBatch {
-            graph_exec_id: claimed.graph_exec_id,
-            epoch: claimed.epoch,
-            first_seq: claimed.next_seq,
-            news_seen: claimed.news,
-            entries: vec![WrittenEntry::from(&entry)],
-        };
-        match self.deps.journal.append(batch).await {
-            Ok(AppendOutcome::Applied { .. }) => Shifted::Finished { seconds: 0.0 },
-            Err(refused @ NotWritten::Refused(_)) => Shifted::Stuck { reason: refused.to_string() },
-            Ok(_) | Err(NotWritten::Closed) => Shifted::Lost,
         }
     }
 }
