@@ -40,6 +40,9 @@ pub struct Run {
     status: ExecutionStatus,
     started_at: Option<Timestamp>,
     changed_at: Timestamp,
+    /// The latest time that an executor gave to anything of the run. No time is before it: what is read back in the order of times is read in the
+    /// order in which it happened, although clocks differ and are set back.
+    latest: Option<Timestamp>,
     /// When this executor took the run up: run time adds up over resumes.
     begun_at: Option<Timestamp>,
     stats: StoredStats,
@@ -117,6 +120,7 @@ pub enum OutputError {
 impl Run {
     /// Sets the run RUNNING. Node executions that were caught in flight are ready again.
     pub fn begin(&mut self, at: Timestamp) {
+        let at = self.after_all(at);
         self.begun_at = Some(at);
         self.started_at = self.started_at.or(Some(at));
         if self.status != ExecutionStatus::Running {
@@ -128,6 +132,7 @@ impl Run {
     ///
     /// A node whose input turns out not to fit says so in its `error` output and is COMPLETED at once (internals §2.10 step 2).
     pub fn next_ready(&mut self, at: Timestamp) -> Option<NodeStart> {
+        let at = self.after_all(at);
         while !self.is_stopping() {
             let index = self.ready.pop_front()?;
             if let Some(start) = self.start(index, at) {
@@ -207,6 +212,7 @@ impl Run {
     pub fn output(&mut self, node_exec_id: NodeExecId, name: &str, value: Value, at: Timestamp) -> Result<(), OutputError> {
         let index = self.running(node_exec_id).ok_or(OutputError::NotRunning)?;
         let value = storable(value)?;
+        let at = self.after_all(at);
         self.emit(index, storable_text(name.to_owned()), value, at);
         Ok(())
     }
@@ -214,6 +220,7 @@ impl Run {
     /// Ends a running node execution. A failure is emitted as `error` first. Unknown or ended node executions are ignored.
     pub fn finish(&mut self, node_exec_id: NodeExecId, result: NodeResult, mut stats: NodeStats, at: Timestamp) {
         let Some(index) = self.running(node_exec_id) else { return };
+        let at = self.after_all(at);
         let status = match result {
             NodeResult::Completed => ExecutionStatus::Completed,
             NodeResult::Waiting => return self.wait(index),
@@ -249,13 +256,13 @@ impl Run {
     /// Stops the run: nothing more is started or routed. What is in flight still has to be finished.
     pub fn cancel(&mut self, at: Timestamp) {
         self.cancelled = true;
-        self.changed_at = at;
+        self.changed_at = self.after_all(at);
     }
 
     /// Ends the run as FAILED for a reason that is not a node's, for instance an empty balance.
     pub fn fail(&mut self, error: String, at: Timestamp) {
         self.failure.get_or_insert(error);
-        self.changed_at = at;
+        self.changed_at = self.after_all(at);
     }
 
     /// Whether there is nothing left to do but [`Run::end`].
@@ -276,6 +283,7 @@ impl Run {
     ///
     /// A run with nodes that wait for other runs is suspended instead and stays RUNNING.
     pub fn end(&mut self, at: Timestamp) -> ExecutionStatus {
+        let at = self.after_all(at);
         if self.status.is_terminal() {
             return self.status;
         }
@@ -322,6 +330,12 @@ impl Run {
         self.add_walltime(at);
         let stats = self.stats.clone();
         self.journal.push(JournalEntry::Suspended { stats, at });
+    }
+
+    fn after_all(&mut self, at: Timestamp) -> Timestamp {
+        let at = self.latest.map_or(at, |latest| latest.max(at));
+        self.latest = Some(at);
+        at
     }
 
     fn add_walltime(&mut self, at: Timestamp) {

@@ -3,13 +3,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use model::{ClaimedRun, ExecutionStatus, NodeExecId, NodeExecutionRecord};
+use model::{ClaimedRun, ExecutionStatus, NodeExecId, NodeExecutionRecord, Timestamp};
 
 use super::state::{Exec, ExecIndex, NodeState};
 use super::{Facts, Run};
 use crate::block::BlockKind;
 use crate::plan::{NodeIndex, Plan};
 use crate::value::storable_map;
+
+/// The latest time of a run that has been begun. Before that its times are the database's, which says nothing about executors.
+fn latest(claimed: &ClaimedRun) -> Option<Timestamp> {
+    let started_at = claimed.started_at?;
+    let times = claimed.node_executions.iter();
+    let times = times.flat_map(|record| [record.queue_time, record.start_time, record.end_time]);
+    times.flatten().chain([started_at]).max()
+}
 
 impl Run {
     /// Rebuilds the run from what is stored. `mint` gives ids for new node executions.
@@ -21,6 +29,7 @@ impl Run {
             status: claimed.status,
             started_at: claimed.started_at,
             changed_at: claimed.started_at.unwrap_or(claimed.created_at),
+            latest: latest(&claimed),
             begun_at: None,
             stats: claimed.stats,
             execs: Vec::with_capacity(claimed.node_executions.len()),

@@ -66,6 +66,23 @@ fn values_held_back_behind_an_earlier_execution_survive_a_crash() {
 }
 
 #[test]
+fn values_keep_their_order_when_the_clock_of_the_next_executor_is_behind() {
+    let mut first = Simulator::submit(iteration(), json!({}));
+    first.clock = 1_000;
+    while first.outputs().is_empty() {
+        assert!(first.step(&mut InOrder));
+    }
+    let mut second = first.crash();
+    second.clock = 10;
+    while second.outputs()["o"].len() < 3 {
+        assert!(second.step(&mut InOrder));
+    }
+    let mut third = second.crash();
+    assert_eq!(third.finish(&mut InOrder), Completed);
+    assert_eq!(third.outputs()["o"], [json!(1), json!(2), json!(3)]);
+}
+
+#[test]
 fn a_run_that_was_never_begun_starts_like_a_new_one() {
     let simulator = Simulator::submit(iteration(), json!({}));
     let mut successor = simulator.crash();

@@ -37,7 +37,7 @@ pub struct Simulator {
     pub ledger: Ledger,
     in_flight: Vec<Flight>,
     pub started: Vec<NodeStart>,
-    clock: i64,
+    pub clock: i64,
     /// The clock stands still: every step at the same instant.
     pub frozen: bool,
 }
