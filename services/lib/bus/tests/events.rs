@@ -200,6 +200,14 @@ async fn an_event_that_is_too_large_is_shortened_before_it_is_given_up() {
     bus.publish(&ExecutionEvent::GraphExecutionUpdate(graph.clone()), None, None);
     let seen = next_json(&mut reader).await;
     assert!(seen["payload"]["outputs"]["long"][0].as_str().unwrap().contains("(omitted"), "{seen}");
+    // Several of them, and a text that JSON makes twice as long.
+    for name in ["a", "b", "c", "d"] {
+        graph.outputs.insert(name.to_owned(), vec![Value::String("\n".repeat(15_000))]);
+    }
+    bus.publish(&ExecutionEvent::GraphExecutionUpdate(graph.clone()), None, None);
+    let seen = next_json(&mut reader).await;
+    assert_eq!(seen["payload"]["event_type"], "graph_execution_update");
+    assert_eq!(seen["payload"]["outputs"].as_object().unwrap().len(), graph.outputs.len());
     // Credential references are never cut: when they alone are too large, only a notice goes out.
     graph.meta.preset_id = Some("y".repeat(30_000));
     bus.publish(&ExecutionEvent::GraphExecutionUpdate(graph), None, None);

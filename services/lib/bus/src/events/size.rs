@@ -1,6 +1,7 @@
 //! Events that fit: long texts lose their middle, long lists their end (internals §3.1).
 
 use model::event::EventEnvelope;
+use model::execution::Outputs;
 use model::{ExecutionEvent, Map};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,8 +16,9 @@ pub(super) struct Seen<'a> {
     pub prev: Option<i64>,
 }
 
-/// The event as compact JSON of at most `limit` bytes. Inputs and outputs are shortened when they take more than half
-/// of it each; what is still too large becomes the contract's notice of that.
+/// The event as compact JSON of at most `limit` bytes. Inputs and outputs are shortened when they take more than half of it each, and further
+/// while that is not enough: escapes take more than they count for. What is too large without them becomes the contract's notice of that,
+/// which readers drop.
 pub(super) fn fitted(event: Seen<'_>, limit: usize) -> Vec<u8> {
     let whole = written(&event);
     if whole.len() <= limit {
@@ -27,21 +29,29 @@ pub(super) fn fitted(event: Seen<'_>, limit: usize) -> Vec<u8> {
         seq: event.seq,
         prev: event.prev,
     };
-    match &mut envelope.payload {
-        ExecutionEvent::NodeExecutionUpdate(node) => {
-            shorten_map(&mut node.input_data, limit / 2);
-            node.output_data.values_mut().for_each(|values| shorten_list(values, limit / 2));
-        }
-        ExecutionEvent::GraphExecutionUpdate(graph) => {
-            if let Some(inputs) = &mut graph.meta.inputs {
-                shorten_map(inputs, limit / 2);
+    let half = limit / 2;
+    let mut share = half;
+    while share > 0 {
+        match &mut envelope.payload {
+            ExecutionEvent::NodeExecutionUpdate(node) => {
+                shorten_map(&mut node.input_data, share);
+                shorten_outputs(&mut node.output_data, share);
             }
-            graph.outputs.values_mut().for_each(|values| shorten_list(values, limit / 2));
+            ExecutionEvent::GraphExecutionUpdate(graph) => {
+                if let Some(inputs) = &mut graph.meta.inputs {
+                    shorten_map(inputs, share);
+                }
+                shorten_outputs(&mut graph.outputs, share);
+                // They travel whole if they can.
+                let masks = graph.meta.nodes_input_masks.iter_mut().filter(|_| share < half);
+                masks.flat_map(|masks| masks.values_mut()).for_each(|mask| shorten_map(mask, share));
+            }
         }
-    }
-    let shortened = written(&envelope);
-    if shortened.len() <= limit {
-        return shortened;
+        let shortened = written(&envelope);
+        if shortened.len() <= limit {
+            return shortened;
+        }
+        share /= 4;
     }
     let notice = json!({"payload": {
         "event_type": "error_comms_update",
@@ -64,21 +74,46 @@ fn shorten_map(map: &mut Map, limit: usize) {
     }
 }
 
-fn shorten_list(values: &mut Vec<Value>, limit: usize) {
-    let mut value = Value::Array(std::mem::take(values));
+/// All pins together.
+fn shorten_outputs(outputs: &mut Outputs, limit: usize) {
+    let whole = std::mem::take(outputs);
+    let mut value = Value::Object(whole.into_iter().map(|(name, values)| (name, Value::Array(values))).collect());
     shorten(&mut value, limit);
-    if let Value::Array(shortened) = value {
-        *values = shortened;
+    if let Value::Object(shortened) = value {
+        outputs.extend(shortened.into_iter().map(|(name, values)| match values {
+            Value::Array(values) => (name, values),
+            omitted => (name, vec![omitted]),
+        }));
     }
 }
 
-/// Tries ever smaller bounds for texts (65 536 … 8 characters) and lists (4096 … 1 items) until it fits.
+/// Tries ever smaller bounds for texts (65 536 … 8 characters) and lists (4096 … 1 items) until it fits. What has too many parts for that
+/// is left out.
 fn shorten(value: &mut Value, limit: usize) {
     for step in 0..=13 {
         if size(value) <= limit {
             return;
         }
         cut(value, (4096 >> step).max(1), (65_536 >> step).max(8));
+    }
+    if let Value::Object(map) = value {
+        leave_out(map, limit);
+    }
+}
+
+/// Puts a marker in the place of entries that do not fit, and leaves out what is beyond the room for that.
+fn leave_out(map: &mut Map, limit: usize) {
+    let mut room = limit;
+    for (name, mut value) in std::mem::take(map) {
+        let bytes = size(&value);
+        if name.len() + 5 + bytes > room {
+            value = Value::String(format!("… (omitted {bytes} bytes)…"));
+        }
+        let Some(left) = room.checked_sub(name.len() + 5 + size(&value)) else {
+            continue;
+        };
+        room = left;
+        map.insert(name, value);
     }
 }
 
@@ -126,6 +161,16 @@ mod tests {
         assert!(size(&value) <= 20_000, "{}", size(&value));
         let text = value.to_string();
         assert!(text.contains("(omitted") && text.contains("\"c\":1"), "{text}");
+    }
+
+    #[test]
+    fn a_value_of_too_many_parts_is_left_out_and_its_neighbours_stay() {
+        let many: Map = (0..10_000).map(|number| (format!("key {number}"), json!(number))).collect();
+        let mut value = json!({"a": 1, "many": many, "z": [true]});
+        shorten(&mut value, 1000);
+        assert!(size(&value) <= 1000, "{}", size(&value));
+        assert_eq!((&value["a"], &value["z"]), (&json!(1), &json!([true])));
+        assert!(value["many"].as_str().unwrap().contains("(omitted"), "{value}");
     }
 
     #[test]
