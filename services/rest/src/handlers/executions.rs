@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use indexmap::IndexMap;
-use model::{CredentialsMetaInput, GraphExecutionMeta, GraphExecutionWithNodes, Map, Pagination};
+use model::{CredentialsMetaInput, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, Map, Pagination, UserId};
 use runtime::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,6 +30,9 @@ use crate::wire::{ApiError, ApiResult, JsonBody, Page, PageQuery, Parameters, id
 
 /// `GET /api/executions` ends here; there is no paging.
 const NEWEST: i64 = 250;
+
+/// Characters of a caller's key at most.
+const LONGEST_KEY: usize = 255;
 
 /// A reference to stored credentials.
 pub const CREDENTIALS: Shape = Shape::Model(&[
@@ -84,6 +87,7 @@ pub async fn execute(
     State(announcer): State<Announcer>,
     Path((graph_id, graph_version)): Path<(String, String)>,
     parameters: Parameters,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<Execute>,
 ) -> ApiResult<Json<GraphExecutionMeta>> {
     let version = path_version("graph_version", &graph_version)?;
@@ -100,18 +104,37 @@ pub async fn execute(
         inputs: body.inputs,
         credentials: body.credentials_inputs,
         preset_id: preset.map(|id| id.to_string()),
+        idempotency_key: idempotency_key(&headers, user.id, id)?,
         ..SubmitCommand::default()
     };
     start(&submitter, &announcer, command).await.map(Json)
 }
 
+/// The header `Idempotency-Key`: who does not know whether a run was accepted may ask again with the same key, and gets the same run.
+pub fn idempotency_key(headers: &HeaderMap, user_id: UserId, graph_id: GraphId) -> ApiResult<Option<String>> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    match key.to_str() {
+        Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(format!("rest:{user_id}:{graph_id}:{key}"))),
+        _ => Err(ApiError::value(format!(
+            "Idempotency-Key must have 1 to {LONGEST_KEY} visible ASCII characters"
+        ))),
+    }
+}
+
 /// Accepts a run, for whoever has credits left, and tells those who watch.
 pub async fn start(submitter: &Submitter, announcer: &Announcer, command: SubmitCommand) -> ApiResult<GraphExecutionMeta> {
-    if submitter.store().get_credits(command.user_id).await? <= 0 {
+    let known = match &command.idempotency_key {
+        Some(key) => submitter.store().find_by_idempotency_key(key).await?,
+        None => None,
+    };
+    if known.is_none() && submitter.store().get_credits(command.user_id).await? <= 0 {
         return Err(SubmitError::InsufficientBalance.into());
     }
-    let mut execution = submitter.submit(command).await?;
-    announcer.announce(&execution);
+    let accepted = submitter.accept(command).await?;
+    if accepted.created {
+        announcer.announce(&accepted.execution);
+    }
+    let mut execution = accepted.execution;
     // What the run has done since it was accepted is not this answer's business (findings 21).
     execution.stats = None;
     Ok(execution)

@@ -18,6 +18,7 @@ use url::{Origin, Url};
 use vault::Credentials;
 
 use super::blocks::Inputs;
+use super::executions::idempotency_key;
 use super::{catalogue, integrations, tools};
 use crate::direct::BlockRunner;
 use crate::events::Announcer;
@@ -144,14 +145,17 @@ async fn execute_graph(
         graph_id,
         graph_version: Some(version),
         inputs: body.node_input,
+        idempotency_key: idempotency_key(&headers, holder.user_id, graph_id)?,
         ..SubmitCommand::default()
     };
-    let execution = submitter.submit(command).await.map_err(|error| match error {
+    let accepted = submitter.accept(command).await.map_err(|error| match error {
         submit::SubmitError::Store(error) => External::from(error),
         other => refused(other.to_string()),
     })?;
-    announcer.announce(&execution);
-    Ok(Json(json!({ "id": execution.id })))
+    if accepted.created {
+        announcer.announce(&accepted.execution);
+    }
+    Ok(Json(json!({ "id": accepted.execution.id })))
 }
 
 fn refused(text: String) -> External {

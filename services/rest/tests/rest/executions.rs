@@ -1,5 +1,7 @@
 //! Runs: accepted, listed, looked at, stopped, hidden. No executor works here, so they stay QUEUED.
 
+use std::collections::HashSet;
+
 use http::Method;
 use rpc::{RpcError, RpcErrorKind};
 use serde_json::{Value, json};
@@ -63,6 +65,36 @@ async fn a_run_belongs_to_the_trace_of_its_caller() {
     let traces: Vec<&str> = announced.traceparents.iter().flatten().filter_map(|parent| parent.get(3..35)).collect();
     assert_eq!((traces.len(), traces[0]), (2, trace));
     assert_ne!(traces[1], trace, "who brings no trace begins one");
+}
+
+#[tokio::test]
+async fn the_same_key_is_the_same_run_of_this_user_and_graph() {
+    let app = TestApp::start().await;
+    let (user, other) = (TestUser::new(), TestUser::new());
+    let graph = app.graph(&user, echo()).await;
+    let execute = async |user: &TestUser, graph: &Value, key: &str| {
+        let request = app.request(Method::POST, &execute_path(graph)).by(user).header("idempotency-key", key);
+        request.json(&json!({"inputs": {"x": 5}})).send().await
+    };
+    let first = execute(&user, &graph, "an order").await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let again = execute(&user, &graph, "an order").await;
+    assert_eq!((again.status.as_u16(), &again.body["id"]), (200, &first.body["id"]));
+    assert_eq!(app.store.outbox_length().await.unwrap(), 1);
+
+    let mut ids = HashSet::from([text(&first.body, "id").to_owned()]);
+    let (another, of_other) = (app.graph(&user, echo()).await, app.graph(&other, echo()).await);
+    for (user, graph, key) in [
+        (&user, &graph, "another order"),
+        (&user, &another, "an order"),
+        (&other, &of_other, "an order"),
+    ] {
+        let answer = execute(user, graph, key).await;
+        assert!(ids.insert(text(&answer.body, "id").to_owned()), "{}", answer.text);
+    }
+    for key in ["", &"x".repeat(256)] {
+        assert_eq!(execute(&user, &graph, key).await.status, 400);
+    }
 }
 
 #[tokio::test]
