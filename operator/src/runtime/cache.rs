@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, future};
+use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, controller, utils, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -130,17 +130,34 @@ fn packed<K: Keep>(packer: &mut Packer, event: Said<K>) -> Option<Said<Kept<K>>>
     })
 }
 
-/// Writes what the stream says into a cache.
-fn reflected<K>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-) -> (Cache<K>, impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static)
+/// Writes what the stream says into a cache, and passes it on when the cache shows it.
+///
+/// A list comes in pages, and the cache shows it when the last one is there. Who is told of an object before that does not find it, or finds
+/// it as it was, and is not told again. So a list is passed on behind its end; and with it, as deleted, what went while nobody watched.
+fn reflected<K>(events: impl Stream<Item = Said<K>> + Send + 'static) -> (Cache<K>, impl Stream<Item = Said<K>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    let (store, writer) = reflector::store();
+    use watcher::Event::{Delete, InitApply, InitDone};
+    let (store, mut writer) = reflector::store();
     let (fill, filled) = watch::channel(false);
-    let events = events.reflect(writer).inspect(move |event| {
-        if matches!(event, Ok(watcher::Event::InitDone)) {
+    let shown = store.clone();
+    let events = events.flat_map(move |event| {
+        let listed = matches!(event, Ok(InitDone));
+        let before = if listed { shown.state() } else { Vec::new() };
+        if let Ok(event) = &event {
+            writer.apply_watcher_event(event);
+        }
+        let after = if listed { shown.state() } else { Vec::new() };
+        let shown = shown.clone();
+        let is_gone = move |object: &Arc<K>| shown.get(&ObjectRef::from_obj(object.as_ref())).is_none();
+        let went = before.into_iter().filter(is_gone).map(|object| Delete(Arc::unwrap_or_clone(object)));
+        let there = after.into_iter().map(|object| InitApply(Arc::unwrap_or_clone(object)));
+        let itself = Some(event).filter(|event| !matches!(event, Ok(InitApply(_))));
+        stream::iter(went.chain(there).map(Ok).chain(itself))
+    });
+    let events = events.inspect(move |event| {
+        if matches!(event, Ok(InitDone)) {
             fill.send_replace(true);
         }
     });
@@ -179,7 +196,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Optional<K> {
 
     /// Yields whenever it appears or goes.
     pub fn changes(&self) -> impl Stream<Item = ()> + Send + 'static {
-        futures::stream::unfold(self.served.clone(), |mut served| async move {
+        stream::unfold(self.served.clone(), |mut served| async move {
             served.changed().await.ok()?;
             Some(((), served))
         })
@@ -314,11 +331,12 @@ pub fn hear_outcome<T, E: std::error::Error, Q: std::error::Error>(kind: &str, o
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
 
     #[tokio::test]
     async fn everybody_who_waits_is_woken() {
         let (fill, filled) = watch::channel(false);
-        let cache = Cache::<k8s_openapi::api::core::v1::ConfigMap> {
+        let cache = Cache::<ConfigMap> {
             store: reflector::store().0,
             filled,
         };
@@ -333,5 +351,54 @@ mod tests {
         for task in waiting {
             tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_told_of_something_finds_it_as_it_is_told() {
+        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+        let map = |name: &str, version: &str| -> ConfigMap {
+            serde_json::from_value(serde_json::json!({"metadata": {"name": name, "namespace": "n", "resourceVersion": version}})).unwrap()
+        };
+        let said = [
+            Init,
+            InitApply(map("stays", "1")),
+            InitApply(map("goes", "1")),
+            InitDone,
+            Apply(map("stays", "2")),
+            Init,
+            InitApply(map("stays", "3")),
+            InitApply(map("comes", "3")),
+            InitDone,
+            Delete(map("stays", "4")),
+        ];
+        let (cache, events) = reflected(stream::iter(said.map(Ok)));
+        let mut events = Box::pin(events);
+        let (mut lists, mut told) = (0, Vec::new());
+        while let Some(event) = events.next().await {
+            let (what, object) = match event.unwrap() {
+                Apply(object) | InitApply(object) => ("is", object),
+                Delete(object) => ("went", object),
+                Init => continue,
+                InitDone => {
+                    lists += 1;
+                    continue;
+                }
+            };
+            let found = cache.get(&ObjectRef::from_obj(&object));
+            let expected = (what == "is").then_some(&object);
+            assert_eq!(found.as_deref(), expected, "{what}");
+            told.push(format!("{lists} {what} {}", object.name_any()));
+        }
+        told.sort();
+        let expected = [
+            "0 is goes",
+            "0 is stays",
+            "1 is comes",
+            "1 is stays",
+            "1 is stays",
+            "1 went goes",
+            "2 went stays",
+        ];
+        assert_eq!(told, expected, "a list is told behind its pages and before its end");
     }
 }

@@ -40,6 +40,8 @@ struct Relay {
 struct Plan {
     /// Writes until the one whose answer is kept back, and who wants to know that it was carried out.
     silence: Option<(usize, oneshot::Sender<String>)>,
+    /// New watches of paths with this in them wait, and have lost their place when it goes.
+    held: Option<String>,
     refuse_until: Option<Instant>,
     /// What watches show comes so much later.
     lag: Option<(Duration, Instant)>,
@@ -81,6 +83,7 @@ impl Proxy {
     pub fn calm(&self) {
         self.plan(|plan| {
             plan.silence = None;
+            plan.held = None;
             plan.refuse_until = None;
             plan.lag = None;
         });
@@ -99,6 +102,13 @@ impl Proxy {
     /// Every watch ends in the middle.
     pub fn cut_watches(&self) {
         self.relay.cut.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Every watch ends in the middle. Those of paths with this in them begin anew only when it is [calm](Self::calm) again, and have lost
+    /// their place then: what was to be shown meanwhile is in the next list, and nowhere else.
+    pub fn blind(&self, part: &str) {
+        self.plan(|plan| plan.held = Some(part.to_owned()));
+        self.cut_watches();
     }
 
     /// How many writes have come so far, those of the Lease and of events excepted.
@@ -129,6 +139,16 @@ impl Relay {
         })
     }
 
+    /// Waits as long as new watches of this path are to wait; whether it had to.
+    async fn wait_blindly(&self, path: &str) -> bool {
+        let mut waited = false;
+        while self.plan(|plan| plan.held.as_ref().is_some_and(|part| path.contains(part))) {
+            waited = true;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        waited
+    }
+
     fn refuses(&self) -> bool {
         self.plan(|plan| plan.refuse_until.is_some_and(|until| Instant::now() < until))
     }
@@ -146,6 +166,10 @@ async fn pass_on(State(relay): State<Relay>, method: Method, uri: Uri, mut heade
     }
     let writes = method != Method::GET && !about_the_lease && !path.contains("/events");
     let silenced = if writes { relay.silenced() } else { None };
+    let watches = path.contains("watch=true") || path.contains("watch=1");
+    if watches && relay.wait_blindly(&path).await {
+        return out_of_date();
+    }
     headers.remove("host");
     let request = relay.http.request(method.clone(), format!("{}{path}", relay.server));
     let answer = match request.headers(headers).body(body).send().await {
@@ -163,7 +187,6 @@ async fn pass_on(State(relay): State<Relay>, method: Method, uri: Uri, mut heade
             response = response.header(name, value);
         }
     }
-    let watches = path.contains("watch=true") || path.contains("watch=1");
     let body = if watches {
         relay.shown(answer)
     } else {
@@ -201,4 +224,12 @@ fn refusal() -> Response {
         status.to_string(),
     )
         .into_response()
+}
+
+/// What a server says to a watch that begins where it remembers nothing.
+fn out_of_date() -> Response {
+    let status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired",
+        "message": "too old resource version", "code": 410});
+    let event = serde_json::json!({"type": "ERROR", "object": status});
+    ([("content-type", "application/json")], format!("{event}\n")).into_response()
 }

@@ -7,6 +7,7 @@ mod executions;
 mod leadership;
 mod leaves;
 mod ledger;
+mod lists;
 mod platforms;
 mod policies;
 mod refusals;
