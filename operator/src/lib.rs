@@ -89,7 +89,8 @@ pub async fn operate(config: Config, clients: Clients, listener: TcpListener, sh
     if config.apply_crds && !definitions_are_up_to_date(&clients.main, &shutdown).await? {
         return Ok(());
     }
-    let contender = Contender::new(clients.lease, &config.namespace, &config.identity, health.check("kubernetes"));
+    let kubernetes = health.check("kubernetes");
+    let contender = Contender::new(clients.lease, &config.namespace, &config.identity, kubernetes, metrics.fail_over.clone());
     let work = |leadership: Leadership, stop| {
         let client = runtime::lanes::client(clients.main.clone(), metrics.clone(), leadership.clone());
         lead(client, config.clone(), metrics.clone(), leadership, stop)

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use ::runtime::Shutdown;
 use ::runtime::health::Check;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::runtime::leadership::{self, Grant, Leadership};
 
@@ -43,16 +44,19 @@ pub struct Contender {
     identity: String,
     /// Whether the API server answers, for /readyz.
     health: Check,
+    /// For how long nobody had been heard of when this process took the Lease over.
+    fail_over: Histogram,
     /// The Lease as last seen, and since when it has been so.
     seen: Option<(Lease, Instant)>,
 }
 
 impl Contender {
-    pub fn new(client: Client, namespace: &str, identity: &str, health: Check) -> Self {
+    pub fn new(client: Client, namespace: &str, identity: &str, health: Check, fail_over: Histogram) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             identity: identity.to_owned(),
             health,
+            fail_over,
             seen: None,
         }
     }
@@ -174,7 +178,11 @@ impl Contender {
         let mut lease = live;
         lease.spec = Some(self.held(transitions.saturating_add(1)));
         let at = Instant::now();
-        Ok(taken(within(self.api.replace(NAME, &PostParams::default(), &lease)).await)?.map(|lease| (lease, at)))
+        let lease = taken(within(self.api.replace(NAME, &PostParams::default(), &lease)).await)?;
+        if lease.is_some() {
+            self.fail_over.observe((unchanged + at.elapsed()).as_secs_f64());
+        }
+        Ok(lease.map(|lease| (lease, at)))
     }
 
     async fn renew(&self, lease: &Lease) -> Renewal {

@@ -20,6 +20,8 @@ pub struct Controller {
 pub struct OperatorMetrics {
     pub registry: Metrics,
     pub leader: Gauge,
+    /// From the last that this process saw of the leader before to the moment at which it led itself.
+    pub fail_over: Histogram,
     pub reconciles: Family<Controller, Counter>,
     pub errors: Family<Controller, Counter>,
     pub writes: Family<Controller, Counter>,
@@ -40,6 +42,10 @@ impl OperatorMetrics {
         let registry = Metrics::new();
         Self {
             leader: registry.gauge("operator_leader", "1 while this process leads"),
+            fail_over: registry.seconds(
+                "operator_fail_over_seconds",
+                "From the last renewal or the release of the Lease, as this process saw it, to the moment at which it had the Lease",
+            ),
             reconciles: registry.register("operator_reconciles", "Looks at an object, by controller", Family::default()),
             errors: registry.register(
                 "operator_reconcile_errors",

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use controllers_tests::World;
 use controllers_tests::eventually::{eventually, within};
+use controllers_tests::{Operator, World};
 use crds::AutoGPTPlatform;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::json;
@@ -39,6 +39,21 @@ async fn expect_looked_at(world: &World, name: &str) {
     .await;
 }
 
+/// How long nobody led, in seconds, as the new leader tells.
+async fn fail_over(operator: &Operator) -> f64 {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let text = http
+        .get(format!("{}/metrics", operator.address))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let sum = text.lines().find_map(|line| line.strip_prefix("operator_fail_over_seconds_sum "));
+    sum.expect(&text).parse().unwrap()
+}
+
 #[tokio::test]
 async fn one_leads_and_a_killed_one_is_replaced_within_ten_seconds() {
     let world = World::new().await;
@@ -56,6 +71,8 @@ async fn one_leads_and_a_killed_one_is_replaced_within_ten_seconds() {
     let took = expect_leader(&world, Duration::from_secs(10), "second").await;
     assert!(took > Duration::from_secs(3), "not before the Lease ran out: {took:?}");
     expect_looked_at(&world, "two").await;
+    let told = fail_over(&second).await;
+    assert!(told > 3.0 && told < 10.0, "{told} s, as the metrics say");
     assert!(
         killed.elapsed() < Duration::from_secs(10),
         "its caches were filled: {:?}",
