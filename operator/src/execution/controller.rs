@@ -341,6 +341,10 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
     let platform = match gate::platform(execution, platform_of(execution, context)) {
         Ok(platform) => platform,
         Err(not_now) => {
+            if child::due(execution).is_some() {
+                // The next look need not ask the schedule again.
+                context.decided.keep(ObjectRef::from_obj(execution));
+            }
             report_waiting(execution, &not_now, context).await?;
             // A change of the platform brings the next look, and the time of all who wait.
             return Ok(Action::await_change());

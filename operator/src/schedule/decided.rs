@@ -55,6 +55,16 @@ impl Decided {
         }
     }
 
+    /// The decision to run it is known to be stored, and it cannot be submitted yet.
+    pub fn keep(&self, key: Key) {
+        self.locked(|known| {
+            if known.len() > MOST {
+                known.clear();
+            }
+            known.insert(key, true);
+        });
+    }
+
     /// Nothing is known of these: the decision could not be stored.
     pub fn abandon(&self, keys: &[Key]) {
         self.locked(|known| known.retain(|key, _| !keys.contains(key)));
@@ -153,6 +163,8 @@ mod tests {
         decided.commit(vec![key.clone()]);
         assert_eq!(news.recv().await, Some(key.clone()));
         assert_eq!((decided.ask(&key), decided.ask(&key)), (Some(true), None));
+        decided.keep(key.clone());
+        assert_eq!(decided.ask(&key), Some(true));
         decided.begin(std::slice::from_ref(&key));
         decided.abandon(std::slice::from_ref(&key));
         assert_eq!(decided.ask(&key), None);
