@@ -9,12 +9,12 @@ use crds::schedule::GraphScheduleStatus;
 use crds::{AutoGPTPlatform, GraphExecution, GraphSchedule};
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::runtime::Controller;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
-use schedule::decide::{BATCH, Book, Due, Origin, Outcome, Step, instant};
+use schedule::decide::{BATCH, Due, Origin, Outcome, Step, instant};
 use serde_json::json;
 
 use crate::Shared;
@@ -31,6 +31,7 @@ use crate::runtime::sweep::{Sweep, Turn};
 use crate::runtime::task::beside;
 use crate::schedule::act::{self, Act};
 use crate::schedule::children::{Children, News};
+use crate::schedule::cleaner::Cleaner;
 use crate::schedule::decided::{self, Decided};
 use crate::schedule::explain::{self, Explainer};
 use crate::schedule::family::{Family, is_owned_by};
@@ -61,8 +62,6 @@ pub enum Error {
     Contended,
     #[error("the schedule cannot be suspended: {0}")]
     Suspend(#[source] Box<kube::Error>),
-    #[error("an old execution cannot be deleted: {0}")]
-    CleanUp(#[source] Box<kube::Error>),
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -76,7 +75,6 @@ impl Error {
             Self::Read(source) => ("the schedule and its executions cannot be read".to_owned(), source),
             Self::Status(source) => ("the status was refused, and without it nothing is decided".to_owned(), source),
             Self::Suspend(source) => ("the pause after failures (spec.suspend) was refused".to_owned(), source),
-            Self::CleanUp(source) => ("the removal of an execution beyond spec.historyLimit was refused".to_owned(), source),
             Self::Contended | Self::Open(_) => return None,
         })
     }
@@ -112,6 +110,7 @@ struct Context {
     leadership: Leadership,
     recorder: Recorder,
     explainer: Explainer,
+    cleaner: Cleaner,
 }
 
 /// Keeps the schedules of one namespace until the shutdown.
@@ -193,6 +192,7 @@ pub async fn run(shared: Shared, (children, news): (Children, impl Stream<Item =
         prepared: Prepared::default(),
         decided,
         explainer: Explainer::new(client.clone(), ways),
+        cleaner: Cleaner::new(events.clone(), metrics.clone(), sweep.clone()),
         recorder,
         client,
         platforms,
@@ -399,7 +399,8 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
                     context.timers.set(&name, look.step.wake);
                     context.retries.reset(&name);
                 }
-                clean_up(&seen, &family, &look.book, context).await?;
+                let surplus = history::surplus(&family, &seen.spec.history_limit, &look.book);
+                context.cleaner.delete(&seen, context.act.executions(&seen), surplus);
                 return match refused {
                     None => Ok(Action::await_change()),
                     Some((error, _)) => Err(error),
@@ -554,24 +555,4 @@ async fn read(schedule: &GraphSchedule, context: &Context) -> Result<Option<Grap
     let api: Api<GraphSchedule> = Api::namespaced(context.client.clone(), &schedule.namespace().unwrap_or_default());
     let live = api.get_opt(&schedule.name_any()).await.map_err(|error| Error::Read(Box::new(error)))?;
     Ok(live.filter(|live| live.uid() == schedule.uid() && live.metadata.deletion_timestamp.is_none()))
-}
-
-/// Deletes the executions beyond the history limits.
-async fn clean_up(schedule: &GraphSchedule, family: &Family, book: &Book, context: &Context) -> Result<(), Error> {
-    let api = context.act.executions(schedule);
-    for child in history::surplus(family, &schedule.spec.history_limit, book) {
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: child.meta().uid.clone(),
-                resource_version: None,
-            }),
-            ..DeleteParams::background()
-        };
-        match api.delete(&child.name_any(), &parameters).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => {}
-            Err(error) => return Err(Error::CleanUp(Box::new(error))),
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ pub mod act;
 pub mod book;
 pub mod child;
 pub mod children;
+mod cleaner;
 pub mod controller;
 pub mod decided;
 mod explain;

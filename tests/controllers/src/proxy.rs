@@ -1,4 +1,5 @@
-//! Between one operator and the API server: crashes at a chosen write, stale caches, lost watches, refusals.
+//! Between one operator and the API server: crashes at a chosen write, stale caches, lost watches, refusals. Or between it and the scheduler
+//! service.
 //!
 //! The operator talks plain HTTP to it; every request goes on to the server with its token. The Lease is never touched: who leads is
 //! disturbed by signals.
@@ -38,8 +39,7 @@ struct Relay {
 /// What is to go wrong.
 #[derive(Default)]
 struct Plan {
-    /// Writes until the one whose answer is kept back, and who wants to know that it was carried out.
-    silence: Option<(usize, oneshot::Sender<String>)>,
+    silence: Option<Silence>,
     /// New watches of paths with this in them wait, and have lost their place when it goes.
     held: Option<String>,
     refuse_until: Option<Instant>,
@@ -48,15 +48,34 @@ struct Plan {
     writes: u64,
 }
 
+/// A write whose answer is kept back.
+struct Silence {
+    /// Its method and path, as `POST /apis`, have this in them.
+    part: String,
+    /// Writes until it comes.
+    left: usize,
+    /// Who wants to know that it was carried out.
+    tell: oneshot::Sender<String>,
+}
+
 impl Proxy {
     /// Starts one before the API server.
     pub async fn start(cluster: &Cluster) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let authorities = reqwest::Certificate::from_pem_bundle(cluster.authorities().as_bytes()).unwrap();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only(authorities).build().unwrap();
+        Self::before(cluster.url.clone(), http).await
+    }
+
+    /// Starts one before a service that speaks plain HTTP.
+    pub async fn before_service(url: String) -> Self {
+        Self::before(url, reqwest::Client::builder().no_proxy().build().unwrap()).await
+    }
+
+    async fn before(server: String, http: reqwest::Client) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let relay = Relay {
-            server: cluster.url.clone(),
+            server,
             http,
             plan: Arc::default(),
             cut: watch::channel(0).0,
@@ -74,8 +93,14 @@ impl Proxy {
     /// The `number`-th write from now on is carried out, and nobody is told but the receiver, which gets its method and path. Events and
     /// the Lease do not count.
     pub fn silence(&self, number: usize) -> oneshot::Receiver<String> {
+        self.silence_of("", number)
+    }
+
+    /// The same of the writes whose method and path, as `POST /apis`, have this in them.
+    pub fn silence_of(&self, part: &str, number: usize) -> oneshot::Receiver<String> {
         let (tell, told) = oneshot::channel();
-        self.plan(|plan| plan.silence = Some((number.max(1), tell)));
+        let (part, left) = (part.to_owned(), number.max(1));
+        self.plan(|plan| plan.silence = Some(Silence { part, left, tell }));
         told
     }
 
@@ -127,15 +152,16 @@ impl Relay {
     }
 
     /// Who is told about this write instead of its sender, if it is the one.
-    fn silenced(&self) -> Option<oneshot::Sender<String>> {
+    fn silenced(&self, method: &Method, path: &str) -> Option<oneshot::Sender<String>> {
         self.plan(|plan| {
             plan.writes += 1;
-            let (left, tell) = plan.silence.take()?;
-            if left > 1 {
-                plan.silence = Some((left - 1, tell));
+            let request = format!("{method} {path}");
+            let silence = plan.silence.as_mut().filter(|silence| request.contains(&silence.part))?;
+            silence.left -= 1;
+            if silence.left > 0 {
                 return None;
             }
-            Some(tell)
+            plan.silence.take().map(|silence| silence.tell)
         })
     }
 
@@ -165,7 +191,7 @@ async fn pass_on(State(relay): State<Relay>, method: Method, uri: Uri, mut heade
         return refusal();
     }
     let writes = method != Method::GET && !about_the_lease && !path.contains("/events");
-    let silenced = if writes { relay.silenced() } else { None };
+    let silenced = if writes { relay.silenced(&method, &path) } else { None };
     let watches = path.contains("watch=true") || path.contains("watch=1");
     if watches && relay.wait_blindly(&path).await {
         return out_of_date();

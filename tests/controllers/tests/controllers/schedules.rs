@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use controllers_tests::World;
 use controllers_tests::eventually::{eventually, within};
+use controllers_tests::process::OperatorProcess;
+use controllers_tests::{Proxy, World};
 use crds::conditions::{self, reason};
 use crds::schedule::Outcome;
 use crds::{GraphExecution, GraphSchedule, LABEL_SCHEDULE};
@@ -208,4 +209,40 @@ async fn finished_executions_beyond_the_limit_go() {
     })
     .await;
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_does_not_wait_for_the_removal_of_its_old_executions() {
+    let world = World::new().await;
+    let proxy = Proxy::start(&world.cluster).await;
+    let mut operator = OperatorProcess::prepare_by_way_of(&world, &proxy.url, "a", &[]).await;
+    operator.start().await;
+    world.apply(&platform()).await.unwrap();
+    let often = json!({"seconds": true, "schedules": ["* * * * * *"], "historyLimit": {"succeeded": 0, "failed": 0}});
+    world.apply(&schedule("often", often)).await.unwrap();
+    let first = eventually("the first execution", || async { children(&world, "often").await.pop().ok_or("none") }).await;
+    // The server does not answer the request to delete it.
+    let told = proxy.silence_of("DELETE /apis/autogpt.dev", 1);
+    world
+        .merge_status::<GraphExecution>(&first.name_any(), json!({"phase": "COMPLETED", "conditions": []}))
+        .await;
+    tokio::time::timeout(Duration::from_secs(30), told)
+        .await
+        .expect("it is to be deleted")
+        .unwrap();
+    let through = || async {
+        get(&world, "often")
+            .await
+            .status
+            .unwrap_or_default()
+            .decided_through
+            .map(|at| at.0.as_second())
+    };
+    let before = through().await.unwrap();
+    within(Duration::from_secs(10), "three more due times are decided", || async {
+        let now = through().await.unwrap();
+        if now >= before + 3 { Ok(()) } else { Err((before, now)) }
+    })
+    .await;
+    operator.terminate().await;
 }
