@@ -14,7 +14,7 @@ use kube::runtime::Controller;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
-use schedule::decide::{BATCH, Due, Origin, Outcome, Step, instant};
+use schedule::decide::{BATCH, Due, Effect, Origin, Outcome, Step, instant};
 use serde_json::json;
 
 use crate::Shared;
@@ -318,6 +318,8 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
     let mut family = Some(family);
     let mut conflicts = 0;
     let mut most = BATCH;
+    // What this look has made is there, whether the cache shows it or not.
+    let mut begun: Vec<Due> = Vec::new();
     // Why nothing is started in this look any more.
     let mut refused: Option<(Error, Option<Refused>)> = None;
     for _ in 0..STEPS {
@@ -326,7 +328,7 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
             Some(family) => family,
             None => family_of(&seen, context)?,
         };
-        let gone = gone(&seen, &family, context).await?;
+        let gone = gone(&seen, &family, &begun, context).await?;
         let around = Surroundings {
             family: &family,
             gone: &gone,
@@ -392,6 +394,10 @@ async fn look_after(row: Arc<Kept<GraphSchedule>>, context: &Context) -> Result<
                     suspend(&seen, note, context).await?;
                 }
                 if look.step.again && most > 0 {
+                    begun.extend(look.step.effects.into_iter().filter_map(|effect| match effect {
+                        Effect::Create(due) => Some(due),
+                        Effect::Cancel(_) => None,
+                    }));
                     continue;
                 }
                 context.explainer.explain(&seen, platform(context, &seen));
@@ -432,12 +438,13 @@ fn execution(schedule: &GraphSchedule, due: &Due) -> ObjectRef<GraphExecution> {
     ObjectRef::new(&name).within(&schedule.namespace().unwrap_or_default())
 }
 
-/// Active runs whose execution is gone. The cache may not have a new one yet, so the server is asked.
-async fn gone(schedule: &GraphSchedule, family: &Family, context: &Context) -> Result<Vec<Due>, Error> {
+/// Active runs whose execution is gone. The cache may not have a new one yet, so the server is asked, unless it has just `begun`.
+async fn gone(schedule: &GraphSchedule, family: &Family, begun: &[Due], context: &Context) -> Result<Vec<Due>, Error> {
     let uid = schedule.uid().unwrap_or_default();
     let active = schedule.status.iter().flat_map(|status| &status.active);
+    let active = active.filter_map(|text| text.parse::<Due>().ok());
     let mut gone = Vec::new();
-    for due in active.filter_map(|text| text.parse::<Due>().ok()).filter(|due| family.get(due).is_none()) {
+    for due in active.filter(|due| family.get(due).is_none() && !begun.contains(due)) {
         let name = child::name(&schedule.name_any(), &uid, &due);
         let live = context.act.executions(schedule).get_opt(&name).await;
         let live = live.map_err(|error| Error::Read(Box::new(error)))?;
