@@ -3,6 +3,7 @@
 
 mod absences;
 mod chart;
+mod crashes;
 mod executions;
 mod leadership;
 mod leaves;
