@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crds::{ANNOTATION_RUN_NOW, GraphExecution};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::World;
 
@@ -30,6 +32,11 @@ pub async fn furnish(world: &World) {
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         world.apply(&object("GraphSchedule", name, all)).await.unwrap();
     }
+    // One whose run cannot start yet, and whose decisions no ledger has.
+    let spec = json!({"schedules": ["0 0 29 2 *"], "platformRef": {"name": "paused"}, "graph": graph, "overlapPolicy": "BufferOne"});
+    let mut asked = object("GraphSchedule", "asked", spec);
+    asked["metadata"]["annotations"] = json!({ANNOTATION_RUN_NOW: "now"});
+    world.apply(&asked).await.unwrap();
     for (name, platform) in [
         ("no-platform", "missing"),
         ("paused", "paused"),
@@ -39,6 +46,10 @@ pub async fn furnish(world: &World) {
         let spec = json!({"platformRef": {"name": platform}, "graph": graph, "cancel": name == "cancelled"});
         world.apply(&object("GraphExecution", name, spec)).await.unwrap();
     }
+    let spec = json!({"platformRef": {"name": "paused"}, "graph": graph, "ttlSecondsAfterFinished": 31_536_000});
+    world.apply(&object("GraphExecution", "over", spec)).await.unwrap();
+    let over = json!({"phase": "COMPLETED", "executionId": Uuid::new_v4(), "completionTime": "2026-01-01T00:00:00Z", "conditions": []});
+    world.merge_status::<GraphExecution>("over", over).await;
 }
 
 /// What operators write in this time although nothing happens.
