@@ -1,11 +1,11 @@
 //! Every leaf of the three kinds with values that nobody would write, made from the definitions themselves: each is refused with a message,
-//! or handled; the operator lives on, and stops writing.
+//! or handled; the operator lives on, and stops writing and looking.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use controllers_tests::World;
 use controllers_tests::eventually::within;
+use controllers_tests::{Operator, World};
 use kube::CustomResourceExt;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use serde::de::DeserializeOwned;
@@ -18,6 +18,10 @@ const QUIET: Duration = Duration::from_secs(3);
 const LIMIT: Duration = Duration::from_secs(60);
 /// Writes of one object until it is as the operator wants it: its own status, what it makes, the status of that.
 const WRITES: usize = 60;
+/// Looks in [`QUIET`] at so many objects, when nothing is written any more: what waits for something is tried again now and then.
+fn most_looks(objects: usize) -> f64 {
+    f64::from(u32::try_from(objects).unwrap()) * 3.0 + 30.0
+}
 
 /// One way to write a field.
 struct Mutation {
@@ -110,6 +114,9 @@ fn sample(schema: &Value) -> Value {
     }
 }
 
+/// A key where the schema has none in particular.
+const ANY: &str = "any";
+
 /// Every leaf below a schema, with the path to it.
 fn leaves(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -120,6 +127,9 @@ fn leaves(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     }
     if schema["items"].is_object() {
         leaves(&schema["items"], &below("0"), found);
+    }
+    if schema["additionalProperties"].is_object() {
+        leaves(&schema["additionalProperties"], &below(ANY), found);
     }
     if !path.is_empty() {
         found.push((path.to_owned(), schema.clone()));
@@ -148,7 +158,7 @@ fn with(spec: &Value, schema: &Value, path: &str, value: &Value) -> Value {
             }
             place = &mut list[0];
         } else {
-            schema = &schema["properties"][*key];
+            schema = schema["properties"].get(*key).unwrap_or(&schema["additionalProperties"]);
             if !place.is_object() {
                 *place = json!({});
             }
@@ -191,6 +201,24 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 fn is_looked_at(object: &DynamicObject) -> bool {
     let status = &object.data["status"];
     status["observedGeneration"].is_i64() || status["conditions"].as_array().is_some_and(|conditions| !conditions.is_empty())
+}
+
+/// How many looks there were so far.
+async fn looks(operator: &Operator) -> f64 {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let text = http
+        .get(format!("{}/metrics", operator.address))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let of_controllers = text.lines().filter(|line| line.starts_with("operator_reconciles_total{"));
+    let counts = of_controllers.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    let all: f64 = counts.sum();
+    assert!(all > 0.0, "{text}");
+    all
 }
 
 async fn endure<K: CustomResourceExt + DeserializeOwned>(kind: &str, base: Value, of_each_leaf: usize) {
@@ -260,6 +288,13 @@ async fn endure<K: CustomResourceExt + DeserializeOwned>(kind: &str, base: Value
         world.comes_to_rest(QUIET).await;
         let all = world.writes().len() - before;
         assert!(all <= some.len() * WRITES, "{all} writes for {} objects", some.len());
+        // A platform is looked at whenever anything moves that it owns.
+        if kind != "AutoGPTPlatform" {
+            let before = looks(&operator).await;
+            tokio::time::sleep(QUIET).await;
+            let looked = looks(&operator).await - before;
+            assert!(looked <= most_looks(some.len()), "{looked} looks at {} objects at rest", some.len());
+        }
         api.delete_collection(&DeleteParams::background(), &ListParams::default()).await.unwrap();
         if kind != "AutoGPTPlatform" {
             continue;
