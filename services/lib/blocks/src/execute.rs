@@ -1,5 +1,7 @@
 //! Running one block (internals §2.10).
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use model::{Map, NodeStats};
 use serde_json::Value;
@@ -10,6 +12,11 @@ use crate::emit::{Emitted, Emitter};
 
 /// Outputs that may wait for their receiver.
 const COLLECT_BUFFER: usize = 16;
+/// Bytes of memory that collected outputs may take, about, and how long collecting them may: some blocks never end by themselves.
+const MOST_COLLECTED: usize = 256 << 20;
+const COLLECT_WITHIN: Duration = Duration::from_secs(300);
+/// Bytes that a value takes beside its text.
+const VALUE_BYTES: usize = 64;
 
 /// How a block ended, and what it says it has cost.
 #[derive(Debug)]
@@ -51,7 +58,14 @@ pub async fn execute(block: &dyn Block, input: Map, context: &BlockContext, sink
 }
 
 /// Runs a block outside a graph and collects its outputs per pin, as direct execution answers them (rest.md §2.1).
+///
+/// # Errors
+/// Those of the block, and when it takes longer than 300 s or gives more than a process can hold.
 pub async fn collect(block: &dyn Block, input: Map, context: &BlockContext) -> Result<IndexMap<String, Vec<Value>>, BlockError> {
+    let too_much = |what: String| {
+        let text = format!("it {what}: run it in an agent, which passes its outputs on one by one");
+        BlockError::new(block.descriptor(), BlockErrorKind::Execution, text)
+    };
     let (sink, mut outputs) = mpsc::channel(COLLECT_BUFFER);
     let running = async move {
         let Executed { ended, .. } = execute(block, input, context, &sink).await;
@@ -64,13 +78,32 @@ pub async fn collect(block: &dyn Block, input: Map, context: &BlockContext) -> R
     };
     let collecting = async {
         let mut collected: IndexMap<String, Vec<Value>> = IndexMap::new();
+        let mut taken = 0_usize;
         while let Some(Emitted { pin, value }) = outputs.recv().await {
-            collected.entry(pin).or_default().push(value.into_json_or_null());
+            let value = value.into_json_or_null();
+            taken = taken.saturating_add(weight(&value));
+            if taken > MOST_COLLECTED {
+                return Err(too_much(format!("gives more than {} MiB", MOST_COLLECTED >> 20)));
+            }
+            collected.entry(pin).or_default().push(value);
         }
-        collected
+        Ok(collected)
     };
-    let (ended, collected) = tokio::join!(running, collecting);
-    ended.map(|()| collected)
+    match tokio::time::timeout(COLLECT_WITHIN, async { tokio::try_join!(running, collecting) }).await {
+        Ok(ended) => ended.map(|((), collected)| collected),
+        Err(_) => Err(too_much(format!("has not ended within {} s", COLLECT_WITHIN.as_secs()))),
+    }
+}
+
+/// About the memory that a value takes.
+fn weight(value: &Value) -> usize {
+    let within = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(map) => map.iter().map(|(name, value)| VALUE_BYTES + name.len() + weight(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    VALUE_BYTES + within
 }
 
 #[cfg(test)]
@@ -78,13 +111,14 @@ mod tests {
     use engine::types::PinType;
     use serde_json::{Value, json};
     use tokio::sync::mpsc;
-    use uuid::Uuid;
+    use uuid::{Uuid, uuid};
 
     use super::{collect, execute};
     use crate::block::{BlockContext, BlockErrorKind, Failure};
     use crate::describe::{Describe, optional, output, required};
     use crate::emit::{NotJson, PinValue};
     use crate::immediate::Immediate;
+    use crate::registry::Registry;
 
     /// Emits its input on the pin that it is told.
     fn echo() -> Immediate {
@@ -143,6 +177,29 @@ mod tests {
         assert_eq!(value, PinValue::NonFinite(f64::INFINITY));
         assert_eq!(value.into_json(), Err(NotJson));
         assert_eq!(NotJson.to_string(), "Out of range float values are not JSON compliant");
+    }
+
+    const COUNTDOWN: Uuid = uuid!("d67a9c52-5e4e-11e2-bcfd-0800200c9a71");
+
+    async fn counted_down(input: Value) -> (BlockErrorKind, String) {
+        let timer = Registry::standard().get(COUNTDOWN).unwrap();
+        let collected = collect(timer.as_ref(), input.as_object().cloned().unwrap(), &direct()).await;
+        let error = collected.unwrap_err();
+        (error.kind, error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_block_that_gives_without_end_is_stopped_directly() {
+        let (kind, text) = counted_down(json!({ "repeat": i64::MAX, "input_message": "x".repeat(100_000) })).await;
+        assert_eq!(kind, BlockErrorKind::Execution);
+        assert!(text.contains("gives more than 256 MiB"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_block_that_does_not_end_is_not_waited_for_directly() {
+        let (kind, text) = counted_down(json!({ "days": 1000 })).await;
+        assert_eq!(kind, BlockErrorKind::Execution);
+        assert!(text.contains("has not ended within 300 s"), "{text}");
     }
 
     #[tokio::test]

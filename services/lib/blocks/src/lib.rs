@@ -8,6 +8,7 @@
 
 mod acting;
 mod block;
+mod bounds;
 mod catalog;
 mod category;
 mod checks;

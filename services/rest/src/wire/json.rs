@@ -15,8 +15,16 @@ pub struct Malformed {
     pub reason: String,
 }
 
-/// Reads a body. Nesting deeper than 128 levels is refused.
+/// Values of a body. Each takes some hundred bytes of memory, however few of the body's it takes.
+const MOST_VALUES: usize = 2_000_000;
+/// A shorter body cannot have so many.
+const CANNOT_HAVE_MANY: usize = MOST_VALUES;
+
+/// Reads a body. Nesting deeper than 128 levels, and more than two million values, are refused.
 pub fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
+    if bytes.len() > CANNOT_HAVE_MANY {
+        check_values(bytes)?;
+    }
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
         Err(error) => error,
@@ -37,6 +45,28 @@ fn malformed(bytes: &[u8], error: &serde_json::Error) -> Malformed {
         position: (line_start + error.column()).saturating_sub(1),
         reason: error.to_string(),
     }
+}
+
+/// Counts what separates values, and what begins lists and objects.
+fn check_values(bytes: &[u8]) -> Result<(), Malformed> {
+    let mut values = 0;
+    let (mut in_string, mut escaped) = (false, false);
+    for (position, byte) in bytes.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => {
+                values += 1;
+                if values > MOST_VALUES {
+                    let reason = format!("more than {MOST_VALUES} values");
+                    return Err(Malformed { position, reason });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The text with every number that JSON cannot hold replaced by null; borrowed when there is none.
@@ -122,6 +152,19 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&parse(text.as_bytes()).unwrap()).unwrap().replace("e20", "E20"),
             r#"{"x":-8741.130012345679,"y":0.1,"z":1e-7,"big":1.2345678901234568e+20}"#
+        );
+    }
+
+    #[test]
+    fn a_body_has_only_so_many_values() {
+        let list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+        assert!(parse(list("0", 1_999_999).as_bytes()).is_ok());
+        let refused = parse(list("0", 2_000_001).as_bytes()).unwrap_err();
+        assert_eq!(refused.reason, "more than 2000000 values");
+        assert!(parse(list("{}", 1_500_000).as_bytes()).is_err());
+        assert!(
+            parse(format!("[\"{}\\\"\"]", ",[{".repeat(1_000_000)).as_bytes()).is_ok(),
+            "text is one value"
         );
     }
 

@@ -81,6 +81,40 @@ async fn a_block_answers_with_its_outputs_by_pin() {
     assert!(refused.body["detail"].is_string() && refused.body["hint"].is_string());
 }
 
+/// One small request must not cost the service its memory.
+#[tokio::test]
+async fn a_block_that_would_make_too_much_is_refused() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let a_lot = "x".repeat(100_000);
+    for (block, input, words) in [
+        (
+            "d67a9c52-5e4e-11e2-bcfd-0800200c9a71",
+            json!({"repeat": i64::MAX, "input_message": a_lot}),
+            "more than 256 MiB",
+        ),
+        (
+            "7e7c87ab-3469-4bcc-9abe-67705091b713",
+            json!({"text": a_lot, "old": "x", "new": a_lot}),
+            "longer than 64 MiB",
+        ),
+        (
+            "e30a4d42-7b7d-4e6a-b36e-1f9b8e3b7d85",
+            json!({"input": vec![""; 100_000], "delimiter": a_lot}),
+            "longer than 64 MiB",
+        ),
+        (
+            "d5ea33c8-a575-477a-b42f-2fe3be5055ec",
+            json!({"text": "x".repeat(2_500_000), "delimiter": "x"}),
+            "more than 2000000 parts",
+        ),
+    ] {
+        let answer = app.post(&user, &format!("/api/blocks/{block}/execute"), input).await;
+        assert_eq!(answer.status, 400, "{block}: {}", answer.text);
+        assert!(text(&answer.body, "detail").contains(words), "{block}: {}", answer.text);
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_block_is_not_found() {
     let app = TestApp::start().await;

@@ -18,7 +18,7 @@ async fn hostile_json_is_answered_in_words() {
     let app = TestApp::start().await;
     let user = TestUser::new();
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
-    let cases: [(&str, Vec<u8>, &[u16]); 14] = [
+    let cases: [(&str, Vec<u8>, &[u16]); 15] = [
         ("deep", graph_with(&nested(100_000)).into_bytes(), &[422]),
         ("deep and not closed", graph_with(&"[{\"a\":".repeat(100_000)).into_bytes(), &[422]),
         ("at the edge of deep", graph_with(&nested(110)).into_bytes(), &[200, 400]),
@@ -34,6 +34,11 @@ async fn hostile_json_is_answered_in_words() {
         (
             "a million keys",
             format!("{{{}}}", (0..1_000_000).map(|i| format!("\"{i}\":0")).collect::<Vec<_>>().join(",")).into_bytes(),
+            &[422],
+        ),
+        (
+            "three million values",
+            graph_with(&format!("[{}0]", "0,".repeat(3_000_000))).into_bytes(),
             &[422],
         ),
         (

@@ -8,7 +8,7 @@ use minijinja::value::{ArgType, Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind};
 use minijinja_contrib::filters;
 
-use super::text_of;
+use super::{methods, text_of};
 use crate::python;
 
 pub(super) fn install(environment: &mut Environment<'_>) {
@@ -19,11 +19,8 @@ pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("format", format_number);
     environment.add_filter("escape", escape);
     environment.add_filter("e", escape);
-    environment.add_filter("forceescape", |value: Value| Value::from_safe_string(escaped(&text_of(&value))));
-    environment.add_filter(
-        "string",
-        |value: Value| if value.is_safe() { value } else { Value::from(text_of(&value)) },
-    );
+    environment.add_filter("forceescape", force_escape);
+    environment.add_filter("string", string);
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_filter("truncate", truncate);
@@ -36,6 +33,7 @@ pub(super) fn install(environment: &mut Environment<'_>) {
 
 /// `{{ 3.14159|format("%.2f") }}`: the contract's `format` puts one number into a printf form.
 fn format_number(value: Value, form: String) -> Result<String, Error> {
+    methods::check_printf(&form)?;
     let number = match value.as_str() {
         Some(text) => parse_float(text),
         None => f64::try_from(value.clone()).ok(),
@@ -44,11 +42,16 @@ fn format_number(value: Value, form: String) -> Result<String, Error> {
     format(FormatStyle::Printf, &form, &[Value::from(number.ok_or_else(refused)?)])
 }
 
-fn escape(value: Value) -> Value {
-    if value.is_safe() {
-        return value;
-    }
-    Value::from_safe_string(escaped(&text_of(&value)))
+fn escape(value: Value) -> Result<Value, Error> {
+    if value.is_safe() { Ok(value) } else { force_escape(value) }
+}
+
+fn force_escape(value: Value) -> Result<Value, Error> {
+    Ok(Value::from_safe_string(escaped(&text_of(&value)?)))
+}
+
+fn string(value: Value) -> Result<Value, Error> {
+    if value.is_safe() { Ok(value) } else { text_of(&value).map(Value::from) }
 }
 
 pub(super) fn escaped(text: &str) -> String {
@@ -136,14 +139,14 @@ fn center(text: String, width: Option<usize>) -> Result<String, Error> {
 }
 
 /// Percent-encodes a text; slashes stay.
-fn urlencode(value: Value) -> String {
+fn urlencode(value: Value) -> Result<String, Error> {
     let mut encoded = String::new();
-    for byte in text_of(&value).bytes() {
+    for byte in text_of(&value)?.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => encoded.push(char::from(byte)),
             // Writing to a String cannot fail.
             _ => _ = write!(encoded, "%{byte:02X}"),
         }
     }
-    encoded
+    Ok(encoded)
 }

@@ -1,16 +1,17 @@
 //! Text templates: Jinja as the reference runs it, which is sandboxed and without globals (blocks-local, porting notes).
 
 mod filters;
+mod methods;
 
 use std::fmt::{self, Write};
 use std::sync::LazyLock;
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use model::Map;
 use serde_json::Value as Json;
 
+use crate::bounds::{LONGEST_TEXT, MOST_VALUES};
 use crate::python;
 
 /// Steps that one rendering may take; a runaway loop ends with an error.
@@ -34,7 +35,7 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
     environment.set_auto_escape_callback(|name| if name == ESCAPED { AutoEscape::Html } else { AutoEscape::None });
     environment.set_formatter(write_value);
-    environment.set_unknown_method_callback(unknown_method_callback);
+    environment.set_unknown_method_callback(methods::call);
     let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
     for name in globals {
         environment.remove_global(&name);
@@ -75,7 +76,7 @@ fn describe(error: &Error) -> String {
 }
 
 fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let text = text_of(value);
+    let text = text_of(value)?;
     let text = match state.auto_escape() {
         AutoEscape::None => text,
         _ if value.is_safe() => text,
@@ -85,53 +86,80 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
         .map_err(|_| Error::new(ErrorKind::WriteFailure, "the output could not be written"))
 }
 
-/// `str(value)` in Python's form.
-fn text_of(value: &Value) -> String {
-    match value.kind() {
-        ValueKind::Number | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
-            let mut text = String::new();
-            write_repr(&mut text, value, 0);
-            text
-        }
-        _ => value.to_string(),
+/// `str(value)` in Python's form. A list that is repeated is no longer than its parts, but its text is.
+fn text_of(value: &Value) -> Result<String, Error> {
+    let mut text = Bounded::default();
+    let written = match value.kind() {
+        ValueKind::Number | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => write_repr(&mut text, value, 0),
+        _ => write!(text, "{value}"),
+    };
+    match written {
+        Ok(()) => Ok(text.text),
+        Err(fmt::Error) => Err(methods::too_long()),
     }
 }
 
-fn write_repr(out: &mut String, value: &Value, depth: usize) {
+/// A text that grows no further than it may, of no more values than it may have.
+#[derive(Default)]
+struct Bounded {
+    text: String,
+    values: usize,
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.text.len().saturating_add(text.len()) > LONGEST_TEXT {
+            return Err(fmt::Error);
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+}
+
+fn write_repr(out: &mut Bounded, value: &Value, depth: usize) -> fmt::Result {
     /// Deeper values print as the engine prints them.
     const MAX_DEPTH: usize = 100;
+    out.values += 1;
+    if out.values > MOST_VALUES {
+        return Err(fmt::Error);
+    }
     match value.kind() {
-        ValueKind::Undefined => out.push_str("Undefined"),
-        ValueKind::String => python::quote(out, value.as_str().unwrap_or_default()),
+        ValueKind::Undefined => out.write_str("Undefined"),
+        ValueKind::String => {
+            let mut quoted = String::new();
+            python::quote(&mut quoted, value.as_str().unwrap_or_default());
+            out.write_str(&quoted)
+        }
         ValueKind::Number if !value.is_integer() => {
-            out.push_str(&f64::try_from(value.clone()).map_or_else(|_| value.to_string(), python::float_text));
+            let text = f64::try_from(value.clone()).map_or_else(|_| value.to_string(), python::float_text);
+            out.write_str(&text)
         }
         ValueKind::Seq | ValueKind::Iterable if depth < MAX_DEPTH => {
             let is_tuple = FirstLetter::of(value) == Some('(');
-            out.push(if is_tuple { '(' } else { '[' });
+            out.write_char(if is_tuple { '(' } else { '[' })?;
             let mut count = 0;
             for item in value.try_iter().into_iter().flatten() {
-                out.push_str(if count == 0 { "" } else { ", " });
-                write_repr(out, &item, depth + 1);
+                out.write_str(if count == 0 { "" } else { ", " })?;
+                write_repr(out, &item, depth + 1)?;
                 count += 1;
             }
-            out.push_str(match (is_tuple, count) {
+            out.write_str(match (is_tuple, count) {
                 (false, _) => "]",
                 (true, 1) => ",)",
                 (true, _) => ")",
-            });
+            })
         }
         ValueKind::Map if depth < MAX_DEPTH => {
-            out.push('{');
+            out.write_char('{')?;
             for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
-                out.push_str(if index == 0 { "" } else { ", " });
-                write_repr(out, &key, depth + 1);
-                out.push_str(": ");
-                write_repr(out, &value.get_item(&key).unwrap_or_default(), depth + 1);
+                out.write_str(if index == 0 { "" } else { ", " })?;
+                write_repr(out, &key, depth + 1)?;
+                out.write_str(": ")?;
+                write_repr(out, &value.get_item(&key).unwrap_or_default(), depth + 1)?;
             }
-            out.push('}');
+            out.write_char('}')
         }
-        _ => out.push_str(&value.to_string()),
+        _ => write!(out, "{value}"),
     }
 }
 
@@ -257,6 +285,36 @@ mod tests {
     fn escaping_spares_what_is_safe() {
         let variables = json!({ "x": "<'\">&/" }).as_object().cloned().unwrap();
         assert_eq!(render("{{ x }}{{ x|safe }}", variables, true).unwrap(), "&lt;&#39;&#34;&gt;&amp;/<'\">&/");
+    }
+
+    /// What one line would make is more than there is memory, and memory that is not there ends the process.
+    #[test]
+    fn a_line_that_makes_too_much_ends_with_an_error() {
+        for template in [
+            "{{ 1|format('%0999999999999d') }}",
+            "{{ 1|format('%.999999999999f') }}",
+            "{{ '{:>999999999999}'.format(1) }}",
+            "{{ '{0:999999999999}'.format('x') }}",
+            "{{ ('{0}' * 1000000).format('y' * 1000000) }}",
+            "{{ ('a' * 1000000).replace('a', 'b' * 1000000) }}",
+            "{{ ('a' * 1000000).replace('', 'b' * 1000000) }}",
+            "{{ ('a' * 1000000)|replace('a', 'b' * 1000000) }}",
+            "{{ ('a' * 1000000).join(('x' * 1000000)|list) }}",
+            "{{ 'a'.join(['x' * 1000000] * 100000000) }}",
+            "{{ ([1] * 100000000)|string|length }}",
+            "{{ ('x' * 90000000) * 2 }}",
+        ] {
+            assert!(rendered(template, json!({})).is_err(), "{template}");
+        }
+        for (template, text) in [
+            ("{{ '%5d'|string }}{{ 7|format('%05.1f') }}", "%5d007.0"),
+            (
+                "{{ 'a-b'.replace('-', ' to ') }} {{ ', '.join(['x', 'y']) }} {{ '{:>3}|{}'.format(1, 'z') }}",
+                "a to b x, y   1|z",
+            ),
+        ] {
+            assert_eq!(rendered(template, json!({})).unwrap(), text);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::csv::{Dialect, Rows};
 use super::{take_in, text_of, workbook};
 use crate::acting::{Acted, Acting};
 use crate::block::{BlockContext, Failure};
+use crate::bounds::MOST_VALUES;
 use crate::describe::{Describe, PinSpec, optional, output};
 use crate::emit::Emitter;
 use crate::immediate::Inputs;
@@ -65,6 +66,7 @@ fn run<'a>(mut input: Inputs, context: &'a BlockContext, out: &'a mut Emitter<'_
             next()?.ok_or_else(past_end)?;
         }
         let mut table = Vec::new();
+        let mut cells_taken = 0_usize;
         while let Some(cells) = next()? {
             let mut row = Map::new();
             for (index, cell) in cells.iter().enumerate() {
@@ -74,8 +76,12 @@ fn run<'a>(mut input: Inputs, context: &'a BlockContext, out: &'a mut Emitter<'_
                 };
                 row.insert(name, Value::from(clean(cell)));
             }
+            cells_taken = cells_taken.saturating_add(cells.len().max(1));
             if single {
                 out.emit("row", row).await?;
+            } else if cells_taken > MOST_VALUES {
+                let text = format!("The table has more than {MOST_VALUES} cells: let the block give each row by itself (produce_singular_result)");
+                return Err(Failure::reported(text));
             } else {
                 table.push(Value::Object(row));
             }

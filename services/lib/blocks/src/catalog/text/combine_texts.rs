@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::uuid;
 
 use crate::block::Failure;
+use crate::bounds;
 use crate::describe::{Describe, optional, output, required};
 use crate::immediate::{Immediate, Inputs, Outputs};
 
@@ -24,6 +25,9 @@ pub(crate) fn block() -> Immediate {
 fn run(mut input: Inputs, out: &mut Outputs) -> Result<(), Failure> {
     let texts = input.list("input");
     let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
-    out.emit("output", texts.join(&input.text("delimiter")));
+    let delimiter = input.text("delimiter");
+    let together = texts.iter().map(|text| text.len()).sum();
+    bounds::check_text(bounds::joined(together, texts.len(), &delimiter))?;
+    out.emit("output", texts.join(&delimiter));
     Ok(())
 }

@@ -4,6 +4,7 @@ use engine::types::PinType;
 use uuid::uuid;
 
 use crate::block::Failure;
+use crate::bounds;
 use crate::describe::{Describe, output, required};
 use crate::immediate::{Immediate, Inputs, Outputs};
 
@@ -23,6 +24,7 @@ pub(crate) fn block() -> Immediate {
 
 fn run(mut input: Inputs, out: &mut Outputs) -> Result<(), Failure> {
     let (text, old, new) = (input.text("text"), input.text("old"), input.text("new"));
+    bounds::check_text(bounds::replaced(&text, &old, &new))?;
     out.emit("output", text.replace(&old, &new));
     Ok(())
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::uuid;
 
 use crate::block::Failure;
+use crate::bounds::MOST_VALUES;
 use crate::describe::{Describe, optional, output, required};
 use crate::immediate::{Immediate, Inputs, Outputs};
 use crate::python;
@@ -31,6 +32,11 @@ fn run(mut input: Inputs, out: &mut Outputs) -> Result<(), Failure> {
     }
     if delimiter.is_empty() {
         return Err(Failure::raised("empty separator"));
+    }
+    if text.matches(delimiter.as_str()).nth(MOST_VALUES - 1).is_some() {
+        return Err(Failure::reported(format!(
+            "The text has more than {MOST_VALUES} parts: split it into larger ones"
+        )));
     }
     let strip = input.flag("strip");
     let parts = text
