@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use controllers_tests::cluster::repository;
 use controllers_tests::{Services, World, eventually};
@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
@@ -46,18 +47,30 @@ impl User {
 
     /// `kubectl autogpt …`
     async fn says(&self, line: &str) -> Said {
+        self.pipes("", line).await
+    }
+
+    /// `… | kubectl autogpt …`
+    async fn pipes(&self, text: &str, line: &str) -> Said {
         let binary = Path::new(env!("CARGO_BIN_EXE_kubectl-autogpt"));
         let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
-        let output: Output = Command::new(&self.kubectl)
+        let mut child = Command::new(&self.kubectl)
             .arg("autogpt")
             .args(line.split_whitespace())
             .env("PATH", path)
             .env("KUBECONFIG", self.directory.path().join("config"))
             .current_dir(self.directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .output()
-            .await
+            .spawn()
             .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Who does not read it may have ended before.
+        let _ = stdin.write_all(text.as_bytes()).await;
+        drop(stdin);
+        let output: Output = child.wait_with_output().await.unwrap();
         Said {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
@@ -148,6 +161,11 @@ async fn runs_are_started_followed_retried_and_stopped() {
     );
     assert!(said.contains("COMPLETED  3 of 3 nodes done"), "{said}");
 
+    let piped = serde_yaml::to_string(&calculation("Add", 2)).unwrap();
+    user.file("five", &json!(5));
+    let said = user.pipes(&piped, "run - --name piped -i x=@five --follow").await.well();
+    assert!(said.contains("\ny: 7\n"), "a graph as YAML, an input from a file: {said}");
+
     let failed = user.says("run fails.json -i x=1 --name fails --follow").await;
     assert_eq!(
         failed.code,
@@ -182,7 +200,7 @@ async fn runs_are_started_followed_retried_and_stopped() {
 
     let said = user.says("status").await.well();
     assert!(said.starts_with("platform p: ready"), "{said}");
-    assert!(said.contains("5 executions: 0 under way, 2 succeeded, 2 failed"), "{said}");
+    assert!(said.contains("6 executions: 0 under way, 3 succeeded, 2 failed"), "{said}");
     assert!(said.lines().count() <= 24, "one screen: {said}");
 
     let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "inputs": {"x": 2}, "schedules": ["@yearly"]});
@@ -279,7 +297,14 @@ async fn schedules_are_explained_paused_and_resumed() {
     ] {
         assert!(row.contains(word), "{word}: {listed}");
     }
-    let described = user.kubectl("describe gsch nightly").await;
+    // Events come a little later.
+    let became = format!("became {execution}: ");
+    let described = eventually("an event tells of the decision", || async {
+        let described = user.kubectl("describe gsch nightly").await;
+        let events = described.split_once("Events:").map(|(_, events)| events.contains(&became));
+        if events == Some(true) { Ok(described) } else { Err(described) }
+    })
+    .await;
     for word in [
         "Next Fire Times:",
         next.as_str().unwrap(),
@@ -287,7 +312,6 @@ async fn schedules_are_explained_paused_and_resumed() {
         "backfill january; ",
         "asked for by run-now",
         &execution,
-        "Events:",
     ] {
         assert!(described.contains(word), "{word}: {described}");
     }
