@@ -13,7 +13,7 @@ use model::library::{LibraryAgent, LibraryAgents};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, Map, RenewOutcome,
-    ReserveOutcome, UserId, WrittenBatch,
+    ReserveOutcome, UserId, WrittenBatch, WrittenEntry,
 };
 use rpc::services::{DatabaseManager, DatabaseManagerClient};
 use rpc::{RpcError, RpcErrorKind};
@@ -64,6 +64,8 @@ pub struct Remote(DatabaseManagerClient);
 
 /// A call that takes longer is given up: the connection may be dead without anybody having said so.
 const ANSWER: Duration = Duration::from_secs(30);
+/// So many bytes of a journal may take a second longer: given up too early they would be sent again for ever.
+const BYTES_A_SECOND: usize = 1 << 20;
 
 impl Remote {
     pub fn new(client: DatabaseManagerClient) -> Self {
@@ -72,8 +74,12 @@ impl Remote {
 }
 
 async fn bounded<T>(call: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+    within(ANSWER, call).await
+}
+
+async fn within<T>(patience: Duration, call: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
     let silent = || RpcError::new(RpcErrorKind::Timeout, "the database manager did not answer in time");
-    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| Err(silent()))
+    tokio::time::timeout(patience, call).await.unwrap_or_else(|_| Err(silent()))
 }
 
 #[async_trait]
@@ -83,7 +89,9 @@ impl Ledger for Remote {
     }
 
     async fn append(&self, owner: Uuid, batches: &[WrittenBatch]) -> Result<Vec<AppendOutcome>, RpcError> {
-        bounded(self.0.append_written(owner, batches)).await
+        let bytes: usize = batches.iter().flat_map(|batch| &batch.entries).map(WrittenEntry::size).sum();
+        let patience = ANSWER + Duration::from_secs(1) * u32::try_from(bytes / BYTES_A_SECOND).unwrap_or(u32::MAX);
+        within(patience, self.0.append_written(owner, batches)).await
     }
 
     async fn renew(&self, owner: Uuid) -> Result<RenewOutcome, RpcError> {

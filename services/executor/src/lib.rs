@@ -55,7 +55,7 @@ use crate::metrics::{ExecutorMetrics, WorkMetrics};
 use crate::plans::Plans;
 use crate::pulse::Pulse;
 use crate::shift::Shift;
-use crate::task::{Deps, Limits};
+use crate::task::{Deps, LARGEST_STEP, Limits};
 
 /// Cancels and renewals that may wait for the intake.
 const INBOX: usize = 256;
@@ -173,6 +173,7 @@ fn deps(
         nodes_per_run: settings.executor.max_concurrent_nodes_per_run as usize,
         node_timeout: Duration::from_secs(settings.executor.node_timeout_seconds),
         drain: Duration::from_secs(settings.executor.drain_seconds),
+        step: LARGEST_STEP,
     };
     let bus = bus.clone();
     let tell: Tell = Arc::new(move |placed| bus.publish(&placed.event, Some(placed.seq), Some(placed.prev)));

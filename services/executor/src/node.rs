@@ -26,7 +26,8 @@ use crate::size;
 
 /// Values that a block may be ahead of its run.
 const BLOCK_AHEAD: usize = 16;
-/// The largest single value that a block may emit, in bytes of JSON: it must fit into one append call with room to spare.
+/// The largest single value that a block may emit, in bytes of JSON. How many nodes may get it is for the run to say, which saves it with
+/// what they get.
 const LARGEST_OUTPUT: usize = 24 << 20;
 
 /// What is needed to run a node.
@@ -60,6 +61,8 @@ pub struct Output {
     pub node_exec_id: NodeExecId,
     pub name: String,
     pub value: Value,
+    /// About how many bytes the value has as JSON.
+    pub size: usize,
 }
 
 /// How a node ended. All its outputs were sent before.
@@ -246,7 +249,15 @@ async fn forward(outputs: &mpsc::Sender<Output>, stats: &mut NodeStats, node_exe
     }
     stats.output_size += bytes(length);
     // Nobody listens any more when the run was dropped; then this task is about to be dropped as well.
-    let _ = outputs.send(Output { node_exec_id, name, value }).await;
+    let size = length;
+    let _ = outputs
+        .send(Output {
+            node_exec_id,
+            name,
+            value,
+            size,
+        })
+        .await;
     Ok(())
 }
 

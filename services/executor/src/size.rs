@@ -15,6 +15,25 @@ pub fn of_value(value: &Value) -> usize {
     }
 }
 
+/// Bytes of the compact JSON text, exactly; as slow as writing it.
+pub fn written(value: &Value) -> usize {
+    struct Counted(usize);
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    // Counting cannot fail, and a value is always JSON.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
+}
+
 pub fn of_map(map: &Map) -> usize {
     2 + map.iter().map(|(key, value)| key.len() + 4 + of_value(value)).sum::<usize>()
 }
@@ -48,6 +67,13 @@ mod tests {
             let text = value.to_string().len();
             let size = super::of_value(&value);
             assert!(size >= text && size <= text + 8, "{value}: {size} for {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_counted_with_its_escapes() {
+        for value in [json!({"a": "\n\"ä"}), json!([1.5, null]), json!("")] {
+            assert_eq!(super::written(&value), value.to_string().len());
         }
     }
 }

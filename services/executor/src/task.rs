@@ -15,7 +15,7 @@ use model::credits::BLOCK_CHARGE;
 use model::user::UsageTransactionMetadata;
 use model::{
     AppendOutcome, CreditReservation, ExecutionEvent, GraphExecId, JournalEntry, NodeExecId, NodeId, NodeStats, PAST_DEADLINE, Timestamp,
-    WrittenBatch,
+    WrittenBatch, WrittenEntry,
 };
 use runtime::spans::{About, Kind};
 use runtime::trace::Step;
@@ -34,11 +34,14 @@ use crate::metrics::WorkMetrics;
 use crate::node::{Again, Ended, Job, Output};
 use crate::parking;
 use crate::platform::RunPlatform;
+use crate::size;
 
 /// Values that the nodes of a run may be ahead of it.
 const OUTPUTS_AHEAD: usize = 64;
-/// Beyond so many bytes that are not durable a run takes no outputs and starts no nodes until the database has caught up.
-const UNDURABLE_LIMIT: usize = 32 << 20;
+/// Most bytes that are saved in one piece: they have to fit into one call.
+pub const LARGEST_STEP: usize = rpc::BODY_LIMIT - (4 << 20);
+/// About what a journal entry takes beside its value, in bytes.
+const ENTRY: usize = 300;
 /// How long nodes without outside effects may take after the run was asked to stop working: they can be run again elsewhere.
 const PURE_GRACE: Duration = Duration::from_secs(1);
 
@@ -70,6 +73,9 @@ pub struct Limits {
     pub node_timeout: Duration,
     /// How long nodes with outside effects may take after the run was asked to stop working.
     pub drain: Duration,
+    /// Most bytes that are saved in one piece: an output with what its receivers get of it is durable altogether or not at all. Beyond a
+    /// quarter of it that is not durable a run takes no outputs and starts no nodes until the database has caught up.
+    pub step: usize,
 }
 
 /// How the rest of the process reaches a run.
@@ -122,6 +128,8 @@ pub struct RunTask {
     news_seen: i64,
     backlog: Backlog,
     untold: Untold,
+    /// About how many bytes the engine has written that are not in the backlog.
+    uncollected: usize,
     /// Position of the last event that was told.
     told: i64,
     /// The run's deadline, until it has been followed.
@@ -186,6 +194,7 @@ impl RunTask {
             run,
             backlog: Backlog::new(next_seq),
             untold: Untold::default(),
+            uncollected: 0,
             told: next_seq - 1,
             expires,
             till: None,
@@ -223,8 +232,8 @@ impl RunTask {
             }
             self.collect();
             let gathers = self.gathers();
-            if !gathers {
-                self.flush();
+            if !gathers && let Err(stuck) = self.flush() {
+                return stuck;
             }
             if self.append.is_none() {
                 if self.ended {
@@ -304,6 +313,7 @@ impl RunTask {
 
     /// Moves what the engine wrote into the backlog.
     fn collect(&mut self) {
+        self.uncollected = 0;
         let entries = self.run.take_journal();
         if !entries.is_empty() {
             self.push(&entries);
@@ -442,20 +452,49 @@ impl RunTask {
     }
 
     fn take(&mut self, output: Output) {
-        let Output { node_exec_id, name, value } = output;
         let now = Timestamp::now();
-        match self.run.output(node_exec_id, &name, value, now) {
-            Ok(()) => {}
-            // A node that was stopped had values on the way.
-            Err(OutputError::NotRunning) => {}
-            Err(OutputError::Storage(error)) => {
-                let mut stats = NodeStats::default();
-                if let Some(node) = self.in_flight.remove(&node_exec_id) {
-                    stats = node.bill.stats();
-                    node.abort.iter().for_each(AbortHandle::abort);
-                }
-                self.run.finish(node_exec_id, NodeResult::Failed { error: error.to_string() }, stats, now);
+        let node_exec_id = output.node_exec_id;
+        let Err(error) = self.pass_on(output, now) else { return };
+        let mut stats = NodeStats::default();
+        if let Some(node) = self.in_flight.remove(&node_exec_id) {
+            stats = node.bill.stats();
+            node.abort.iter().for_each(AbortHandle::abort);
+        }
+        self.run.finish(node_exec_id, NodeResult::Failed { error }, stats, now);
+    }
+
+    /// An error is what the node fails with.
+    fn pass_on(&mut self, output: Output, now: Timestamp) -> Result<(), String> {
+        let Output {
+            node_exec_id,
+            name,
+            value,
+            size,
+        } = output;
+        let most = self.deps.limits.step;
+        let weight = (size + ENTRY).saturating_mul(1 + 3 * self.run.links_from(node_exec_id));
+        // Few come near. Escapes may double what was estimated.
+        if weight.saturating_mul(2) > most {
+            let shares = self.run.shares(node_exec_id, &name, &value);
+            // Each of them is saved as what arrived and as a part of the node's input.
+            let bytes = size::written(&value) + shares.iter().map(|share| 2 * size::written(share)).sum::<usize>();
+            if bytes > most {
+                let receivers = shares.len();
+                return Err(format!(
+                    "Output `{name}` takes {bytes} bytes together with what {receivers} nodes get of it; at most {most} can be passed on at once. \
+                     Store it and pass a reference."
+                ));
             }
+        }
+        // What many outputs come to together need not be saved in one piece.
+        if self.uncollected + weight > most / 8 {
+            self.collect();
+        }
+        self.uncollected += weight;
+        match self.run.output(node_exec_id, &name, value, now) {
+            // A node that was stopped had values on the way.
+            Ok(()) | Err(OutputError::NotRunning) => Ok(()),
+            Err(OutputError::Storage(error)) => Err(error.to_string()),
         }
     }
 
@@ -521,12 +560,21 @@ impl RunTask {
     }
 
     /// Sends what is not durable unless a batch is already on its way.
-    fn flush(&mut self) {
+    fn flush(&mut self) -> Result<(), Outcome> {
         if self.append.is_some() {
-            return;
+            return Ok(());
         }
         self.describe();
-        if let Some((first_seq, entries)) = self.backlog.batch(journal::BYTES_PER_CALL) {
+        if let Some((first_seq, entries)) = self.backlog.batch(journal::BYTES_PER_CALL.min(self.deps.limits.step)) {
+            let bytes: usize = entries.iter().map(WrittenEntry::size).sum();
+            if bytes > self.deps.limits.step {
+                // Sending it would keep the journals of other runs waiting for a refusal.
+                let reason = format!(
+                    "its nodes passed on {bytes} bytes at once, of which at most {} can be saved: let them store large values and pass references",
+                    self.deps.limits.step
+                );
+                return Err(Outcome::Stuck { reason });
+            }
             let batch = WrittenBatch {
                 graph_exec_id: self.id(),
                 epoch: self.run.facts().epoch,
@@ -537,6 +585,7 @@ impl RunTask {
             let journal = self.deps.journal.clone();
             self.append = Some(Box::pin(async move { journal.append(batch).await }));
         }
+        Ok(())
     }
 
     /// Follows the answer to a batch. True when the row's cancel flag is set.
@@ -608,7 +657,7 @@ impl RunTask {
     }
 
     fn has_room(&self) -> bool {
-        self.backlog.bytes() < UNDURABLE_LIMIT
+        self.backlog.bytes() < self.deps.limits.step / 4
     }
 
     fn block_context(&self, node_id: NodeId, node_exec_id: NodeExecId) -> BlockContext {

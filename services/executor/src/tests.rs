@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::shift::Shifted;
 use crate::task::{Control, Limits};
-use crate::testing::{AWAIT, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
+use crate::testing::{AWAIT, BURST, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
 
 /// Claims the only queued run and works on it in a task.
 async fn take(world: &World) -> (Control, tokio::task::JoinHandle<Shifted>) {
@@ -123,9 +123,8 @@ async fn a_panic_fails_the_node_and_not_the_run() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_takes_too_long_fails_with_what_it_had_emitted() {
     let world = World::with_limits(Limits {
-        nodes_per_run: 8,
         node_timeout: Duration::from_secs(30),
-        drain: Duration::from_secs(60),
+        ..World::limits()
     });
     let id = world.submit(&[FOREVER, ECHO], json!("kept"));
     let (_, task) = take(&world).await;
@@ -589,6 +588,58 @@ async fn a_run_whose_journal_is_refused_is_given_up_and_not_released() {
     assert!(world.ledger.released().is_empty());
     executor.shutdown.trigger();
     executor.task.await.unwrap();
+}
+
+/// Works on a run whose first of two nodes emits a text of this length, where 5000 bytes are saved in one piece. Three times the value are to
+/// be saved: as an output, as what arrived, and as the input of the second node.
+async fn emit(length: usize) -> (Shifted, ClaimedRun) {
+    let world = World::with_limits(Limits {
+        step: 5000,
+        ..World::limits()
+    });
+    let id = world.submit(&[ECHO, ECHO], json!("x".repeat(length)));
+    let (_, task) = take(&world).await;
+    (task.await.unwrap(), world.ledger.run(id))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_cannot_be_saved_with_what_others_get_of_it_fails_its_node() {
+    let (shifted, run) = emit(1000).await;
+    assert!(matches!(shifted, Shifted::Finished { .. }));
+    assert_eq!((run.status, run.stats.node_error_count), (ExecutionStatus::Completed, 0));
+
+    let (shifted, run) = emit(2000).await;
+    assert!(matches!(shifted, Shifted::Finished { .. }));
+    assert_eq!((run.status, run.stats.node_error_count), (ExecutionStatus::Completed, 1));
+    let error = run.node_executions[0].outputs["error"][0].as_str().unwrap();
+    assert!(error.contains("takes 6006 bytes") && error.contains("at most 5000"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_saved_in_one_piece_is_not_sent() {
+    // The values alone would fit.
+    let (shifted, run) = emit(1600).await;
+    let Shifted::Stuck { reason } = shifted else { panic!("{shifted:?}") };
+    assert!(reason.contains("at most 5000 can be saved"), "{reason}");
+    assert_eq!(run.node_executions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_emits_while_the_database_is_away_is_not_saved_in_one_piece() {
+    let world = World::with_limits(Limits {
+        step: 50_000,
+        ..World::limits()
+    });
+    let id = world.submit(&[BURST, ECHO], json!("x".repeat(1000)));
+    let graph = world.ledger.run(id).graph_id;
+    assert!(world.shift.plans.get(graph, 1).await.is_ok());
+    let (_, task) = take(&world).await;
+    world.ledger.set_absent(true);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.ledger.set_absent(false);
+    assert!(matches!(task.await.unwrap(), Shifted::Finished { .. }));
+    let run = world.ledger.run(id);
+    assert_eq!((run.status, last_values(&run).len()), (ExecutionStatus::Completed, 40));
 }
 
 /// Real threads and real time: the first worker is lost in a block that never yields, and the other one keeps the process alive.

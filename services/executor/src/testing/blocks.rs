@@ -29,6 +29,8 @@ pub const TRICKLE: BlockId = Uuid::from_u128(8);
 pub const SPIN: BlockId = Uuid::from_u128(9);
 /// Waits for another run at its first attempt and gives its input on at the second.
 pub const AWAIT: BlockId = Uuid::from_u128(10);
+/// Emits its input forty times, without a pause.
+pub const BURST: BlockId = Uuid::from_u128(11);
 
 /// What [`EFFECT`] and [`FOREVER`] cost. The others are free.
 pub const PRICE: i64 = 10;
@@ -146,6 +148,12 @@ impl Block for TestBlock {
                 }
                 Ok(())
             }
+            BURST => {
+                for _ in 0..40 {
+                    out.emit("value", value.clone()).await?;
+                }
+                Ok(())
+            }
             _ => out.emit("value", value).await,
         }
     }
@@ -166,6 +174,7 @@ pub fn registry(seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<Registry> {
         block(TRICKLE, Effects::Idempotent),
         block(SPIN, Effects::Pure),
         block(AWAIT, Effects::Idempotent),
+        block(BURST, Effects::Pure),
     ];
     Arc::new(Registry::new(blocks).with_prices(prices))
 }

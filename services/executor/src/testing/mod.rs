@@ -22,9 +22,9 @@ use crate::ledger::Ledger;
 use crate::metrics::{ExecutorMetrics, WorkMetrics};
 use crate::plans::Plans;
 use crate::shift::Shift;
-use crate::task::{Deps, Limits};
+use crate::task::{Deps, LARGEST_STEP, Limits};
 
-pub use self::blocks::{AWAIT, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
+pub use self::blocks::{AWAIT, BURST, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
 pub use self::ledger::MemoryLedger;
 use self::ledger::record;
 
@@ -51,11 +51,16 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self::with_limits(Limits {
+        Self::with_limits(Self::limits())
+    }
+
+    pub fn limits() -> Limits {
+        Limits {
             nodes_per_run: 8,
             node_timeout: Duration::from_secs(600),
             drain: Duration::from_secs(60),
-        })
+            step: LARGEST_STEP,
+        }
     }
 
     /// A world with credits enabled, whose only user has `balance`.

@@ -13,6 +13,7 @@ mod server;
 pub mod services;
 
 pub use error::{RpcError, RpcErrorKind};
+pub use server::BODY_LIMIT;
 
 /// What the expansion of [`service!`] refers to.
 #[doc(hidden)]

@@ -16,8 +16,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::RpcError;
 
-/// Journals and snapshots carry whole runs.
-pub(crate) const BODY_LIMIT: usize = 64 << 20;
+/// Most bytes of a call's body. Journals carry large values several times: as an output, and twice for each node that gets it.
+pub const BODY_LIMIT: usize = 128 << 20;
 
 /// Collects the methods of a service.
 pub struct Server {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use contract_tests::client::{Client, token};
-use contract_tests::{graphs, process};
+use contract_tests::client::{Client, TERMINAL, status, token};
+use contract_tests::graphs::{self, block, link, node};
+use contract_tests::process;
 use futures::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -181,6 +182,33 @@ async fn a_large_value_travels_whole() {
     let run = user.execute(graph, json!({"x": value})).await;
     let execution = user.finished(graph, run, SOON).await;
     assert!(execution["outputs"] == json!({"y": [value]}), "{}", execution["status"]);
+}
+
+#[tokio::test]
+async fn ten_mebibytes_reach_several_nodes() {
+    let user = app().user().await;
+    let names = ["a", "b", "c"];
+    let mut nodes = vec![node("in", block::INPUT, json!({"name": "x"}))];
+    nodes.extend(names.map(|name| node(name, block::OUTPUT, json!({"name": name}))));
+    let links = names.map(|name| link("in.result", &format!("{name}.value"))).to_vec();
+    let graph = user.create_graph(&graphs::graph("large", nodes, links)).await;
+    let run = user.execute(graph, json!({"x": "x".repeat(10 << 20)})).await;
+    // What tells least: each answer has the input.
+    let page = format!("/api/graphs/{graph}/executions?page_size=1");
+    let deadline = std::time::Instant::now() + Duration::from_secs(240);
+    let ended = loop {
+        let seen = user.get(&page).await.body["executions"][0].take();
+        if TERMINAL.contains(&status(&seen)) {
+            break seen;
+        }
+        assert!(std::time::Instant::now() < deadline, "still {}", status(&seen));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    };
+    assert_eq!((&ended["id"], status(&ended)), (&json!(run), "COMPLETED"));
+    assert_eq!(
+        (&ended["stats"]["node_exec_count"], &ended["stats"]["node_error_count"]),
+        (&json!(4), &json!(0))
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ExecutionStatus, JournalEntry, Map, Timestamp};
+use model::{ExecutionStatus, JournalEntry, Map, NodeExecId, Timestamp};
 use serde_json::Value;
 
 use super::Run;
@@ -10,7 +10,20 @@ use super::state::{Exec, ExecIndex};
 use crate::block::BlockKind;
 use crate::input::{Dynamic, resolve};
 use crate::pins::{Sink, parse_output};
-use crate::plan::{NodeIndex, PlanNode, Route};
+use crate::plan::{NodeIndex, Plan, PlanNode, Route};
+
+/// Who gets what of an output. A selector that fails takes its link out for this output, nothing else (internals §2.9 step 4).
+fn receivers<'a>(plan: &'a Plan, source: &'a PlanNode, name: &'a str, value: &'a Value) -> impl Iterator<Item = (&'a PlanNode, &'a Route, Value)> {
+    source.routes.iter().filter_map(move |route| {
+        let sink = plan.at(route.sink)?;
+        let receiver = Sink {
+            node_id: &sink.id_text,
+            pin: &route.sink_name,
+        };
+        let share = parse_output(name, value, &route.source_name, receiver).ok()??;
+        Some((sink, route, share))
+    })
+}
 
 impl Run {
     /// Notes the start of an execution: its outputs are routed after those of the node's executions that started before.
@@ -47,17 +60,26 @@ impl Run {
         }
         let plan = Arc::clone(&self.plan);
         let Some(source) = plan.at(node) else { return };
-        for route in &source.routes {
-            let Some(sink) = plan.at(route.sink) else { continue };
-            let receiver = Sink {
-                node_id: &sink.id_text,
-                pin: &route.sink_name,
-            };
-            // A selector that fails takes its link out for this output, nothing else (internals §2.9 step 4).
-            if let Ok(Some(value)) = parse_output(name, value, &route.source_name, receiver) {
-                self.deliver(sink, route, value, at);
-            }
+        for (sink, route, value) in receivers(&plan, source, name, value) {
+            self.deliver(sink, route, value, at);
         }
+    }
+
+    /// Links that leave the node.
+    pub fn links_from(&self, node_exec_id: NodeExecId) -> usize {
+        self.source(node_exec_id).map_or(0, |source| source.routes.len())
+    }
+
+    /// What the nodes behind an output would get of it, one value for each link that takes it.
+    pub fn shares(&self, node_exec_id: NodeExecId, name: &str, value: &Value) -> Vec<Value> {
+        let source = self.source(node_exec_id);
+        let shares = source.into_iter().flat_map(|source| receivers(&self.plan, source, name, value));
+        shares.map(|(.., share)| share).collect()
+    }
+
+    fn source(&self, node_exec_id: NodeExecId) -> Option<&PlanNode> {
+        let exec = self.execs.get(*self.by_id.get(&node_exec_id)?)?;
+        self.plan.at(exec.node)
     }
 
     fn deliver(&mut self, sink: &PlanNode, route: &Route, value: Value, at: Timestamp) {
