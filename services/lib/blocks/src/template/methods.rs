@@ -6,7 +6,7 @@ use minijinja::value::Value;
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
-use crate::bounds::{LONGEST_TEXT, replaced};
+use crate::bounds::{LONGEST_TEXT, MOST_VALUES, replaced};
 
 /// What an item of a join counts for at least: as many as that take a moment to look at.
 const ITEM: usize = 8;
@@ -92,6 +92,10 @@ fn shown(value: &Value) -> usize {
     }
     if let Some(text) = value.as_str() {
         return text.len();
+    }
+    // What writes a list goes through it to the end.
+    if value.len().is_some_and(|length| length > MOST_VALUES) {
+        return usize::MAX;
     }
     let mut counted = Counted(0);
     // The error is the stop.

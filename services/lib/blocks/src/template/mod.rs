@@ -120,7 +120,9 @@ fn write_repr(out: &mut Bounded, value: &Value, depth: usize) -> fmt::Result {
     /// Deeper values print as the engine prints them.
     const MAX_DEPTH: usize = 100;
     out.values += 1;
-    if out.values > MOST_VALUES {
+    // A long list is not even looked at: what writes it goes through it to the end.
+    let is_long = value.kind() != ValueKind::String && value.len().is_some_and(|length| length > MOST_VALUES);
+    if is_long || out.values > MOST_VALUES {
         return Err(fmt::Error);
     }
     match value.kind() {
