@@ -298,11 +298,14 @@ fn first_settings(graph: &GraphModel) -> Value {
     }
 }
 
-/// The graph's entry in its owner's library. One entry follows the active version.
+/// The graph's entry in its owner's library: that of the version if there is one, else the one that follows the active version. Users can
+/// keep entries of several versions, and let more than one of them follow: the newest does.
 pub(crate) async fn upsert_entry(connection: &mut PgConnection, graph: &GraphModel) -> Result<()> {
     let moved = sqlx::query(
         "UPDATE library_agents SET graph_version = $3, is_deleted = false, updated_at = now()
-         WHERE user_id = $1 AND graph_id = $2 AND use_graph_is_active_version",
+         WHERE id = (SELECT id FROM library_agents
+                     WHERE user_id = $1 AND graph_id = $2 AND (graph_version = $3 OR use_graph_is_active_version)
+                     ORDER BY graph_version = $3 DESC, graph_version DESC LIMIT 1)",
     )
     .bind(graph.user_id)
     .bind(graph.id)

@@ -36,6 +36,31 @@ async fn a_new_version_becomes_the_active_one_and_takes_the_library_entry_along(
 }
 
 #[tokio::test]
+async fn a_new_version_takes_one_library_entry_along_of_several_that_follow() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let version = |version: i32| {
+        let mut model = graph.model(version);
+        model.nodes.clear();
+        model
+    };
+    let follow_not = "UPDATE library_agents SET use_graph_is_active_version = false WHERE graph_version = 1";
+    let follow = "UPDATE library_agents SET use_graph_is_active_version = true WHERE graph_version = 1";
+    // Two digits, of which each is the version of an entry; more entries make a larger number.
+    let versions = "SELECT string_agg(graph_version::text, '' ORDER BY graph_version)::int8 FROM library_agents";
+    world.sql(follow_not).await;
+    world.store.insert_graph(&version(2)).await.unwrap();
+    world.sql(follow).await;
+    world.store.insert_graph(&version(3)).await.unwrap();
+    assert_eq!(world.number(versions).await, 13);
+    world.sql(follow_not).await;
+    assert!(world.store.set_active_version(&version(1)).await.unwrap());
+    assert_eq!(world.number(versions).await, 13);
+    world.store.insert_graph(&version(4)).await.unwrap();
+    assert_eq!(world.number(versions).await, 14);
+}
+
+#[tokio::test]
 async fn access_needs_ownership_and_a_library_entry() {
     let world = World::new().await;
     let graph = world.user_with_graph().await;
