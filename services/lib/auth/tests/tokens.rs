@@ -407,6 +407,61 @@ async fn only_admins_act_as_somebody_else() {
     assert_eq!(answer("/admin", &[("authorization", &plain)]).await, refused);
 }
 
+/// What is logged, in one line each.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl tracing::field::Visit for Line {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!(" {field}={value:?}"));
+            }
+        }
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn who_acts_as_somebody_else_is_logged() {
+    let other = "11111111-2222-4333-8444-555555555555";
+    let log = Log::default();
+    let _heard = tracing::subscriber::set_default(log.clone());
+    let admin = format!("Bearer {}", lasting(json!({"role": "admin"})));
+    let plain = format!("Bearer {}", lasting(json!({})));
+    let acting = || {
+        log.0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.contains("acts as another user"))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    answer("/me", &[("authorization", &plain), ("X-Act-As-User-Id", other)]).await;
+    answer("/me", &[("authorization", &admin)]).await;
+    assert_eq!(acting(), Vec::<String>::new());
+    answer("/me", &[("authorization", &admin), ("X-Act-As-User-Id", other)]).await;
+    let acted = acting();
+    assert_eq!(acted.len(), 1, "{acted:?}");
+    for told in ["INFO", USER, other, "GET", "/me"] {
+        assert!(acted[0].contains(told), "{told} in {}", acted[0]);
+    }
+}
+
 /// An auth service that publishes the keys it is given, and counts how often it is asked.
 async fn key_service(keys: Arc<std::sync::Mutex<Value>>) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
