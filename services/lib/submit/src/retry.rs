@@ -31,7 +31,7 @@ impl Submitter {
     /// # Errors
     /// When there is no such run of this user, it is not over, nothing of it failed, or its graph cannot run any more.
     pub async fn retry(&self, command: RetryCommand) -> Result<Accepted, SubmitError> {
-        in_a_trace(command.origin, self.retry_here(command)).await
+        in_a_trace(command.origin, Box::pin(self.retry_here(command))).await
     }
 
     async fn retry_here(&self, command: RetryCommand) -> Result<Accepted, SubmitError> {

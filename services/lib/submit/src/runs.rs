@@ -35,7 +35,7 @@ impl Submitter {
 
     /// As [`Submitter::submit`], and tells whether the run is a new one.
     pub async fn accept(&self, command: SubmitCommand) -> Result<Accepted, SubmitError> {
-        in_a_trace(command.origin, self.accept_here(command)).await
+        in_a_trace(command.origin, Box::pin(self.accept_here(command))).await
     }
 
     async fn accept_here(&self, command: SubmitCommand) -> Result<Accepted, SubmitError> {
