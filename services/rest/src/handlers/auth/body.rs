@@ -107,20 +107,15 @@ impl Fields {
     }
 }
 
-/// Whether mail can be sent there, as far as the form goes.
+/// Whether mail can be sent there, as far as the form goes: what the format `email` of the document allows, and letters of any language.
 pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    text.len() <= LONGEST_EMAIL
-        && !local.is_empty()
-        && local.len() <= 64
-        && !text
-            .chars()
-            .any(|char| char.is_whitespace() || char.is_control() || matches!(char, '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\'))
-        && !local.contains('@')
-        && !domain.is_empty()
-        && domain
-            .split('.')
-            .all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
+    let letter = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
+    let atom = |part: &str| !part.is_empty() && part.chars().all(|char| letter(char) || "!#$%&'*+/=?^`{|}~".contains(char));
+    let label = |part: &str| {
+        (1..=63).contains(&part.len()) && !part.starts_with('-') && !part.ends_with('-') && part.chars().all(|char| letter(char) && char != '_')
+    };
+    text.len() <= LONGEST_EMAIL && local.len() <= 64 && local.split('.').all(atom) && domain.split('.').all(label)
 }
 
 #[cfg(test)]
@@ -141,6 +136,11 @@ mod tests {
             "a@b@c",
             "a@x..y",
             "a@-x.y",
+            "a@x_y.z",
+            "´@s{",
+            "a..b@x.y",
+            ".a@x.y",
+            "a[b]@x.y",
             "<a@x.y>",
             "a@x.y\r\nBcc: b@x.y",
             &"a".repeat(300),
