@@ -44,7 +44,7 @@ fn secret(pairs: BTreeMap<String, String>) -> Secret {
 
 /// All of a platform's Secrets: generated ones as the operator makes them, others with the keys `url` and `key`.
 fn found(platform: &AutoGPTPlatform) -> Dereferenced {
-    let names = Names::new("autogpt");
+    let names = Names::new(platform.metadata.name.as_deref().unwrap());
     let mut found = Dereferenced::default();
     for name in secret_names(platform) {
         let kind = [Generated::Jwt, Generated::RpcToken, Generated::EncryptionKey]
@@ -141,6 +141,19 @@ fn what_is_there_for_browsers() {
     } = build(&validated(spec));
     let documents = [json!(frontend), json!(ingress), json!(http_route)].map(|document| serde_yaml::to_string(&document).unwrap());
     insta::assert_snapshot!(documents.join("---\n"));
+}
+
+/// The frontend finds the service by cutting the first `/api` out of the address that it is given (rest.md trap 19).
+#[test]
+fn a_frontend_finds_its_server_whatever_the_platform_is_called() {
+    for (name, base) in [("autogpt", "http://autogpt-rest:8006"), ("api-of-mine", "http://API-of-mine-rest:8006")] {
+        let mut platform = platform(json!({"frontend": {"image": "frontend:1"}}));
+        platform.metadata.name = Some(name.to_owned());
+        let frontend = json!(build(&validate(&platform, &found(&platform), &defaults()).unwrap()).frontend);
+        let env = frontend["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+        let told = env.iter().find(|variable| variable["name"] == "AGPT_SERVER_URL").unwrap();
+        assert_eq!(told["value"].as_str().unwrap().replacen("/api", "", 1), base);
+    }
 }
 
 #[test]

@@ -87,11 +87,17 @@ fn environment(platform: &Validated, options: &Frontend) -> Vec<EnvVar> {
         pod::value("HOSTNAME", "0.0.0.0"),
         pod::value("PORT", PORT.to_string()),
         pod::value("SUPABASE_URL", &rest),
-        pod::value("AGPT_SERVER_URL", format!("{rest}/api")),
+        pod::value("AGPT_SERVER_URL", server_url(&rest)),
         pod::value("AGPT_WS_SERVER_URL", format!("ws://{}/ws", address(Component::Websocket))),
     ];
     if let Some(external) = platform.external_url() {
         variables.push(pod::value("AUTH_CALLBACK_URL", format!("{external}/auth/callback")));
     }
     workload::with_wanted(variables, &options.env)
+}
+
+/// The frontend cuts the first `/api` out of this address (rest.md trap 19), which must not be the beginning of the host. Capital letters
+/// lead to the same host.
+fn server_url(rest: &str) -> String {
+    format!("{}/api", rest.replacen("/api", "/API", 1))
 }
