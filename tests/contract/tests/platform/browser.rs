@@ -1,15 +1,18 @@
 //! What the web frontend asks for, page by page (rest.md §3.4, §3.5): sign up, log in, build, run, schedule, watch, log out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contract_tests::client::{Answer, Client, status};
 use contract_tests::graphs;
+use futures::SinkExt;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::app::app;
-use crate::surroundings::{follow, frame};
+use crate::surroundings::{Socket, connect, follow, frame};
 
 const SOON: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct horse battery staple";
@@ -246,4 +249,80 @@ async fn an_agent_is_built_run_scheduled_watched_and_deleted() {
     let deleted = tab.send(Method::DELETE, &format!("/api/library/agents/{agent_id}"), None).await;
     assert_eq!(deleted.status, 204);
     assert_eq!(page(&tab, "/api/library/agents?page_size=100").await["agents"], json!([]));
+}
+
+/// What the builder knows of the run that it shows: it subscribes to the run, reads it once, and believes the events from then on.
+struct Shown {
+    socket: Socket,
+    status: String,
+    /// By node execution.
+    nodes: BTreeMap<String, Value>,
+}
+
+impl Shown {
+    async fn open(tab: &Client, graph: Uuid, run: Uuid) -> Self {
+        let mut socket = connect(tab).await;
+        let subscribe = json!({"method": "subscribe_graph_execution", "data": {"graph_exec_id": run}});
+        socket.send(Message::text(subscribe.to_string())).await.expect("subscribing");
+        let answer = frame(&mut socket).await;
+        assert_eq!(
+            (&answer["method"], &answer["success"]),
+            (&json!("subscribe_graph_execution"), &json!(true))
+        );
+        let (status, nodes) = present(tab, graph, run).await;
+        Self { socket, status, nodes }
+    }
+
+    async fn watch_until(&mut self, enough: impl Fn(&Self) -> bool) {
+        while !enough(self) {
+            let event = frame(&mut self.socket).await;
+            match text(&event, "method") {
+                "node_execution_event" => self.nodes.extend([picture(&event["data"])]),
+                "graph_execution_event" => self.status = text(&event["data"], "status").to_owned(),
+                other => panic!("a frame that nobody asked for: {other}"),
+            }
+        }
+    }
+}
+
+/// Status and nodes of a run as a read shows them.
+async fn present(tab: &Client, graph: Uuid, run: Uuid) -> (String, BTreeMap<String, Value>) {
+    let read = page(tab, &format!("/api/graphs/{graph}/executions/{run}")).await;
+    let nodes = read["node_executions"].as_array().expect("node executions");
+    (status(&read).to_owned(), nodes.iter().map(picture).collect())
+}
+
+/// What is shown of a node execution, by its id.
+fn picture(node: &Value) -> (String, Value) {
+    let picture = json!([node["node_id"], node["status"], node["input_data"], node["output_data"]]);
+    (text(node, "node_exec_id").to_owned(), picture)
+}
+
+#[tokio::test]
+async fn the_builder_shows_every_node_of_its_run() {
+    let (_, session) = signed_up().await;
+    let tab = tab(&session);
+    let graph = tab.create_graph(&graphs::chain(5)).await;
+    for round in 0..5 {
+        let run = tab.execute(graph, json!({"x": format!("value {round}")})).await;
+        let mut shown = Shown::open(&tab, graph, run).await;
+        shown.watch_until(|shown| shown.status == "COMPLETED").await;
+        let (_, nodes) = present(&tab, graph, run).await;
+        assert_eq!(nodes.len(), 7);
+        assert_eq!(shown.nodes, nodes, "round {round}: what is shown at the end is what there is");
+    }
+}
+
+#[tokio::test]
+async fn the_builder_sees_the_run_that_it_stops_end() {
+    let (_, session) = signed_up().await;
+    let tab = tab(&session);
+    let graph = tab.create_graph(&graphs::endless()).await;
+    let run = tab.execute(graph, json!({})).await;
+    let mut shown = Shown::open(&tab, graph, run).await;
+    shown.watch_until(|shown| shown.nodes.len() > 3).await;
+    let stopped = tab.post(&format!("/api/graphs/{graph}/executions/{run}/stop"), &Value::Null).await;
+    assert_eq!((stopped.status, &stopped.body["status"]), (200, &json!("RUNNING")), "as it was before");
+    shown.watch_until(|shown| shown.status == "TERMINATED").await;
+    assert_eq!(present(&tab, graph, run).await.0, "TERMINATED");
 }

@@ -19,12 +19,16 @@ const SOON: Duration = Duration::from_secs(20);
 
 pub type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
+/// A socket that has asked for nothing yet.
+pub async fn connect(user: &Client) -> Socket {
+    let base = process::url(&app().variables, "WEBSOCKET_SERVER_PORT").replace("http", "ws");
+    let connected = connect_async(format!("{base}/ws?token={}", token(user.user))).await;
+    connected.expect("the handshake").0
+}
+
 /// A socket that follows all runs of a graph.
 pub async fn follow(user: &Client, graph: Uuid) -> Socket {
-    let base = process::url(&app().variables, "WEBSOCKET_SERVER_PORT").replace("http", "ws");
-    let (mut socket, _) = connect_async(format!("{base}/ws?token={}", token(user.user)))
-        .await
-        .expect("the handshake");
+    let mut socket = connect(user).await;
     let subscribe = json!({"method": "subscribe_graph_executions", "data": {"graph_id": graph}});
     socket.send(Message::text(subscribe.to_string())).await.expect("subscribing");
     let answer = frame(&mut socket).await;
