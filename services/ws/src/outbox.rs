@@ -31,6 +31,10 @@ impl Outbox {
 }
 
 impl Queue {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The next frame. None when one had to be dropped.
     pub async fn next(&mut self) -> Option<Utf8Bytes> {
         self.0.recv().await

@@ -80,13 +80,8 @@ impl Session {
             } => {
                 let channel = execution_channel(self.user_id, &graph_exec_id);
                 let outcome = self.subscribe(&channel, Wanted::Execution(graph_exec_id, last_event_id)).await;
-                let missed = std::mem::take(&mut self.missed);
-                let reply = reply(Method::SubscribeGraphExecution, &channel, outcome);
-                if missed.is_empty() {
-                    return Some(reply);
-                }
-                [reply].into_iter().chain(missed).for_each(|frame| self.outbox.push(frame));
-                None
+                self.missed.drain(..).for_each(|frame| self.outbox.push(frame));
+                Some(reply(Method::SubscribeGraphExecution, &channel, outcome))
             }
             Request::SubscribeGraph { graph_id } => {
                 let channel = graph_channel(self.user_id, &graph_id);

@@ -85,7 +85,10 @@ impl<H> Conversation<H> {
 
     /// What is to be written next, if anything.
     async fn turn(&mut self, ping: &mut Interval) -> Result<Option<Message>, End> {
-        if let Some(session) = self.idle.take() {
+        // A reply comes before the events that it announces, so the queue waits while a request is answered, and the next request for the queue.
+        if self.queue.is_empty()
+            && let Some(session) = self.idle.take()
+        {
             match self.waiting.pop_front() {
                 Some(request) => self.answering = Some(answer(session, request)),
                 None => self.idle = Some(session),
@@ -98,7 +101,7 @@ impl<H> Conversation<H> {
                 self.idle = Some(session);
                 Ok(reply.map(Message::Text))
             }
-            frame = self.queue.next() => match frame {
+            frame = self.queue.next(), if self.answering.is_none() => match frame {
                 Some(frame) => Ok(Some(Message::Text(frame))),
                 None => Err(End::Close(close_code::AGAIN, "too slow: events were dropped")),
             },

@@ -92,6 +92,11 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().items.is_empty()
+    }
+
     /// The next item. None once the queue was closed; for ever pending when all senders are gone. Nothing is lost when the caller gives up
     /// waiting.
     pub async fn recv(&mut self) -> Option<T> {
