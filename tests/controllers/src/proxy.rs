@@ -50,8 +50,8 @@ struct Plan {
 
 /// A write whose answer is kept back.
 struct Silence {
-    /// Its method and path, as `POST /apis`, have this in them.
-    part: String,
+    /// Whether it is one by its method and path, as `POST /apis…`.
+    fits: Box<dyn Fn(&str) -> bool + Send>,
     /// Writes until it comes.
     left: usize,
     /// Who wants to know that it was carried out.
@@ -93,14 +93,20 @@ impl Proxy {
     /// The `number`-th write from now on is carried out, and nobody is told but the receiver, which gets its method and path. Events and
     /// the Lease do not count.
     pub fn silence(&self, number: usize) -> oneshot::Receiver<String> {
-        self.silence_of("", number)
+        self.silence_where(|_| true, number)
     }
 
     /// The same of the writes whose method and path, as `POST /apis`, have this in them.
     pub fn silence_of(&self, part: &str, number: usize) -> oneshot::Receiver<String> {
+        let part = part.to_owned();
+        self.silence_where(move |write| write.contains(&part), number)
+    }
+
+    /// The same of the writes whose method and path fit.
+    pub fn silence_where(&self, fits: impl Fn(&str) -> bool + Send + 'static, number: usize) -> oneshot::Receiver<String> {
         let (tell, told) = oneshot::channel();
-        let (part, left) = (part.to_owned(), number.max(1));
-        self.plan(|plan| plan.silence = Some(Silence { part, left, tell }));
+        let (fits, left) = (Box::new(fits), number.max(1));
+        self.plan(|plan| plan.silence = Some(Silence { fits, left, tell }));
         told
     }
 
@@ -156,7 +162,7 @@ impl Relay {
         self.plan(|plan| {
             plan.writes += 1;
             let request = format!("{method} {path}");
-            let silence = plan.silence.as_mut().filter(|silence| request.contains(&silence.part))?;
+            let silence = plan.silence.as_mut().filter(|silence| (silence.fits)(&request))?;
             silence.left -= 1;
             if silence.left > 0 {
                 return None;
