@@ -2,7 +2,7 @@
 
 /// Declares a service: trait, router function and client type.
 ///
-/// ```
+/// ```text
 /// rpc::service! {
 ///     /// What the service is for.
 ///     pub service Greeter => GreeterClient, router greeter_router, at Scheduler {
