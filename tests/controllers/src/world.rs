@@ -288,6 +288,13 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// What its /metrics say.
+    pub async fn metrics(&self) -> String {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = http.get(format!("{}/metrics", self.address)).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
     /// As SIGTERM does.
     pub async fn stop(self) {
         self.shutdown.trigger();

@@ -41,15 +41,7 @@ async fn expect_looked_at(world: &World, name: &str) {
 
 /// How long nobody led, in seconds, as the new leader tells.
 async fn fail_over(operator: &Operator) -> f64 {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let text = http
-        .get(format!("{}/metrics", operator.address))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let text = operator.metrics().await;
     let sum = text.lines().find_map(|line| line.strip_prefix("operator_fail_over_seconds_sum "));
     sum.expect(&text).parse().unwrap()
 }

@@ -205,15 +205,7 @@ fn is_looked_at(object: &DynamicObject) -> bool {
 
 /// How many looks there were so far.
 async fn looks(operator: &Operator) -> f64 {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let text = http
-        .get(format!("{}/metrics", operator.address))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let text = operator.metrics().await;
     let of_controllers = text.lines().filter(|line| line.starts_with("operator_reconciles_total{"));
     let counts = of_controllers.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
     let all: f64 = counts.sum();
