@@ -14,7 +14,7 @@ use model::{Map, NodeExecId, NodeStats};
 use prometheus_client::metrics::counter::Counter;
 use runtime::trace;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -190,23 +190,29 @@ async fn try_once(
     let block_id = block.descriptor().id;
 
     let (sink, mut emitted) = mpsc::channel(BLOCK_AHEAD);
+    let paused = Arc::new(Notify::new());
+    let pauses = Pauses(sink.clone(), paused.clone());
     let (running, context) = (block.clone(), context.clone());
     let work = async move { blocks::execute(running.as_ref(), input, &context, &sink).await };
     // What the block asks of the platform belongs to the node's step.
-    let work = trace::within_some(trace::current(), measured(work));
+    let work = trace::within_some(trace::current(), measured(work, pauses));
     let mut task = AbortOnDropHandle::new(tokio::spawn(work));
     let deadline = tokio::time::sleep(timeout);
     tokio::pin!(deadline);
 
     let mut ended = loop {
+        if let Err(error) = forward_all(&mut emitted, outputs, stats, node_exec_id).await {
+            task.abort();
+            break Err(Failure::foreseen(error));
+        }
         tokio::select! {
             biased;
-            Some(output) = emitted.recv() => {
-                if let Err(error) = forward(outputs, stats, node_exec_id, output).await {
-                    task.abort();
-                    break Err(Failure::foreseen(error));
-                }
+            () = &mut deadline => {
+                task.abort();
+                let text = format!("no end after {} s, the time limit of a node", timeout.as_secs_f64());
+                break Err(Failure::unforeseen(message(name, block_id, &text)));
             }
+            () = paused.notified() => {}
             joined = &mut task => break match joined {
                 Ok((Executed { ended, stats: told }, busy)) => {
                     stats.cputime += busy.as_secs_f64();
@@ -219,22 +225,29 @@ async fn try_once(
                 }
                 Err(_) => Err(Failure::foreseen(message(name, block_id, "the block was stopped"))),
             },
-            () = &mut deadline => {
-                task.abort();
-                let text = format!("no end after {} s, the time limit of a node", timeout.as_secs_f64());
-                break Err(Failure::unforeseen(message(name, block_id, &text)));
-            }
         }
     };
     // What the block emitted before it ended counts, however it ended.
-    while let Ok(output) = emitted.try_recv() {
-        if let Err(error) = forward(outputs, stats, node_exec_id, output).await {
-            ended = Err(Failure::foreseen(error));
-            break;
-        }
+    if let Err(error) = forward_all(&mut emitted, outputs, stats, node_exec_id).await {
+        ended = Err(Failure::foreseen(error));
     }
     stats.walltime += started.elapsed().as_secs_f64();
     ended
+}
+
+/// Everything that a block may have left when it paused, and no more: one that never stops emitting must not keep its time limit from being
+/// looked at.
+async fn forward_all(
+    emitted: &mut mpsc::Receiver<Emitted>,
+    outputs: &mpsc::Sender<Output>,
+    stats: &mut NodeStats,
+    node_exec_id: NodeExecId,
+) -> Result<(), String> {
+    for _ in 0..BLOCK_AHEAD {
+        let Ok(output) = emitted.try_recv() else { break };
+        forward(outputs, stats, node_exec_id, output).await?;
+    }
+    Ok(())
 }
 
 async fn forward(outputs: &mpsc::Sender<Output>, stats: &mut NodeStats, node_exec_id: NodeExecId, emitted: Emitted) -> Result<(), String> {
@@ -278,8 +291,23 @@ fn bytes(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
+/// Tells that a block has paused and left outputs.
+struct Pauses(mpsc::Sender<Emitted>, Arc<Notify>);
+
+impl Pauses {
+    fn tell(&self) {
+        let Self(sink, paused) = self;
+        if sink.capacity() < sink.max_capacity() {
+            paused.notify_one();
+        }
+    }
+}
+
 /// Runs a future and tells how long its polls took: the processor time of a block that awaits its I/O.
-async fn measured<F: Future>(work: F) -> (F::Output, Duration) {
+///
+/// Whoever takes its outputs is told when it pauses, not before: a task that is woken by a block which goes on computing waits behind it, on
+/// its thread, and could not even end it.
+async fn measured<F: Future>(work: F, pauses: Pauses) -> (F::Output, Duration) {
     let mut work: Pin<Box<F>> = Box::pin(work);
     let mut busy = Duration::ZERO;
     let output = std::future::poll_fn(|cx| {
@@ -288,7 +316,10 @@ async fn measured<F: Future>(work: F) -> (F::Output, Duration) {
         busy += started.elapsed();
         match poll {
             Poll::Ready(output) => Poll::Ready(output),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                pauses.tell();
+                Poll::Pending
+            }
         }
     })
     .await;

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::review::RepeatAnswer;
-use model::{ClaimedRun, ExecutionEvent, ExecutionStatus};
+use model::{BlockId, ClaimedRun, ExecutionEvent, ExecutionStatus};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::shift::Shifted;
 use crate::task::{Control, Limits};
-use crate::testing::{AWAIT, BURST, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
+use crate::testing::{AWAIT, BURST, COUNT, ECHO, EFFECT, FLAKY, FLOOD, FOREVER, PANIC, REPORT, SPIN, TRICKLE, World};
 
 /// Claims the only queued run and works on it in a task.
 async fn take(world: &World) -> (Control, tokio::task::JoinHandle<Shifted>) {
@@ -642,9 +642,8 @@ async fn what_a_node_emits_while_the_database_is_away_is_not_saved_in_one_piece(
     assert_eq!((run.status, last_values(&run).len()), (ExecutionStatus::Completed, 40));
 }
 
-/// Real threads and real time: the first worker is lost in a block that never yields, and the other one keeps the process alive.
-#[test]
-fn a_block_that_never_yields_costs_its_run_and_no_other() {
+/// Real threads and real time: a run of this block ends at its time limit, and the other worker keeps the process alive.
+fn ends_at_its_time_limit(block: BlockId) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -654,15 +653,26 @@ fn a_block_that_never_yields_costs_its_run_and_no_other() {
         let _pulse = crate::pulse::Pulse::start().unwrap();
         let world = World::new();
         let said = json!({ "execution": {"timeout_seconds": 1} }).as_object().cloned().unwrap();
-        let spinning = world.submit_with(&[SPIN], json!(1), &said, None);
+        let endless = world.submit_with(&[block], json!(1), &said, None);
         let _executor = world.executor(4);
-        let ended = tokio::time::timeout(Duration::from_secs(60), world.ledger.ended(spinning)).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), world.ledger.ended(endless)).await.unwrap();
         assert_eq!(ended.node_executions[0].status, ExecutionStatus::Failed);
         assert!(ended.node_executions[0].outputs["error"][0].as_str().unwrap().contains("time limit"));
+        assert_eq!(ended.node_executions[0].outputs["value"][0], json!(1));
         let other = world.submit(&[ECHO, ECHO], json!(1));
         let ended = tokio::time::timeout(Duration::from_secs(60), world.ledger.ended(other)).await.unwrap();
         assert_eq!(ended.status, ExecutionStatus::Completed);
         world.seen.clone()
     });
     seen.enough.store(true, Ordering::Relaxed);
+}
+
+#[test]
+fn a_block_that_never_yields_costs_its_run_and_no_other() {
+    ends_at_its_time_limit(SPIN);
+}
+
+#[test]
+fn a_block_that_never_stops_emitting_costs_its_run_and_no_other() {
+    ends_at_its_time_limit(FLOOD);
 }

@@ -25,12 +25,14 @@ pub const FLAKY: BlockId = Uuid::from_u128(6);
 pub const REPORT: BlockId = Uuid::from_u128(7);
 /// Emits, then fails unforeseen. Idempotent.
 pub const TRICKLE: BlockId = Uuid::from_u128(8);
-/// Awaits a moment and then computes without end, until the test is over.
+/// Awaits a moment, emits its input, and then computes without end, until the test is over.
 pub const SPIN: BlockId = Uuid::from_u128(9);
 /// Waits for another run at its first attempt and gives its input on at the second.
 pub const AWAIT: BlockId = Uuid::from_u128(10);
 /// Emits its input forty times, without a pause.
 pub const BURST: BlockId = Uuid::from_u128(11);
+/// Emits its input again and again, until the test is over.
+pub const FLOOD: BlockId = Uuid::from_u128(12);
 
 /// What [`EFFECT`] and [`FOREVER`] cost. The others are free.
 pub const PRICE: i64 = 10;
@@ -126,6 +128,7 @@ impl Block for TestBlock {
             }
             SPIN => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
+                out.emit("value", value).await?;
                 while !self.seen.enough.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }
@@ -154,6 +157,12 @@ impl Block for TestBlock {
                 }
                 Ok(())
             }
+            FLOOD => {
+                while !self.seen.enough.load(Ordering::Relaxed) {
+                    out.emit("value", value.clone()).await?;
+                }
+                Ok(())
+            }
             _ => out.emit("value", value).await,
         }
     }
@@ -175,6 +184,7 @@ pub fn registry(seen: &Arc<Seen>, ledger: &Arc<MemoryLedger>) -> Arc<Registry> {
         block(SPIN, Effects::Pure),
         block(AWAIT, Effects::Idempotent),
         block(BURST, Effects::Pure),
+        block(FLOOD, Effects::Pure),
     ];
     Arc::new(Registry::new(blocks).with_prices(prices))
 }

@@ -24,7 +24,7 @@ use crate::plans::Plans;
 use crate::shift::Shift;
 use crate::task::{Deps, LARGEST_STEP, Limits};
 
-pub use self::blocks::{AWAIT, BURST, COUNT, ECHO, EFFECT, FLAKY, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
+pub use self::blocks::{AWAIT, BURST, COUNT, ECHO, EFFECT, FLAKY, FLOOD, FOREVER, PANIC, PRICE, REPORT, SPIN, Seen, TRICKLE};
 pub use self::ledger::MemoryLedger;
 use self::ledger::record;
 
