@@ -76,6 +76,22 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("kubectl {}: {error}", arguments.join(" ")))
     }
 
+    /// Output of a command of `kubectl autogpt`, whose binary lies in `BIN_DIR`, or where the tests were built.
+    pub fn plugin(&self, arguments: &[&str]) -> String {
+        let beside = || std::env::current_exe().ok()?.ancestors().nth(2).map(Path::to_owned);
+        let directory = std::env::var_os("BIN_DIR").map(PathBuf::from).or_else(beside);
+        let output = Command::new(directory.expect("a directory of binaries").join("kubectl-autogpt"))
+            .arg("--kubeconfig")
+            .arg(self.root.join(".cluster-test/kubeconfig"))
+            .args(["--namespace", "autogpt"])
+            .args(arguments)
+            .output()
+            .expect("kubectl-autogpt starts");
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl autogpt {}: {out}{error}", arguments.join(" "));
+        out.into_owned()
+    }
+
     /// `kubectl apply` of a manifest given as text.
     pub fn try_apply(&self, manifest: &str) -> Result<String, String> {
         let mut child = self

@@ -18,6 +18,7 @@ async fn a_newcomer_gets_a_platform_that_runs_agents_and_survives_breakage() {
     the_platform_is_ready(&cluster);
     the_example_ran_and_shows_its_outputs(&cluster);
     the_schedule_fired_into_a_finished_child(&cluster);
+    the_plugin_answers(&cluster);
 
     let user = User::new(SERVICES, cluster.token("newcomer@example.com"));
     an_agent_runs_over_http_with_live_events(&user).await;
@@ -87,6 +88,22 @@ fn the_schedule_fired_into_a_finished_child(cluster: &Cluster) {
     for child in &children {
         assert_eq!(child["metadata"]["ownerReferences"][0]["uid"], schedule["metadata"]["uid"]);
     }
+}
+
+fn the_plugin_answers(cluster: &Cluster) {
+    step("kubectl autogpt answers about platform, schedule and execution, and reads the logs of real pods");
+    let status = cluster.plugin(&["status"]);
+    assert!(status.starts_with("platform autogpt: ready"), "{status}");
+    assert!(status.contains("every-minute"), "{status}");
+    let why = cluster.plugin(&["why", "every-minute"]);
+    assert!(why.contains("next: ") && why.contains("Fired"), "{why}");
+    assert_eq!(cluster.plugin(&["next", "every-minute", "-n", "3"]).lines().count(), 4);
+    let followed = cluster.plugin(&["follow", "hello"]);
+    assert!(followed.contains("hello succeeded"), "{followed}");
+    // Ordinary runs are logged from level debug on, so that it is said whose logs say nothing.
+    let logs = cluster.plugin(&["logs", "hello"]);
+    let run = cluster.get("gexec", "hello")["status"]["executionId"].as_str().expect("an id").to_owned();
+    assert!(logs.contains(&run) && logs.contains("autogpt-executor-"), "{logs}");
 }
 
 async fn an_agent_runs_over_http_with_live_events(user: &User) {
