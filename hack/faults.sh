@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 "$HACK/packages.sh" services
-case ,${CASE:-graph_schedules}, in *,graph_schedules,* | *,steady_state,*) "$HACK/tools.sh" etcd-apiserver client ;; esac
+case ,${CASE:-graph_schedules}, in *,graph_schedules* | *,steady_state,*) "$HACK/tools.sh" etcd-apiserver client ;; esac
 export KUBEBUILDER_ASSETS=${KUBEBUILDER_ASSETS:-$BIN}
 
 say "building the release binaries (a few minutes the first time)"

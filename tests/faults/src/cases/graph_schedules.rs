@@ -18,6 +18,20 @@ use crate::slots::scene::{Fault, Scene, fault};
 use crate::world::sample;
 
 const CASE: &str = "graph_schedules";
+const AT_ONCE: &str = "graph_schedules_burst";
+/// One after the other, from the moment on at which everything is due.
+const STRIKES: [Fault; 8] = [
+    Fault::AfterWrite,
+    Fault::TooMany,
+    Fault::AfterWrite,
+    Fault::Both,
+    Fault::Scheduler,
+    Fault::AfterWrite,
+    Fault::Zombie,
+    Fault::CutWatches,
+];
+/// Schedules are made and armed at this pace at least; what is not by then is late.
+const MADE_IN_A_SECOND: i64 = 100;
 const SEED: u64 = 5;
 /// A fault begins so often, unless the one before takes longer.
 const EVERY: Duration = Duration::from_millis(4_500);
@@ -69,16 +83,46 @@ async fn battle(scope: Scope) -> Result<Outcome> {
     }
     let until = scene.recover().await?;
     scene.suspend().await;
+    Box::pin(account_for(scene, CASE, struck, until, size.runs.min(2000))).await
+}
+
+/// Very many schedules that are due in the same second, and everything goes wrong while their executions are made. A run is a slot.
+pub async fn at_once(scope: &Scope) -> Result<Outcome> {
+    tokio::spawn(burst(*scope)).await?
+}
+
+async fn burst(scope: Scope) -> Result<Outcome> {
+    let size = scope.size(
+        Size {
+            faults: STRIKES.len(),
+            runs: 10_000,
+        },
+        EVERY,
+    );
+    let mut scene = Scene::start(&scope, SEED).await?;
+    let due = chrono::Utc::now().timestamp() + 10 + i64::try_from(size.runs)? / MADE_IN_A_SECOND;
+    scene.due_at_once(size.runs, due).await?;
+    let left = due - chrono::Utc::now().timestamp();
+    tokio::time::sleep(Duration::from_secs(u64::try_from(left).unwrap_or_default())).await;
+    let mut struck = BTreeMap::new();
+    for fault in STRIKES.into_iter().take(size.faults) {
+        scene.strike(fault).await?;
+        *struck.entry(fault).or_insert(0_u32) += 1;
+    }
+    scene.recover_through(due).await?;
+    Box::pin(account_for(scene, AT_ONCE, struck, due, size.runs)).await
+}
+
+/// What became of all slots, of which there are to be so many at least.
+async fn account_for(mut scene: Scene, case: &'static str, struck: BTreeMap<Fault, u32>, until: i64, least: usize) -> Result<Outcome> {
     let schedules = scene.cluster.api::<GraphSchedule>().list(&Default::default()).await?.items;
     let children = scene.cluster.api::<GraphExecution>().list(&Default::default()).await?.items;
     let mut account = account::draw_up(&schedules, &children, &scene.world.platform, until).await?;
     if !scene.platform_is_ready().await? {
         account.wrong.push("the platform is not ready any more".to_owned());
     }
-    if usize::try_from(account.slots)? < size.runs.min(2000) {
-        account
-            .wrong
-            .push(format!("only {} slots were due, {} were wanted", account.slots, size.runs));
+    if usize::try_from(account.slots)? < least {
+        account.wrong.push(format!("only {} slots were due, {least} were wanted", account.slots));
     }
     let broken = !(account.lost.is_empty() && account.doubled.is_empty() && account.wrong.is_empty());
     scene.dismiss(broken || std::env::var_os("KEEP_LOGS").is_some()).await;
@@ -95,7 +139,7 @@ async fn battle(scope: Scope) -> Result<Outcome> {
     ));
     scene.world.remarks.push(format!("{struck:?}"));
     scene.world.remarks.push(format!("killed after: {}", last_writes(&scene.last_writes)));
-    let mut outcome = scene.world.judge(CASE, Expected::completed(std::mem::take(&mut account.runs))).await?;
+    let mut outcome = scene.world.judge(case, Expected::completed(std::mem::take(&mut account.runs))).await?;
     outcome.runs = account.slots;
     outcome.lost += account.lost.len() as u64;
     outcome.doubled += account.doubled.len() as u64;

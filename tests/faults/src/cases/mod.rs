@@ -75,6 +75,11 @@ pub const ALL: &[Case] = &[
         graph_schedules::slots
     ),
     case!(
+        "graph_schedules_burst",
+        "10 000 GraphSchedules due in one second, while operators are killed: one run each",
+        graph_schedules::at_once
+    ),
+    case!(
         "steady_state",
         "Objects about which there is nothing to do: no write in five minutes",
         graph_schedules::steady

@@ -117,7 +117,13 @@ impl Account {
         let mut slots = 0;
         let (created, every) = (created.0.as_second(), period(schedule));
         let first = created - created.rem_euclid(every) + every;
-        for slot in (first..=through.0.as_second()).step_by(usize::try_from(every).unwrap_or(1)) {
+        let (opens, closes) = (&schedule.spec.start_at, &schedule.spec.end_at);
+        let first = opens.as_ref().map_or(first, |opens| first.max(opens.0.as_second()));
+        let last = closes
+            .as_ref()
+            .map_or(i64::MAX, |closes| closes.0.as_second() - 1)
+            .min(through.0.as_second());
+        for slot in (first..=last).step_by(usize::try_from(every).unwrap_or(1)) {
             slots += 1;
             let at = DateTime::from_timestamp(slot, 0).unwrap_or_default();
             let key = format!("{uid}/{}", at.format("%Y-%m-%dT%H:%M:%SZ"));

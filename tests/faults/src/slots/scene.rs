@@ -6,6 +6,7 @@ use controllers_tests::eventually::within;
 use controllers_tests::process::OperatorProcess;
 use controllers_tests::{Proxy, World as Cluster};
 use crds::{AutoGPTPlatform, GraphSchedule};
+use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -34,6 +35,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// After the last fault a Lease runs out and caches are filled; then something must move until what is late is made up for.
 const RECOVERY: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+/// Schedules that are made at the same time.
+const AT_ONCE: usize = 16;
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +155,22 @@ impl Scene {
         Ok(self.cluster.create(object).await)
     }
 
+    /// So many schedules, each with one slot, all at the same moment (in seconds since 1970).
+    pub async fn due_at_once(&self, count: usize, due: i64) -> Result<()> {
+        let at = |second| {
+            let instant = chrono::DateTime::from_timestamp(second, 0).unwrap_or_default();
+            instant.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        };
+        let policy = json!({"schedules": ["* * * * * *"], "startAt": at(due), "endAt": at(due + 1),
+            "graph": {"inline": graphs::chain(1, id::EFFECT, &json!({}))}});
+        let names = (0..count).map(|number| format!("once-{number}"));
+        let made = stream::iter(names).map(|name| {
+            let policy = policy.clone();
+            async move { self.schedule(&name, policy).await.map(drop) }
+        });
+        made.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
     /// Lets something go wrong, and sees to it that everybody is there again a little later.
     pub async fn strike(&mut self, fault: Fault) -> Result<()> {
         self.world.faults += 1;
@@ -220,28 +239,43 @@ impl Scene {
     /// Nothing goes wrong any more; returns when every slot up to this moment (in
     /// seconds since 1970) is decided and its run is over.
     pub async fn recover(&mut self) -> Result<i64> {
+        let now = chrono::Utc::now().timestamp();
+        self.recover_through(now).await?;
+        Ok(now)
+    }
+
+    /// The same for slots up to this moment.
+    pub async fn recover_through(&mut self, until: i64) -> Result<()> {
         for seat in &self.seats {
             seat.proxy.calm();
         }
-        let now = chrono::Utc::now().timestamp();
         self.world.fleet.ready(Role::Scheduler, 0).await?;
         self.world.fleet.ready(Role::Db, 0).await?;
         let (mut before, mut moved) = (Vec::new(), Instant::now());
         loop {
+            let began = Instant::now();
             let schedules = self.cluster.api::<GraphSchedule>().list(&Default::default()).await?.items;
-            if schedules.iter().all(|schedule| super::account::is_settled(schedule, now)) {
-                break;
+            if schedules.iter().all(|schedule| super::account::is_settled(schedule, until)) {
+                return Ok(());
             }
             let position = schedules.iter().map(super::account::position).collect();
             if position != before {
                 (before, moved) = (position, Instant::now());
             }
             if moved.elapsed() > RECOVERY {
-                return Err(format!("nothing has moved for {} s: {before:?}", RECOVERY.as_secs()).into());
+                let left = schedules.iter().filter(|schedule| !super::account::is_settled(schedule, until));
+                let left: Vec<_> = left.map(|schedule| &schedule.metadata.name).collect();
+                return Err(format!(
+                    "nothing has moved for {} s, {} schedules wait: {:?}",
+                    RECOVERY.as_secs(),
+                    left.len(),
+                    left.iter().take(10).collect::<Vec<_>>()
+                )
+                .into());
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            // A long list must not be most of what the API server has to do.
+            tokio::time::sleep(BETWEEN_LOOKS.max(began.elapsed() * 3)).await;
         }
-        Ok(now)
     }
 
     /// No slot comes any more; returns when nothing is under way.
