@@ -678,7 +678,7 @@ async fn the_status_says_at_once_that_a_run_is_over() {
     }
     lags.sort();
     eprintln!("the status followed after {lags:?}");
-    // Tens of milliseconds when the machine is at rest; without a word from the platform it is asked again after 20 s.
+    // Without a word from the platform it is asked again after 20 s.
     assert!(lags[lags.len() / 2] < TimeDelta::seconds(10), "{lags:?}");
     scene.stop().await;
 }
