@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use crds::conditions::reason;
 use crds::execution::GraphExecutionStatus;
-use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GROUP, GraphExecution, GraphSchedule, VERSION};
+use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GraphExecution, GraphSchedule};
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -32,6 +32,7 @@ use crate::runtime::cache::{Cache, cache, hear_outcome};
 use crate::runtime::connection::watching;
 use crate::runtime::events::{Events, MANAGER};
 use crate::runtime::kept::{Kept, OpenError, kept};
+use crate::runtime::lanes::{self, Lane};
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::{self, OperatorMetrics};
 use crate::runtime::refusal::refusal;
@@ -239,7 +240,7 @@ async fn say(execution: &GraphExecution, error: &Error, context: &Context) {
         return;
     };
     let message = refusal.of(what);
-    context.events.later(execution, None, true, refusal.reason, message.clone());
+    context.events.warning(execution, refusal.reason, message.clone());
     let submitted = execution.status.as_ref().is_some_and(|status| status.execution_id.is_some());
     let waits = matches!(error, Error::Read(_) | Error::Write(_)) && !submitted && !status::is_over(execution);
     if waits && context.retries.may_say(&execution.name_any(), execution.metadata.generation) {
@@ -277,7 +278,7 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
             Word::Superseded(why) => {
                 let note = format!("the schedule decided otherwise, nothing ran: {why}");
                 write_status(execution, status::superseded(execution, &note, &now), context).await?;
-                context.events.warning(execution, reason::SUPERSEDED, note).await;
+                context.events.warning(execution, reason::SUPERSEDED, note);
                 Ok(Action::await_change())
             }
         };
@@ -293,7 +294,7 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
         write_status(execution, next, context).await?;
         if over {
             let note = format!("run {} ended {}", progress.graph_exec_id, progress.status);
-            context.events.normal(execution, "Ended", note).await;
+            context.events.normal(execution, "Ended", note);
             return Ok(Action::await_change());
         }
     }
@@ -373,20 +374,14 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
                 context.followers.rewind(&platform);
             }
             write_status(&held, status::accepted(&held, &submitted, hash, &now), context).await?;
-            context
-                .events
-                .normal(
-                    &held,
-                    "Submitted",
-                    format!("run {} of graph {}", submitted.graph_exec_id, submitted.graph_id),
-                )
-                .await;
+            let note = format!("run {} of graph {}", submitted.graph_exec_id, submitted.graph_id);
+            context.events.normal(&held, "Submitted", note);
             Ok(Action::await_change())
         }
         submit::Outcome::Pending(not_now) => wait(&held, &not_now, context).await,
         submit::Outcome::Refused { spec_valid, reason, message } => {
             write_status(&held, status::refused(&held, spec_valid, reason, &message, &now), context).await?;
-            context.events.warning(&held, reason, message).await;
+            context.events.warning(&held, reason, message);
             Ok(Action::await_change())
         }
     }
@@ -465,7 +460,7 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
                 "the run could not be stopped within {} s: let go; the platform stops it when it can",
                 context.stop_patience.as_secs()
             );
-            context.events.warning(execution, "StopFailed", note).await;
+            context.events.warning(execution, "StopFailed", note);
         }
         Ok(false) => return Ok(Action::requeue(STOPPING)),
         Err(why) => {
@@ -521,7 +516,7 @@ async fn hold(execution: &GraphExecution, context: &Context) -> Result<GraphExec
     }
     let mut finalizers = execution.finalizers().to_vec();
     finalizers.push(EXECUTION_FINALIZER.to_owned());
-    patch_finalizers(execution, &finalizers, context).await
+    patch_finalizers(execution, &finalizers, Lane::Submission, context).await
 }
 
 /// Takes the finalizer away.
@@ -535,23 +530,18 @@ async fn release(execution: &GraphExecution, context: &Context) -> Result<(), Er
         .filter(|finalizer| *finalizer != EXECUTION_FINALIZER)
         .cloned()
         .collect();
-    match patch_finalizers(execution, &finalizers, context).await {
+    match patch_finalizers(execution, &finalizers, Lane::Status, context).await {
         Ok(_) => Ok(()),
         Err(Error::Write(error)) if matches!(error.as_ref(), kube::Error::Api(status) if status.is_not_found()) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-async fn patch_finalizers(execution: &GraphExecution, finalizers: &[String], context: &Context) -> Result<GraphExecution, Error> {
+async fn patch_finalizers(execution: &GraphExecution, finalizers: &[String], lane: Lane, context: &Context) -> Result<GraphExecution, Error> {
     context.metrics.writes.get_or_create(&LABEL).inc();
     let patch = json!({"metadata": {"resourceVersion": execution.resource_version(), "finalizers": finalizers}});
-    let parameters = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let written = api(execution, context)
-        .patch(&execution.name_any(), &parameters, &Patch::Merge(&patch))
-        .await;
+    let place = (&*execution.namespace().unwrap_or_default(), &*execution.name_any());
+    let written = lanes::patch(&context.client, place, &Patch::Merge(patch), lane).await;
     written.map_err(|error| conflict_or(error, Error::Write))
 }
 
@@ -561,15 +551,18 @@ async fn write_status(execution: &GraphExecution, next: GraphExecutionStatus, co
         return Ok(());
     }
     context.metrics.writes.get_or_create(&LABEL).inc();
-    let patch = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": "GraphExecution",
-        "metadata": {"name": execution.name_any(), "uid": execution.uid(), "resourceVersion": execution.resource_version()},
-        "status": next,
-    });
-    let parameters = PatchParams::apply(MANAGER).force();
+    // The server has less to do for it than for a server-side apply.
+    let patch = serde_json::from_value(json!([
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": execution.resource_version()},
+        {"op": "add", "path": "/status", "value": next},
+    ]));
+    let patch = patch.map_err(|error| Error::Status(Box::new(kube::Error::SerdeError(error))))?;
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     match api(execution, context)
-        .patch_status(&execution.name_any(), &parameters, &Patch::Apply(&patch))
+        .patch_status(&execution.name_any(), &parameters, &Patch::Json::<()>(patch))
         .await
     {
         Ok(_) => Ok(()),

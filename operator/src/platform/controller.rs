@@ -178,7 +178,7 @@ async fn say(platform: &AutoGPTPlatform, error: &Error, context: &Context) {
         Error::Apply(_) => reason::APPLY_REFUSED,
         Error::Secrets(_) | Error::Status(_) => refusal.reason,
     };
-    context.events.later(platform, None, true, why, message.clone());
+    context.events.warning(platform, why, message.clone());
     if context.retries.may_say(&platform.name_any(), platform.metadata.generation) {
         let next = status::not_applied(platform, why, message, &time::now());
         if let Err(error) = write_status(platform, next, context).await {
@@ -206,7 +206,7 @@ async fn bring_about(platform: &AutoGPTPlatform, context: &Context) -> Result<Pl
     };
     if !platform.spec.paused && validated.generated.iter().any(|(_, _, missing)| *missing) {
         let done = act::generate_secrets(client, &validated).await?;
-        tell(platform, &done, context).await;
+        tell(platform, &done, context);
         found = dereference::dereference(client, platform)
             .await
             .map_err(|error| Error::Secrets(Box::new(error)))?;
@@ -224,27 +224,21 @@ async fn bring_about(platform: &AutoGPTPlatform, context: &Context) -> Result<Pl
         return Ok(status::paused(platform, status, &now));
     }
     let done = act::act(client, &validated, &found, &wanted, &live, &decision).await?;
-    tell(platform, &done, context).await;
+    tell(platform, &done, context);
     Ok(status)
 }
 
-async fn tell(platform: &AutoGPTPlatform, done: &act::Done, context: &Context) {
+fn tell(platform: &AutoGPTPlatform, done: &act::Done, context: &Context) {
     context.metrics.writes.get_or_create(&LABEL).inc_by(done.writes() as u64);
     for (reason, list) in [("Created", &done.created), ("Updated", &done.updated), ("Removed", &done.removed)] {
         if !list.is_empty() {
             tracing::info!(platform = %platform.name_any(), objects = %list.join(", "), "{}", reason.to_lowercase());
-            context.events.normal(platform, reason, list.join(", ")).await;
+            context.events.normal(platform, reason, list.join(", "));
         }
     }
     if !done.reverted.is_empty() {
-        context
-            .events
-            .warning(
-                platform,
-                "DriftReverted",
-                format!("changed by somebody else, now as wanted again: {}", done.reverted.join("; ")),
-            )
-            .await;
+        let note = format!("changed by somebody else, now as wanted again: {}", done.reverted.join("; "));
+        context.events.warning(platform, "DriftReverted", note);
     }
 }
 

@@ -33,23 +33,22 @@ impl Events {
     }
 
     /// Something ordinary happened.
-    pub async fn normal<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: impl Into<String>) {
-        self.publish(EventType::Normal, about.object_ref(&()), None, reason, note.into()).await;
+    pub fn normal<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: impl Into<String>) {
+        self.write(EventType::Normal, about, None, reason, note.into());
     }
 
     /// Something that somebody should look at happened.
-    pub async fn warning<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: impl Into<String>) {
-        self.publish(EventType::Warning, about.object_ref(&()), None, reason, note.into()).await;
+    pub fn warning<K: Resource<DynamicType = ()>>(&self, about: &K, reason: &str, note: impl Into<String>) {
+        self.write(EventType::Warning, about, None, reason, note.into());
     }
 
-    /// Something happened that nobody needs to wait for. Losing it is no error, so it is lost rather than piled up. Events of one reason
-    /// about one object are counted together unless they are related to different others.
-    pub fn later<K: Resource<DynamicType = ()>>(&self, about: &K, related: Option<ObjectReference>, warns: bool, reason: &str, note: String) {
+    /// Nobody waits for an event: events go last, and who waited for one would hold up the next object. Losing one is no error, so it is
+    /// lost rather than piled up. Events of one reason about one object are counted together unless they are `related` to different others.
+    pub fn write<K: Resource<DynamicType = ()>>(&self, type_: EventType, about: &K, related: Option<ObjectReference>, reason: &str, note: String) {
         let (events, about, reason) = (self.clone(), about.object_ref(&()), reason.to_owned());
         let Ok(permit) = self.pending.clone().try_acquire_owned() else {
             return;
         };
-        let type_ = if warns { EventType::Warning } else { EventType::Normal };
         tokio::spawn(async move {
             events.publish(type_, about, related, &reason, note).await;
             drop(permit);

@@ -2,9 +2,10 @@
 //!
 //! A thousand schedules that are due in the same second are thousands of requests, and the API server answers a few hundred a second: what
 //! is sent at once is refused, times out, and comes back. So only a few are under way, and of those that wait, the ones that others wait
-//! for go first: what a person asked for, then the executions of due times, then statuses, then events and deletions. Every sixteenth
-//! place goes to the last lane that waits, so that none starves. And while executions of due times are on their way, statuses, events and
-//! deletions hold back for a moment even when there are places: the API server would do their work at the cost of the others.
+//! for go first: what a person asked for, then the executions of due times, then the decisions and finalizers without which those are not
+//! submitted, then statuses, then events and deletions. Every sixteenth place goes to the last lane that waits, so that none starves. And
+//! while executions of due times are on their way, whatever comes after them holds back for a moment even when there are places: the API
+//! server would do that work at their cost.
 //!
 //! Watches are not counted. An answer that asks for patience (429 with Retry-After) keeps its place until the client has tried again, which
 //! slows the others down as well.
@@ -17,13 +18,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
-use kube::Client;
+use kube::api::{Patch, PatchParams};
 use kube::client::{Body, ClientBuilder};
+use kube::{Client, Resource};
 use prometheus_client::encoding::EncodeLabelSet;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::runtime::connection::{Asking, asking};
+use crate::runtime::events::MANAGER;
 use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::OperatorMetrics;
 
@@ -34,13 +39,15 @@ const SHARE: u32 = 16;
 /// Who holds back for executions of due times does so no longer than this.
 const COURTESY: Duration = Duration::from_millis(50);
 
-/// Lanes in the order of their precedence.
+/// Lanes in the order of their precedence. A request that carries one as an extension keeps to it; for all others its method and path decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
+pub enum Lane {
     /// What a person waits for, and whatever has no lane of its own.
     Human,
     /// The executions of due times.
     Due,
+    /// What an execution needs before it is submitted: that the decision is stored, and its finalizer.
+    Submission,
     /// What became of things.
     Status,
     /// Events, and what nobody needs any more.
@@ -48,12 +55,13 @@ enum Lane {
 }
 
 impl Lane {
-    const ALL: [Self; 4] = [Self::Human, Self::Due, Self::Status, Self::CleanUp];
+    const ALL: [Self; 5] = [Self::Human, Self::Due, Self::Submission, Self::Status, Self::CleanUp];
 
     fn name(self) -> &'static str {
         match self {
             Self::Human => "human",
             Self::Due => "due",
+            Self::Submission => "submission",
             Self::Status => "status",
             Self::CleanUp => "clean-up",
         }
@@ -64,11 +72,14 @@ impl Lane {
     }
 
     fn holds_back(self) -> bool {
-        matches!(self, Self::Status | Self::CleanUp)
+        !matches!(self, Self::Human | Self::Due)
     }
 
     /// The lane of a request; none for those that last.
     fn of(request: &Request<Body>) -> Option<Self> {
+        if let Some(lane) = request.extensions().get() {
+            return Some(*lane);
+        }
         let (method, path) = (request.method(), request.uri().path());
         if request
             .uri()
@@ -77,12 +88,17 @@ impl Lane {
         {
             return None;
         }
-        let of_executions = path.contains("/graphexecutions");
         Some(match *method {
             Method::POST if path.ends_with("/graphexecutions") => Self::Due,
             Method::POST | Method::PATCH | Method::PUT if path.contains("/events") => Self::CleanUp,
-            // Finalizers of executions: their submission waits behind the executions that are still to be made.
-            Method::PATCH | Method::PUT if of_executions || path.ends_with("/status") => Self::Status,
+            Method::PATCH | Method::PUT if path.ends_with("/status") => {
+                // A schedule's status has its decisions.
+                if path.contains("/graphschedules/") {
+                    Self::Submission
+                } else {
+                    Self::Status
+                }
+            }
             Method::DELETE => Self::CleanUp,
             _ => Self::Human,
         })
@@ -114,6 +130,21 @@ pub fn client(inner: Client, metrics: OperatorMetrics, leadership: Leadership) -
         leadership,
     };
     ClientBuilder::new(lanes, namespace).build()
+}
+
+/// Patches the object of that name in the name of this operator, in this lane.
+pub async fn patch<K>(client: &Client, (namespace, name): (&str, &str), patch: &Patch<Value>, lane: Lane) -> kube::Result<K>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let request = kube::core::Request::new(K::url_path(&(), Some(namespace))).patch(name, &parameters, patch);
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    request.extensions_mut().insert(lane);
+    client.request(request).await
 }
 
 struct Lanes {
@@ -298,10 +329,12 @@ mod tests {
         assert_eq!(lane("GET", &format!("{executions}?watch=true&limit=1")), None);
         assert_eq!(lane("POST", &format!("{executions}?&fieldManager=m")), Some(Lane::Due));
         assert_eq!(lane("PATCH", &format!("{executions}/a/status?&force=true")), Some(Lane::Status));
-        assert_eq!(lane("PATCH", &format!("{executions}/a")), Some(Lane::Status));
+        let mut finalizer = Request::patch(format!("{executions}/a")).body(Body::empty()).unwrap();
+        finalizer.extensions_mut().insert(Lane::Submission);
+        assert_eq!(Lane::of(&finalizer), Some(Lane::Submission), "what the request says");
         assert_eq!(lane("DELETE", &format!("{executions}/a")), Some(Lane::CleanUp));
         let schedules = "/apis/autogpt.dev/v1alpha1/namespaces/n/graphschedules";
-        assert_eq!(lane("PUT", &format!("{schedules}/a/status")), Some(Lane::Status));
+        assert_eq!(lane("PUT", &format!("{schedules}/a/status")), Some(Lane::Submission));
         assert_eq!(lane("PATCH", &format!("{schedules}/a")), Some(Lane::Human));
         assert_eq!(lane("POST", "/apis/events.k8s.io/v1/namespaces/n/events"), Some(Lane::CleanUp));
         assert_eq!(lane("PATCH", "/apis/apps/v1/namespaces/n/deployments/d"), Some(Lane::Human));
@@ -331,8 +364,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_waited_for_goes_first() {
-        let order = served(&[Lane::CleanUp, Lane::Status, Lane::Due, Lane::Human, Lane::Due]).await;
-        assert_eq!(order, [Lane::Human, Lane::Due, Lane::Due, Lane::Status, Lane::CleanUp]);
+        let order = served(&[Lane::CleanUp, Lane::Status, Lane::Submission, Lane::Due, Lane::Human, Lane::Due]).await;
+        assert_eq!(order, [Lane::Human, Lane::Due, Lane::Due, Lane::Submission, Lane::Status, Lane::CleanUp]);
     }
 
     #[tokio::test]

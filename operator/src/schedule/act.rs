@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use crds::{GraphExecution, GraphSchedule};
 use futures::future;
-use kube::api::{Api, PartialObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, PartialObjectMeta, Patch, PostParams};
 use kube::core::Request;
 use kube::{Client, Resource, ResourceExt};
 use schedule::decide::{Due, Effect};
 use serde_json::json;
 
 use crate::runtime::events::MANAGER;
+use crate::runtime::lanes::{self, Lane};
 use crate::runtime::metrics::{Controller, OperatorMetrics};
 use crate::runtime::refusal::refusal;
 use crate::schedule::child;
@@ -106,12 +107,9 @@ impl Act {
             Some(uid) => json!({"metadata": {"uid": uid}, "spec": {"cancel": true}}),
             None => json!({"spec": {"cancel": true}}),
         };
-        let parameters = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
         self.metrics.writes.get_or_create(&LABEL).inc();
-        match self.executions(schedule).patch(&name, &parameters, &Patch::Merge(&patch)).await {
+        let place = (&*schedule.namespace().unwrap_or_default(), &*name);
+        match lanes::patch::<PartialObjectMeta<GraphExecution>>(&self.client, place, &Patch::Merge(patch), Lane::Due).await {
             Ok(_) => Ok(()),
             // It is gone, or somebody else's.
             Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => Ok(()),

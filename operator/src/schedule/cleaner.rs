@@ -65,7 +65,7 @@ impl Cleaner {
                 tracing::warn!(schedule = %schedule.name_any(), %error, retry_in = ?AGAIN, "an old execution cannot be deleted");
                 if let Some(refusal) = refusal(error) {
                     let what = refusal.of("the removal of an execution beyond spec.historyLimit was refused");
-                    events.later(&schedule, None, true, refusal.reason, what);
+                    events.warning(&schedule, refusal.reason, what);
                 }
                 tokio::time::sleep(AGAIN).await;
             }

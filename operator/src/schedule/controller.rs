@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::runtime::Controller;
 use kube::runtime::controller::{self, Action};
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
 use schedule::decide::{BATCH, Due, Effect, Origin, Outcome, Step, instant};
@@ -260,7 +261,7 @@ async fn say(row: &Kept<GraphSchedule>, error: &Error, context: &Context) {
     };
     let Ok(seen) = row.open() else { return };
     let seen = context.newest.at_least(seen);
-    context.events.later(&seen, None, true, refusal.reason, refusal.of(&what));
+    context.events.warning(&seen, refusal.reason, refusal.of(&what));
     if let Error::Read(_) = error
         && let Some(words) = error.refused(&seen, context)
     {
@@ -487,7 +488,11 @@ fn announce(schedule: &GraphSchedule, step: &Step, context: &Context) {
                 context.metrics.schedule_lateness.observe(late.as_secs_f64());
             }
         }
-        let warns = entry.outcome == Outcome::Missed;
+        let type_ = if entry.outcome == Outcome::Missed {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
         // The execution that it became, or would have.
         let execution = ObjectReference {
             api_version: Some(GraphExecution::api_version(&()).into_owned()),
@@ -496,7 +501,7 @@ fn announce(schedule: &GraphSchedule, step: &Step, context: &Context) {
             name: Some(child::name(&name, &uid, &entry.due)),
             ..ObjectReference::default()
         };
-        context.events.later(schedule, Some(execution), warns, entry.outcome.as_str(), note);
+        context.events.write(type_, schedule, Some(execution), entry.outcome.as_str(), note);
     }
 }
 
@@ -511,7 +516,7 @@ async fn suspend(schedule: &GraphSchedule, note: &str, context: &Context) -> Res
     context.metrics.writes.get_or_create(&LABEL).inc();
     match api.patch(&schedule.name_any(), &parameters, &Patch::Merge(&patch)).await {
         Ok(_) => {
-            context.events.later(schedule, None, true, reason::PAUSED_ON_FAILURE, note.to_owned());
+            context.events.warning(schedule, reason::PAUSED_ON_FAILURE, note.to_owned());
             Ok(())
         }
         // The change brings the next look.

@@ -228,6 +228,30 @@ pub async fn schedules_every_second(world: &World, operator: &OperatorProcess, s
     clear(world).await
 }
 
+/// The floor of that: as many GraphExecutions created at the same full second by this program, in a namespace that nobody else watches.
+pub async fn bare_every_second(world: &World, times: u32, rows: &mut Rows) -> Outcome<()> {
+    let namespace = format!("bare-{}", Utc::now().timestamp_millis());
+    let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+    Api::all(world.client.clone()).create(&PostParams::default(), &object).await?;
+    let api: Api<GraphExecution> = Api::namespaced(world.cluster.admin(), &namespace);
+    let sightings = Sightings::start(world, &GraphExecution::url_path(&(), Some(&namespace))).await?;
+    let first = Utc::now().duration_trunc(TimeDelta::seconds(1))? + TimeDelta::seconds(2);
+    for second in 0..times {
+        let slot = first + TimeDelta::seconds(i64::from(second));
+        let objects = (0..FEW).map(|number| {
+            let mut object = execution(&format!("bare-{second}-{number}"));
+            object["spec"]["scheduledFor"] = json!(slot);
+            object
+        });
+        let objects = objects.collect();
+        sleep_until(slot).await;
+        create_all(&api, objects).await?;
+    }
+    let seen = sightings.wait(|_| true, FEW * usize::try_from(times)?, Duration::from_secs(30)).await?;
+    lateness(rows, &format!("{FEW} bare creates every second"), &seen);
+    delete_all::<GraphExecution>(&api).await
+}
+
 /// CronJobs on the same server; the milliseconds until the last of many was seen.
 pub async fn cron_jobs(world: &World, flags_are: &str, flags: &[&str], size: Size, rows: &mut Rows) -> Outcome<f64> {
     let controller = CronJobs::start(world, flags).await;

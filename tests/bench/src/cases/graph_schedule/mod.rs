@@ -59,6 +59,7 @@ async fn measure(size: Size) -> Outcome<Rows> {
     bare.push(due::bare_creates(&world, size.many).await?);
     if due::seconds_are_known() {
         due::schedules_every_second(&world, &leader, size.seconds, &mut rows).await?;
+        due::bare_every_second(&world, size.seconds, &mut rows).await?;
     }
     operator::at_rest(&world, &leader, size.kept, &mut rows).await?;
     operator::fail_over(&world, &mut leader, &mut rows).await?;
