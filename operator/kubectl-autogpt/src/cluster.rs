@@ -89,8 +89,28 @@ impl Cluster {
         self.merge_as(MANAGER, name, patch).await
     }
 
-    /// The same under another name in the managed fields.
+    /// Merges what names a `resourceVersion` into an object. False when the object has another one by now.
+    pub async fn merge_unless_changed<K>(&self, name: &str, patch: &Value) -> Result<bool, Complaint>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        match self.patch::<K>(MANAGER, name, patch).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+            Err(error) => Err(self.unchanged::<K>(name, &error)),
+        }
+    }
+
+    /// [Merges](Self::merge) under another name in the managed fields.
     pub async fn merge_as<K>(&self, manager: &str, name: &str, patch: &Value) -> Result<K, Complaint>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let merged = self.patch(manager, name, patch).await;
+        merged.map_err(|error| self.unchanged::<K>(name, &error))
+    }
+
+    async fn patch<K>(&self, manager: &str, name: &str, patch: &Value) -> kube::Result<K>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     {
@@ -98,7 +118,10 @@ impl Cluster {
             field_manager: Some(manager.to_owned()),
             ..PatchParams::default()
         };
-        let merged = self.api::<K>().patch(name, &parameters, &Patch::Merge(patch)).await;
-        merged.map_err(|error| Complaint::of_kube(&format!("change {} {name} in namespace {}", K::kind(&()), self.namespace), &error))
+        self.api::<K>().patch(name, &parameters, &Patch::Merge(patch)).await
+    }
+
+    fn unchanged<K: Resource<DynamicType = ()>>(&self, name: &str, error: &kube::Error) -> Complaint {
+        Complaint::of_kube(&format!("change {} {name} in namespace {}", K::kind(&()), self.namespace), error)
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -335,6 +336,64 @@ async fn schedules_are_explained_paused_and_resumed() {
     assert!(world.api::<GraphSchedule>().get("nightly").await.unwrap().spec.suspend.is_none());
     assert_eq!(user.says("resume nightly").await.well(), "nightly is not suspended\n");
     operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_who_triggers_at_once_gets_a_run() {
+    let world = World::new().await;
+    let user = User::of(&world, None);
+    let operator = world.operator("a").await;
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": "p"}, "spec": {}}))
+        .await
+        .unwrap();
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["@yearly"]});
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "yearly"}, "spec": spec}))
+        .await
+        .unwrap();
+    let said = futures::future::join_all((0..8).map(|_| user.says("trigger yearly"))).await;
+    let mut executions = BTreeSet::new();
+    for said in said {
+        let said = said.well();
+        let name = said.trim().strip_prefix("graphexecution/").and_then(|rest| rest.strip_suffix(" created"));
+        let name = name.expect(&said).to_owned();
+        world.api::<GraphExecution>().get(&name).await.unwrap();
+        executions.insert(name);
+    }
+    assert_eq!(executions.len(), 8, "{executions:?}");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_nobody_answers_is_told_of_as_it_stands() {
+    let world = World::new().await;
+    let user = User::of(&world, None);
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["@yearly"]});
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "yearly"}, "spec": spec}))
+        .await
+        .unwrap();
+    let carried = || async {
+        let schedule: GraphSchedule = world.api().get("yearly").await.unwrap();
+        schedule.annotations().get(crds::ANNOTATION_RUN_NOW).cloned()
+    };
+    let (first, second) = tokio::join!(user.says("trigger yearly"), async {
+        eventually("the first one asks", || async { carried().await.ok_or("nothing") }).await;
+        user.says("trigger yearly").await
+    });
+    first.complains("the request stays");
+    let request = carried().await.unwrap();
+    second.complains(&format!("yearly was not asked to run: another request, {request:?}, is before this one"));
+
+    let remove = json!({"metadata": {"annotations": {crds::ANNOTATION_RUN_NOW: null}}});
+    world.merge::<GraphSchedule>("yearly", remove).await;
+    let (replaced, ()) = tokio::join!(user.says("trigger yearly"), async {
+        eventually("it asks", || async { carried().await.ok_or("nothing") }).await;
+        let other = json!({"metadata": {"annotations": {crds::ANNOTATION_RUN_NOW: "other"}}});
+        world.merge::<GraphSchedule>("yearly", other).await;
+    });
+    replaced.complains("was replaced by another one, \"other\", before anything came of it: it will not run");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

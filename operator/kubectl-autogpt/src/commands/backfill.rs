@@ -64,8 +64,8 @@ pub async fn run(cluster: &Cluster, arguments: Backfill, out: &mut impl Write) -
         arguments.schedule
     )?;
     if arguments.wait {
-        let done = watch::until(cluster, &arguments.schedule, |status| {
-            progress(status, &name).filter(|progress| progress.done)
+        let done = watch::until(cluster, &arguments.schedule, |schedule| {
+            progress(schedule.status.as_ref()?, &name).filter(|progress| progress.done)
         })
         .await?;
         writeln!(out, "backfill {name} is done: {} fired, {} skipped", done.fired, done.skipped)?;

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use crds::{GraphSchedule, GraphScheduleStatus};
+use crds::GraphSchedule;
 use futures::TryStreamExt;
 use kube::runtime::watcher::watch_object;
 
 use crate::cluster::Cluster;
 use crate::complaint::Complaint;
 
-/// Watches a schedule until its status yields something.
-pub async fn until<T>(cluster: &Cluster, name: &str, mut look: impl FnMut(&GraphScheduleStatus) -> Option<T>) -> Result<T, Complaint> {
+/// Watches a schedule until it yields something.
+pub async fn until<T>(cluster: &Cluster, name: &str, mut look: impl FnMut(&GraphSchedule) -> Option<T>) -> Result<T, Complaint> {
     let mut states = Box::pin(watch_object(cluster.api::<GraphSchedule>(), name));
     loop {
         match states.try_next().await {
             Ok(Some(Some(schedule))) => {
-                if let Some(found) = look(&schedule.status.unwrap_or_default()) {
+                if let Some(found) = look(&schedule) {
                     return Ok(found);
                 }
             }

@@ -42,8 +42,9 @@ async fn ask(cluster: &Cluster, name: &str, slot: DateTime<Utc>) -> Result<Vec<D
     cluster
         .merge_as::<GraphSchedule>(crds::MANAGER_EXPLAIN, name, &annotate(json!(request)))
         .await?;
-    let answer = watch::until(cluster, name, |status| {
-        status.explanation.clone().filter(|explanation| explanation.request == request)
+    let answer = watch::until(cluster, name, |schedule| {
+        let explanation = schedule.status.as_ref()?.explanation.clone();
+        explanation.filter(|explanation| explanation.request == request)
     });
     let answer = tokio::time::timeout(PATIENCE, answer).await;
     cluster
