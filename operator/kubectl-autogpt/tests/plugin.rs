@@ -397,6 +397,47 @@ async fn a_request_that_nobody_answers_is_told_of_as_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_that_has_to_wait_is_no_failure() {
+    let services = Services::prepare().await;
+    services.start().await;
+    let (world, operator) = services.in_cluster().await;
+    let user = User::of(&world, None);
+    for (name, policy) in [("one", "BufferOne"), ("all", "BufferAll")] {
+        let spec = json!({
+            "platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "inputs": {"x": 2}, "schedules": ["@yearly"], "overlapPolicy": policy,
+        });
+        world
+            .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": name}, "spec": spec}))
+            .await
+            .unwrap();
+        // Nobody executes yet.
+        let said = user.says(&format!("trigger {name}")).await.well();
+        assert!(said.ends_with(" created\n"), "{said}");
+    }
+    let said = user.says("trigger one").await.well();
+    assert!(said.starts_with("one waits: "), "{said}");
+    user.says("trigger one").await.complains("one did not run: ");
+    let said = user.says("trigger one --follow").await;
+    assert_eq!(said.code, Some(1), "what is skipped is not waited for: {said:?}");
+
+    let (said, ()) = tokio::join!(user.says("trigger all --follow"), async {
+        eventually("it waits", || async {
+            let schedule: GraphSchedule = world.api().get("all").await.unwrap();
+            let waits = schedule.status.as_ref().is_some_and(|status| !status.buffer.is_empty());
+            if waits { Ok(()) } else { Err(schedule.status) }
+        })
+        .await;
+        services.start_executor().await;
+    });
+    let said = said.well();
+    assert!(
+        said.starts_with("all waits: ") && said.contains("\ny: 3\n") && said.contains("succeeded"),
+        "{said}"
+    );
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_decisions_are_looked_up_in_the_ledger() {
     let services = Services::prepare().await;
     services.start().await;

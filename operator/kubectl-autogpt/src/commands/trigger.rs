@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use chrono::Utc;
-use crds::schedule::Decision;
-use crds::{ANNOTATION_RUN_NOW, GraphSchedule};
+use crds::schedule::{Decision, Outcome};
+use crds::{ANNOTATION_RUN_NOW, GraphSchedule, GraphScheduleStatus};
 use kube::ResourceExt;
 use operator::schedule::spec;
 use serde_json::json;
@@ -34,30 +34,48 @@ enum Fate {
 pub async fn run(cluster: &Cluster, name: &str, follow: bool, out: &mut impl Write) -> Result<Done, Complaint> {
     let request = request();
     ask(cluster, name, &request).await?;
-    let why = || format!("see `kubectl autogpt why {name}`");
-    let decision = match outcome(cluster, name, &request).await? {
-        Fate::Decided(decision) => decision,
-        Fate::Forgotten => {
-            let what = format!("{name} was asked to run, and what was decided about that is not among its newest decisions any more");
-            return Err(Complaint::new(what, why()));
+    let mut decision = decided(name, outcome(cluster, name, &request).await?)?;
+    if decision.outcome == Outcome::Buffered {
+        writeln!(out, "{name} waits: {}", decision.reason.as_deref().unwrap_or("something of it runs"))?;
+        if !follow {
+            return Ok(Done::Well);
         }
-        Fate::Replaced(by) => {
-            let by = by.map_or_else(|| "was taken away".to_owned(), |other| format!("was replaced by another one, {other:?},"));
-            return Err(Complaint::new(
-                format!("the request to run {name} {by} before anything came of it: it will not run"),
-                format!("ask again: `kubectl autogpt trigger {name}`"),
-            ));
-        }
-    };
+        out.flush()?;
+        // As long as what runs needs.
+        let over = watch::until(cluster, name, |schedule| fate_of_waiting(schedule, &request));
+        decision = decided(name, over.await?)?;
+    }
     let Some(execution) = decision.execution else {
         let reason = decision.reason.unwrap_or_default();
-        return Err(Complaint::new(format!("{name} did not run: {reason}"), why()));
+        return Err(Complaint::new(format!("{name} did not run: {reason}"), see(name)));
     };
     writeln!(out, "graphexecution/{execution} created")?;
     if follow {
         return follow::run(cluster, &execution, out).await;
     }
     Ok(Done::Well)
+}
+
+/// The decision, where there is one.
+fn decided(name: &str, fate: Fate) -> Result<Decision, Complaint> {
+    match fate {
+        Fate::Decided(decision) => Ok(decision),
+        Fate::Forgotten => Err(Complaint::new(
+            format!("{name} was asked to run, and what was decided about that is not among its newest decisions any more"),
+            see(name),
+        )),
+        Fate::Replaced(by) => {
+            let by = by.map_or_else(|| "was taken away".to_owned(), |other| format!("was replaced by another one, {other:?},"));
+            Err(Complaint::new(
+                format!("the request to run {name} {by} before anything came of it: it will not run"),
+                format!("ask again: `kubectl autogpt trigger {name}`"),
+            ))
+        }
+    }
+}
+
+fn see(name: &str) -> String {
+    format!("see `kubectl autogpt why {name}`")
 }
 
 /// A text that nobody else asks with: many may ask within the same millisecond.
@@ -122,12 +140,33 @@ async fn outcome(cluster: &Cluster, name: &str, request: &str) -> Result<Fate, C
     })
 }
 
+/// What became of a request that waited, once it does no more.
+fn fate_of_waiting(schedule: &GraphSchedule, request: &str) -> Option<Fate> {
+    let status = schedule.status.as_ref()?;
+    let key = format!("/{}", behalf(request));
+    // Newer decisions may have taken the place of the one to wait.
+    if status.buffer.iter().any(|due| due.ends_with(&key)) {
+        return None;
+    }
+    let decision = newest(status, request).filter(|decision| decision.outcome != Outcome::Buffered);
+    Some(decision.map_or(Fate::Forgotten, Fate::Decided))
+}
+
+/// What was decided last about the request, as long as that is among the newest decisions.
+fn newest(status: &GraphScheduleStatus, request: &str) -> Option<Decision> {
+    let behalf = behalf(request);
+    let mine = |decision: &&Decision| decision.request.as_ref() == Some(&behalf);
+    status.recent_decisions.iter().find(mine).cloned()
+}
+
+fn behalf(request: &str) -> String {
+    format!("run-now/{request}")
+}
+
 /// What became of the request, once that is known.
 fn fate(schedule: &GraphSchedule, request: &str) -> Option<Fate> {
     let status = schedule.status.clone().unwrap_or_default();
-    let behalf = format!("run-now/{request}");
-    let mine = |decision: &Decision| decision.request.as_ref() == Some(&behalf);
-    if let Some(decision) = status.recent_decisions.into_iter().find(mine) {
+    if let Some(decision) = newest(&status, request) {
         return Some(Fate::Decided(decision));
     }
     let known = status.run_now.filter(|known| known.request == request);
@@ -199,5 +238,19 @@ mod tests {
         let decided = json!({"slot": "2026-01-01T00:00:00Z", "outcome": "Fired", "request": "run-now/a", "execution": "s-x"});
         let next = schedule(Some("b"), json!({"recentDecisions": [decided]}));
         assert!(matches!(fate(&next, "a"), Some(Fate::Decided(decision)) if decision.execution.as_deref() == Some("s-x")));
+    }
+    #[test]
+    fn what_waits_is_waited_for_although_newer_decisions_hide_it() {
+        let decision = |outcome: &str, request: &str| json!({"slot": "2026-01-01T00:00:00Z", "outcome": outcome, "request": format!("run-now/{request}"), "reason": "r"});
+        let waits = json!({"buffer": ["2026-01-01T00:00:00Z/run-now/a"], "recentDecisions": [decision("Buffered", "a")]});
+        let hidden = json!({"buffer": ["2026-01-01T00:00:00Z/run-now/a"], "recentDecisions": [decision("Skipped", "b")]});
+        for status in [waits, hidden] {
+            assert_eq!(fate_of_waiting(&schedule(Some("b"), status.clone()), "a"), None, "{status}");
+        }
+        let over = |outcome: &str| fate_of_waiting(&schedule(None, json!({"recentDecisions": [decision(outcome, "a")]})), "a");
+        for outcome in ["Fired", "Skipped"] {
+            assert!(matches!(over(outcome), Some(Fate::Decided(_))), "{outcome}");
+        }
+        assert_eq!(fate_of_waiting(&schedule(None, json!({})), "a"), Some(Fate::Forgotten));
     }
 }
