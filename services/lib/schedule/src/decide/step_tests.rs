@@ -312,6 +312,23 @@ fn run_now_gets_its_time_before_anything_is_done() {
 }
 
 #[test]
+fn a_request_is_another_one_when_it_differs_from_the_one_before() {
+    let mut book = Book::default();
+    let mut asks = |request: &str, second| {
+        let wishes = Wishes {
+            run_now: Some(request.to_owned()),
+            ..overlap(Overlap::Allow)
+        };
+        run(&mut book, &wishes, &MINUTELY, at(second)).effects.len()
+    };
+    let runs: Vec<usize> = (1..)
+        .zip(["a", "a", "b", "b", "a"])
+        .map(|(second, request)| asks(request, second))
+        .collect();
+    assert_eq!(runs, [1, 0, 1, 0, 1]);
+}
+
+#[test]
 fn a_backfill_goes_on_as_its_runs_end() {
     let mut wishes = overlap(Overlap::Allow);
     wishes.floor = minute(100);
