@@ -331,10 +331,32 @@ async fn schedules_are_explained_paused_and_resumed() {
     let paused: GraphSchedule = world.api().get("nightly").await.unwrap();
     assert_eq!(paused.spec.suspend.unwrap().note.as_deref(), Some("holidays"));
     assert!(user.says("next nightly").await.well().contains("is suspended (holidays)"));
+    let said = user.says("why nightly 2126-01-01T01:30:00Z").await.well();
+    assert!(said.contains("; but nightly is suspended (holidays): nothing fires until"), "{said}");
     assert!(user.says("status").await.well().contains("1 schedules, 1 suspended"));
     user.says("resume nightly").await.well();
     assert!(world.api::<GraphSchedule>().get("nightly").await.unwrap().spec.suspend.is_none());
     assert_eq!(user.says("resume nightly").await.well(), "nightly is not suspended\n");
+
+    // Over: one run of its calendar was all that it was to have.
+    let finished = json!({
+        "platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "schedules": ["* * * * * *"], "seconds": true, "maxRuns": 1,
+    });
+    world
+        .apply(&json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": "once"}, "spec": finished}))
+        .await
+        .unwrap();
+    let said = eventually("it is said that it is over", || async {
+        let said = user.says("next once").await.well();
+        if said.contains("Finished: ") { Ok(said) } else { Err(said) }
+    })
+    .await;
+    assert!(
+        said.starts_with("once does not fire as it is, Finished: the schedule has had its 1 runs"),
+        "{said}"
+    );
+    let said = user.says("why once 2126-01-01T00:00:00Z").await.well();
+    assert!(said.contains("; but once does not fire as it is, Finished: "), "{said}");
     operator.stop().await;
 }
 

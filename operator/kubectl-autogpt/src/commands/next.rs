@@ -4,6 +4,7 @@ use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use crds::GraphSchedule;
+use crds::conditions::{self, READY};
 use operator::schedule::spec;
 use schedule::Calendar;
 
@@ -22,11 +23,8 @@ pub async fn run(cluster: &Cluster, name: &str, count: usize, out: &mut impl Wri
 fn text(name: &str, schedule: &GraphSchedule, count: usize, now: DateTime<Utc>) -> Result<String, Complaint> {
     let calendar = calendar(schedule)?;
     let mut text = String::new();
-    if let Some(suspend) = &schedule.spec.suspend {
-        let note = suspend.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
-        text.push_str(&format!(
-            "{name} is suspended{note}: nothing fires until `kubectl autogpt resume {name}`. It would be due\n"
-        ));
+    if let Some(why) = idle(name, schedule) {
+        text.push_str(&why);
     }
     // The operator refuses zones that do not exist, and so did the calendar.
     let zone: chrono_tz::Tz = schedule.spec.time_zone.parse().unwrap_or(chrono_tz::UTC);
@@ -41,11 +39,26 @@ fn text(name: &str, schedule: &GraphSchedule, count: usize, now: DateTime<Utc>) 
         last = due;
     }
     if rows.is_empty() {
-        text.push_str("never again\n");
+        text.push_str(if text.is_empty() { "never again\n" } else { ". It is never due again\n" });
     } else {
+        if !text.is_empty() {
+            text.push_str(". It would be due\n");
+        }
         text.push_str(&table(&["DUE", &schedule.spec.time_zone.to_uppercase(), "WHEN"], &rows));
     }
     Ok(text)
+}
+
+/// Why nothing fires at the times of the calendar, as far as is known.
+pub fn idle(name: &str, schedule: &GraphSchedule) -> Option<String> {
+    if let Some(suspend) = &schedule.spec.suspend {
+        let note = suspend.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+        return Some(format!("{name} is suspended{note}: nothing fires until `kubectl autogpt resume {name}`"));
+    }
+    let conditions = &schedule.status.as_ref()?.conditions;
+    // What was said about an earlier specification may be over.
+    let ready = conditions::get(conditions, READY).filter(|ready| ready.observed_generation == schedule.metadata.generation)?;
+    (ready.status == "False").then(|| format!("{name} does not fire as it is, {}: {}", ready.reason, ready.message))
 }
 
 /// The calendar of a schedule, as the operator reads it.
@@ -86,6 +99,26 @@ mod tests {
 "
             .replace("EUROPE/BERLIN                 WHEN", "EUROPE/BERLIN                  WHEN")
             .replace("CET   in", "CET    in")
+        );
+    }
+
+    #[test]
+    fn a_schedule_that_does_not_fire_says_why() {
+        let mut schedule = schedule(json!({}));
+        let ready = |status: &str, generation: i64| json!({"conditions": [{"type": "Ready", "status": status, "reason": "Finished", "message": "it has had its 3 runs", "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+        schedule.metadata.generation = Some(2);
+        for (status, generation, expected) in [("False", 2, true), ("True", 2, false), ("False", 1, false)] {
+            schedule.status = serde_json::from_value(ready(status, generation)).unwrap();
+            let said = text("s", &schedule, 1, now()).unwrap();
+            let why = "s does not fire as it is, Finished: it has had its 3 runs. It would be due\n";
+            assert_eq!(said.starts_with(why), expected, "{said}");
+            assert!(said.contains("2026-03-28T01:30:00Z"), "{said}");
+        }
+        schedule.status = serde_json::from_value(ready("False", 2)).unwrap();
+        schedule.spec.end_at = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        assert_eq!(
+            text("s", &schedule, 1, now()).unwrap(),
+            "s does not fire as it is, Finished: it has had its 3 runs. It is never due again\n"
         );
     }
 

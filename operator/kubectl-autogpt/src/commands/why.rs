@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crds::conditions::{self, READY};
 use crds::schedule::Decision;
 use crds::{ANNOTATION_EXPLAIN, GraphSchedule};
+use kube::ResourceExt;
 use schedule::Calendar;
 use serde_json::{Value, json};
 
@@ -137,7 +138,10 @@ fn not_decided(schedule: &GraphSchedule, slot: DateTime<Utc>, now: DateTime<Utc>
     if slot <= now {
         return due.then(|| held_up(schedule, slot)).flatten();
     }
-    due.then(|| format!("{shown}: due {}\n", relative(slot, now)))
+    let but = next::idle(&schedule.name_any(), schedule)
+        .map(|why| format!("; but {why}"))
+        .unwrap_or_default();
+    due.then(|| format!("{shown}: due {}{but}\n", relative(slot, now)))
 }
 
 /// What keeps a due time that has come from its decision, when the schedule says so.
@@ -318,6 +322,10 @@ DUE                    OUTCOME   LATE BY   EXECUTION   WHY
             Some("2026-01-01T05:00:00Z: due and not decided yet; QuotaExceeded: raise it\n")
         );
         assert_eq!(answer(&schedule, "2026-01-01T05:30:00Z"), None, "not due");
+        assert_eq!(
+            answer(&schedule, "2026-01-01T07:00:00Z").as_deref(),
+            Some("2026-01-01T07:00:00Z: due in 30m; but s does not fire as it is, QuotaExceeded: raise it\n")
+        );
         assert_eq!(answer(&schedule, "2026-01-01T02:00:00Z"), None, "decided before");
     }
 
