@@ -15,6 +15,7 @@ use crate::events::Announcer;
 use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::body::Unread;
+use crate::wire::json::{self, Malformed};
 use crate::wire::{ApiError, ApiResult, id};
 
 /// Headers in which senders name a delivery: Standard Webhooks, GitHub, and what others use.
@@ -96,7 +97,8 @@ fn payload(body: &[u8]) -> ApiResult<Value> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Object(Map::new()));
     }
-    serde_json::from_slice(body).map_err(|error| ApiError::detail(StatusCode::BAD_REQUEST, format!("The payload is no JSON: {error}")))
+    let refusal = |malformed: Malformed| ApiError::detail(StatusCode::BAD_REQUEST, format!("The payload cannot be read: {}", malformed.reason));
+    json::parse_strictly(body).map_err(refusal)
 }
 
 fn delivery_name(headers: &HeaderMap) -> Option<String> {

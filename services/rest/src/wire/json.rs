@@ -22,9 +22,7 @@ const CANNOT_HAVE_MANY: usize = MOST_VALUES;
 
 /// Reads a body. Nesting deeper than 128 levels, and more than two million values, are refused.
 pub fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
-    if bytes.len() > CANNOT_HAVE_MANY {
-        check_values(bytes)?;
-    }
+    check_values(bytes)?;
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
         Err(error) => error,
@@ -33,6 +31,12 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
         Cow::Owned(repaired) => serde_json::from_slice(&repaired).map_err(|error| malformed(&repaired, &error)),
         Cow::Borrowed(_) => Err(malformed(bytes, &error)),
     }
+}
+
+/// The same of a text that has no such numbers: they are refused.
+pub fn parse_strictly(bytes: &[u8]) -> Result<Value, Malformed> {
+    check_values(bytes)?;
+    serde_json::from_slice(bytes).map_err(|error| malformed(bytes, &error))
 }
 
 fn malformed(bytes: &[u8], error: &serde_json::Error) -> Malformed {
@@ -49,6 +53,9 @@ fn malformed(bytes: &[u8], error: &serde_json::Error) -> Malformed {
 
 /// Counts what separates values, and what begins lists and objects.
 fn check_values(bytes: &[u8]) -> Result<(), Malformed> {
+    if bytes.len() <= CANNOT_HAVE_MANY {
+        return Ok(());
+    }
     let mut values = 0;
     let (mut in_string, mut escaped) = (false, false);
     for (position, byte) in bytes.iter().enumerate() {

@@ -123,6 +123,11 @@ async fn what_is_no_delivery_starts_nothing() {
     for body in ["[1]", "5", "no json", "{\"a\":"] {
         assert_eq!(deliver(&app, &path, None, body).await.status, 400, "{body}");
     }
+    // Numbers that only some parsers know, and so much that it would not leave memory for anybody else.
+    assert_eq!(deliver(&app, &path, None, r#"{"a": NaN}"#).await.status, 400);
+    let many = deliver(&app, &path, None, &format!(r#"{{"a": [{}0]}}"#, "0,".repeat(3_000_000))).await;
+    assert_eq!(many.status, 400, "{}", many.text);
+    assert!(many.text.contains("more than 2000000 values"), "{}", many.text);
     let id = text(&graph["nodes"][0]["webhook"], "id");
     for wrong in [
         format!("/api/integrations/github/webhooks/{id}/ingress"),
