@@ -115,7 +115,7 @@ impl AppState {
             outside,
             submitter: Submitter::new(store.clone(), catalog)
                 .with_run_deadline(settings.executor.run_deadline())
-                .with_public_url(&settings.platform_base_url),
+                .with_public_url(&crate::public_url(&settings)),
             stopper: Stopper::new(store.clone(), scheduler.clone()),
             settings,
             store,

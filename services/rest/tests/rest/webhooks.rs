@@ -322,3 +322,15 @@ async fn a_trigger_that_cannot_start_anything_is_refused() {
         "nothing was kept of them"
     );
 }
+
+/// Who sets a sender up copies the address as it is shown.
+#[tokio::test]
+async fn without_a_public_address_the_shown_one_is_of_this_machine() {
+    let app = TestApp::builder().set("AGENT_API_PORT", "18907").start().await;
+    let user = TestUser::new();
+    let saved = app.post(&user, "/api/graphs", triggered()).await;
+    let url = text(&saved.body["nodes"][0]["webhook"], "url");
+    let path = url.strip_prefix("http://localhost:18907").unwrap_or_else(|| panic!("{url}"));
+    assert_eq!(deliver(&app, path, None, "{}").await.status, 200);
+    assert_eq!(runs(&app, &user).await.len(), 1);
+}
