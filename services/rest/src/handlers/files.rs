@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use runtime::Settings;
+use runtime::serve::TooSlow;
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 use utoipa_axum::router::OpenApiRouter;
@@ -76,19 +77,11 @@ pub async fn upload(
     Err(missing_file("Field required"))
 }
 
-async fn receive(mut field: Field<'_>, limit_mb: u64, hours: i64) -> ApiResult<Response> {
+async fn receive(field: Field<'_>, limit_mb: u64, hours: i64) -> ApiResult<Response> {
     let file_name = field.file_name().filter(|name| !name.is_empty()).unwrap_or("uploaded_file").to_owned();
     let content_type = content_type(field.content_type());
-    let limit = limit_mb.saturating_mul(1 << 20);
-    let mut file = SpooledTempFile::new(IN_MEMORY);
-    let mut size: u64 = 0;
-    while let Some(piece) = field.chunk().await.map_err(|error| unreadable(&error))? {
-        size = size.saturating_add(piece.len() as u64);
-        if size > limit {
-            return Err(ApiError::value(format!("File size exceeds the maximum allowed size of {limit_mb}MB")));
-        }
-        file = write(file, piece).await.map_err(|error| no_room(&error))?;
-    }
+    let too_large = || ApiError::value(format!("File size exceeds the maximum allowed size of {limit_mb}MB"));
+    let (file, size) = spool(field, IN_MEMORY, limit_mb.saturating_mul(1 << 20), too_large).await?;
     let head = json!({
         "file_name": file_name,
         "size": size,
@@ -102,8 +95,32 @@ async fn receive(mut field: Field<'_>, limit_mb: u64, hours: i64) -> ApiResult<R
         .strip_suffix("\"}")
         .map(str::to_owned)
         .ok_or_else(|| ApiError::internal("the answer's head"))?;
-    let file = rewound(file).await.map_err(|error| no_room(&error))?;
     Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(encoded(head, file))).into_response())
+}
+
+/// A file of at most `limit` bytes, at its beginning, and its size; what is larger than `in_memory` is on the disk.
+pub async fn spool(mut field: Field<'_>, in_memory: usize, limit: u64, too_large: impl Fn() -> ApiError) -> ApiResult<(SpooledTempFile, u64)> {
+    let mut file = SpooledTempFile::new(in_memory);
+    let mut size: u64 = 0;
+    while let Some(piece) = field.chunk().await.map_err(|error| unreadable(&error))? {
+        size = size.saturating_add(piece.len() as u64);
+        if size > limit {
+            return Err(too_large());
+        }
+        file = write(file, piece).await.map_err(|error| no_room(&error))?;
+    }
+    let file = rewound(file).await.map_err(|error| no_room(&error))?;
+    Ok((file, size))
+}
+
+/// All that is in a file from where it stands.
+pub async fn content(mut file: SpooledTempFile) -> ApiResult<Vec<u8>> {
+    let read = blocking(move || {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    read.await.map_err(ApiError::internal)
 }
 
 async fn write(mut file: SpooledTempFile, piece: Bytes) -> io::Result<SpooledTempFile> {
@@ -163,6 +180,9 @@ pub fn missing_file(msg: &str) -> ApiError {
 }
 
 pub fn unreadable(error: &MultipartError) -> ApiError {
+    if TooSlow::caused(error) {
+        return ApiError::detail(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string());
+    }
     ApiError::detail(StatusCode::BAD_REQUEST, format!("The form cannot be read: {}", error.body_text()))
 }
 

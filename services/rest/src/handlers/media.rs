@@ -1,7 +1,7 @@
 //! Pictures and videos of submissions: kept by the platform itself, readable by everybody who has the address (rest.md §1 area 8).
 
 use axum::Json;
-use axum::extract::multipart::{Field, MultipartRejection};
+use axum::extract::multipart::MultipartRejection;
 use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,17 +14,19 @@ use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::files::{missing_file, unreadable};
+use super::files::{content, missing_file, spool, unreadable};
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::CurrentUser;
 use crate::wire::{ApiError, ApiResult, id};
 
 /// Bytes of one file, at most (rest.md §1 area 8).
-const LARGEST: usize = 50 << 20;
+const LARGEST: u64 = 50 << 20;
+/// Bytes that are in memory while they are received, at most: anybody may send slowly, and many at once.
+const IN_MEMORY: usize = 256 << 10;
 /// Bytes of all files of one user, at most.
 const QUOTA: i64 = 1 << 30;
-/// Uploads that are in memory at once.
+/// Uploads that are in memory at once. None is while it is received: two that come slowly would hold up all others.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -50,13 +52,15 @@ pub async fn upload(
     form: Result<Multipart, MultipartRejection>,
 ) -> ApiResult<Json<String>> {
     let mut form = form.map_err(|rejection| missing_file(&rejection.body_text()))?;
-    let _turn = TURNS.acquire().await.map_err(ApiError::internal)?;
     while let Some(field) = form.next_field().await.map_err(|error| unreadable(&error))? {
         if field.name() != Some("file") {
             continue;
         }
         let declared = field.content_type().map(str::to_owned);
-        let bytes = receive(field).await?;
+        let too_large = || ApiError::value(format!("File too large. Maximum size is {} MB", LARGEST >> 20));
+        let (file, _) = spool(field, IN_MEMORY, LARGEST, too_large).await?;
+        let _turn = TURNS.acquire().await.map_err(ApiError::internal)?;
+        let bytes = content(file).await?;
         let content_type = judge(&bytes, declared.as_deref()).map_err(ApiError::value)?;
         let base = address_base(&settings)?;
         let kept = store.keep_media(user.id, content_type, &bytes, QUOTA).await?;
@@ -88,17 +92,6 @@ pub async fn show(State(store): State<Store>, Path(media_id): Path<String>) -> A
         (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
     ];
     Ok((headers, bytes).into_response())
-}
-
-async fn receive(mut field: Field<'_>) -> ApiResult<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(|error| unreadable(&error))? {
-        if bytes.len() + piece.len() > LARGEST {
-            return Err(ApiError::value(format!("File too large. Maximum size is {} MB", LARGEST >> 20)));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }
 
 /// The type of a file that may be kept; `declared` must not contradict it.

@@ -1,15 +1,20 @@
 //! Pictures and videos for the catalogue.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::app::{Answer, TestApp, TestUser};
 
 const BASE: &str = "https://agents.example.test";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand more";
 
+const EDGE: &str = "edge-of-the-part";
+
 async fn upload(app: &TestApp, user: &TestUser, name: &str, content_type: &str, content: &[u8]) -> Answer {
-    const EDGE: &str = "edge-of-the-part";
     let head =
         format!("--{EDGE}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"../a b.png\"\r\nContent-Type: {content_type}\r\n\r\n");
     let body = [head.as_bytes(), content, format!("\r\n--{EDGE}--\r\n").as_bytes()].concat();
@@ -66,6 +71,38 @@ async fn what_is_no_picture_or_too_large_is_refused() {
     let kept = app.store.keep_media(user.id, "image/png", PNG, 20).await.unwrap();
     assert!(kept.is_some(), "nothing was kept of them");
     assert_eq!(app.store.keep_media(user.id, "image/png", PNG, 20).await.unwrap(), None, "a quota holds");
+}
+
+/// An upload of which the end does not come.
+async fn half_an_upload(app: &TestApp, user: &TestUser) -> TcpStream {
+    let mut socket = TcpStream::connect(app.base.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "POST /api/store/submissions/media HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 1000000\r\n\
+         Content-Type: multipart/form-data; boundary={EDGE}\r\n\r\n\
+         --{EDGE}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n",
+        user.token
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(PNG).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn who_sends_slowly_holds_up_nobody_else() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(half_an_upload(&app, &user).await);
+    }
+    // They are being received by now.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let third = tokio::time::timeout(Duration::from_secs(10), upload(&app, &user, "file", "image/png", PNG)).await;
+    assert_eq!(third.expect("an upload waits for those that do not come").status, 200);
+    let mut answer = Vec::new();
+    slow.remove(0).read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("too slowly"), "{answer}");
 }
 
 #[tokio::test]
