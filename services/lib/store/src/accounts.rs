@@ -7,11 +7,11 @@ use std::time::Duration;
 use model::{Map, Timestamp, UserId};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgExecutor, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
 
 use crate::execution_rows::{instant, map};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 /// A used refresh token is accepted again for so long: pages that load at the same time refresh at the same time.
 const REUSE_SECONDS: f64 = 10.0;
@@ -35,6 +35,17 @@ pub struct Account {
     pub last_sign_in_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// What somebody changes of their own account; what is none stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AccountChange<'a> {
+    pub email: Option<&'a str>,
+    /// A PHC string. Every session but `kept_session` ends, and no code that was sent works any more.
+    pub password_hash: Option<&'a str>,
+    pub kept_session: Option<Uuid>,
+    /// Laid over what is known about the user; a null removes a key.
+    pub user_metadata: Option<&'a Map>,
 }
 
 /// What becomes of a refresh token.
@@ -204,50 +215,35 @@ impl Store {
         end_sessions(&self.pool, user_id, scope).await
     }
 
-    /// Another password; every session but `kept` ends, and no code that was sent works any more.
-    pub async fn set_password(&self, user_id: UserId, password_hash: &str, kept: Option<Uuid>) -> Result<()> {
+    /// All of a change, or nothing of it: false when somebody else has the address.
+    pub async fn change_account(&self, user_id: UserId, change: &AccountChange<'_>) -> Result<bool> {
         let mut tx = self.pool.begin().await.map_err(|error| self.explain(error))?;
-        sqlx::query("UPDATE auth_accounts SET password_hash = $2, updated_at = now() WHERE user_id = $1")
-            .bind(user_id)
-            .bind(password_hash)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("DELETE FROM auth_codes WHERE user_id = $1")
-            .bind(user_id)
-            .execute(&mut *tx)
-            .await?;
-        end_sessions(&mut *tx, user_id, kept.map_or(SessionScope::All, SessionScope::AllBut)).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Lays `changes` over what is known about the user; a null removes a key.
-    pub async fn merge_user_metadata(&self, user_id: UserId, changes: &Map) -> Result<()> {
-        sqlx::query("UPDATE auth_accounts SET user_metadata = jsonb_strip_nulls(user_metadata || $2), updated_at = now() WHERE user_id = $1")
-            .bind(user_id)
-            .bind(Json(changes))
-            .execute(&self.pool)
-            .await
-            .map_err(|error| self.explain(error))?;
-        Ok(())
+        if let Some(email) = change.email
+            && !set_email(&mut *tx, user_id, email).await?
+        {
+            return Ok(false);
+        }
+        if let Some(hash) = change.password_hash {
+            set_password(&mut tx, user_id, hash, change.kept_session).await?;
+        }
+        if let Some(metadata) = change.user_metadata {
+            sqlx::query("UPDATE auth_accounts SET user_metadata = jsonb_strip_nulls(user_metadata || $2), updated_at = now() WHERE user_id = $1")
+                .bind(user_id)
+                .bind(Json(metadata))
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await.map_err(|error| self.explain(error))?;
+        Ok(true)
     }
 
     /// Another address, for the account (where there is one) and the platform; false when somebody else has it.
     pub async fn set_user_email(&self, user_id: UserId, email: &str) -> Result<bool> {
-        let changed = sqlx::query(
-            "WITH account AS (UPDATE auth_accounts SET email = $2, updated_at = now() WHERE user_id = $1)
-             UPDATE users SET email = $2, email_verified = email_verified OR email <> $2, updated_at = now() WHERE id = $1",
-        )
-        .bind(user_id)
-        .bind(email)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| self.explain(error));
-        match changed {
-            Ok(_) => Ok(true),
-            Err(error) if matches!(error.constraint(), Some("users_email_key" | "auth_accounts_email_key")) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let change = AccountChange {
+            email: Some(email),
+            ..AccountChange::default()
+        };
+        self.change_account(user_id, &change).await
     }
 
     /// Keeps a code for one use; the user's expired ones go.
@@ -322,6 +318,36 @@ impl Store {
             .map_err(|error| self.explain(error))?;
         Ok(())
     }
+}
+
+async fn set_email(executor: impl PgExecutor<'_>, user_id: UserId, email: &str) -> Result<bool> {
+    let changed = sqlx::query(
+        "WITH account AS (UPDATE auth_accounts SET email = $2, updated_at = now() WHERE user_id = $1)
+         UPDATE users SET email = $2, email_verified = email_verified OR email <> $2, updated_at = now() WHERE id = $1",
+    )
+    .bind(user_id)
+    .bind(email)
+    .execute(executor)
+    .await
+    .map_err(Error::from);
+    match changed {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.constraint(), Some("users_email_key" | "auth_accounts_email_key")) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn set_password(connection: &mut PgConnection, user_id: UserId, hash: &str, kept: Option<Uuid>) -> Result<()> {
+    sqlx::query("UPDATE auth_accounts SET password_hash = $2, updated_at = now() WHERE user_id = $1")
+        .bind(user_id)
+        .bind(hash)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM auth_codes WHERE user_id = $1")
+        .bind(user_id)
+        .execute(&mut *connection)
+        .await?;
+    end_sessions(connection, user_id, kept.map_or(SessionScope::All, SessionScope::AllBut)).await
 }
 
 async fn end_sessions(executor: impl PgExecutor<'_>, user_id: UserId, scope: SessionScope) -> Result<()> {

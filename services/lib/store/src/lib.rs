@@ -60,7 +60,7 @@ mod users;
 mod waiting;
 mod webhooks;
 
-pub use accounts::{Account, Challenge, CodePurpose, Refreshed, SessionScope};
+pub use accounts::{Account, AccountChange, Challenge, CodePurpose, Refreshed, SessionScope};
 pub use alarms::Rung;
 pub use api_keys::{ApiKeyHolder, ForeignApiKey, NewApiKey};
 pub use catalogue::{AgentFilter, AgentOrder, CreatorFilter, CreatorOrder, Offer};

@@ -308,6 +308,33 @@ async fn a_user_changes_password_address_and_data() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_refused_changes_nothing() {
+    let app = TestApp::start().await;
+    let (email, other) = (address(), address());
+    app.sign_up(&email).await;
+    app.sign_up(&other).await;
+    let mine = app.log_in(&email, PASSWORD).await.body;
+    let elsewhere = app.log_in(&email, PASSWORD).await.body;
+    let all = json!({"email": other, "password": "an entirely new one", "data": {"theme": "dark"}});
+    let token = text(&mine, "access_token");
+    let answer = app.with_token(Method::PUT, "/auth/v1/user", token, all).await;
+    assert_eq!(refusal(&answer), refused(422, "email_exists"));
+    let shown = app.who(text(&elsewhere, "access_token")).await;
+    assert_eq!((shown.status.as_u16(), &shown.body["email"]), (200, &json!(email)), "the session goes on");
+    assert_eq!(shown.body["user_metadata"].get("theme"), None);
+    assert_eq!(app.log_in(&email, "an entirely new one").await.status, 400);
+    assert_eq!(app.log_in(&email, PASSWORD).await.status, 200);
+
+    let all = json!({"email": address(), "password": "an entirely new one", "data": {"theme": "dark"}});
+    let answer = app.with_token(Method::PUT, "/auth/v1/user", token, all.clone()).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["email"], &answer.body["user_metadata"]["theme"]),
+        (200, &all["email"], &json!("dark"))
+    );
+    assert_eq!(app.log_in(text(&all, "email"), "an entirely new one").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_forgotten_password_is_recovered_through_the_mail() {
     let app = TestApp::builder()
         .set("FRONTEND_BASE_URL", "http://front.test:3000")

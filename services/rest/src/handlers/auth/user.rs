@@ -7,7 +7,7 @@ use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use model::notification::NotificationType;
 use serde_json::{Value, json};
-use store::Account;
+use store::{Account, AccountChange};
 
 use super::Embedded;
 use super::body::Fields;
@@ -78,7 +78,8 @@ async fn logged_in(auth: &Embedded, claims: &Claims) -> Result<Account, AuthErro
     }
 }
 
-/// Another password, address, or metadata. A new password ends the other sessions; a new address is told to the old one.
+/// Another password, address, or metadata: all that is asked for, or nothing. A new password ends the other sessions; a new address is told
+/// to the old one.
 pub async fn update(State(auth): State<Embedded>, headers: HeaderMap, fields: Fields) -> Result<Json<Value>, AuthError> {
     let claims = caller(&auth, &headers)?;
     let account = logged_in(&auth, &claims).await?;
@@ -89,6 +90,7 @@ pub async fn update(State(auth): State<Embedded>, headers: HeaderMap, fields: Fi
             "This user has no account here: the token is of another issuer",
         ));
     }
+    let mut password_hash = None;
     if let Some(password) = password {
         if auth.passwords.verify(password, account.password_hash.as_deref()).await? {
             return Err(AuthError::unprocessable(
@@ -96,20 +98,25 @@ pub async fn update(State(auth): State<Embedded>, headers: HeaderMap, fields: Fi
                 "New password should be different from the old password.",
             ));
         }
-        let hash = auth.passwords.hash(password).await?;
-        auth.store.set_password(account.user_id, &hash, claims.session_id).await?;
+        password_hash = Some(auth.passwords.hash(password).await?);
+    }
+    let email = email.filter(|email| *email != account.email);
+    let change = AccountChange {
+        email: email.as_deref(),
+        password_hash: password_hash.as_deref(),
+        kept_session: claims.session_id,
+        user_metadata: metadata,
+    };
+    if !auth.store.change_account(account.user_id, &change).await? {
+        return Err(AuthError::unprocessable(
+            "email_exists",
+            "A user with this email address has already been registered",
+        ));
+    }
+    if password_hash.is_some() {
         tracing::info!(user_id = %account.user_id, "a password was changed");
     }
-    if let Some(metadata) = metadata {
-        auth.store.merge_user_metadata(account.user_id, metadata).await?;
-    }
-    if let Some(email) = email.filter(|email| *email != account.email) {
-        if !auth.store.set_user_email(account.user_id, &email).await? {
-            return Err(AuthError::unprocessable(
-                "email_exists",
-                "A user with this email address has already been registered",
-            ));
-        }
+    if let Some(email) = email {
         let data = json!({ "new_email": email });
         let mails = auth.mails.clone();
         // The change stands, whether or not the former address hears of it; a failure is logged there.
