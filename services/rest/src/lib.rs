@@ -34,7 +34,7 @@ use tokio::net::TcpListener;
 use vault::Credentials;
 
 use crate::events::Announcer;
-use crate::handlers::auth::Embedded;
+use crate::handlers::auth::{Embedded, Mails};
 use crate::live::Live;
 use crate::metrics::HttpMetrics;
 use crate::state::{AppState, Heralds};
@@ -82,18 +82,17 @@ pub async fn run_with(
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?.with_credits(submit::credit_rules(&settings.credits));
     let health = Health::new(&shutdown);
     watch_database(&store, &health, &shutdown);
+    let mails = settings.auth.is_embedded().then(|| Mails::start(&settings));
     let heralds = Heralds {
         announcer: Announcer::new(&settings),
         live: Live::new(&settings, &shutdown),
+        mails: mails.clone(),
     };
     let metrics = Metrics::new();
     let http_metrics = HttpMetrics::new(&metrics);
     let probes = probes(&settings, &health, &metrics);
     let verifier = Arc::new(verifier);
-    let embedded = settings
-        .auth
-        .is_embedded()
-        .then(|| Embedded::new(&settings, store.clone(), verifier.clone()));
+    let embedded = mails.map(|mails| Embedded::new(&settings, store.clone(), verifier.clone(), mails));
     let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
     let state = AppState::new(settings, verifier, store.clone(), registry, scheduler, heralds, credentials)?;
     runtime::serve::http(

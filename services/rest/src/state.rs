@@ -15,6 +15,7 @@ use vault::Credentials;
 
 use crate::assistant::Assistant;
 use crate::events::Announcer;
+use crate::handlers::auth::Mails;
 use crate::handlers::builder::Menu;
 use crate::handlers::external::BlocksWithoutPrices;
 use crate::handlers::onboarding::Offer;
@@ -72,6 +73,8 @@ parts! {
     stopper: Stopper,
     announcer: Announcer,
     live: Live,
+    /// None when people log in elsewhere.
+    mails: Option<Mails>,
     credentials: Credentials,
     partner: Partner,
     oauth: OAuth,
@@ -80,10 +83,11 @@ parts! {
     unsubscriber: Option<Unsubscriber>,
 }
 
-/// Both directions of live events.
+/// Both directions of live events, and mails about accounts.
 pub struct Heralds {
     pub announcer: Announcer,
     pub live: Live,
+    pub mails: Option<Mails>,
 }
 
 impl AppState {
@@ -123,6 +127,7 @@ impl AppState {
             scheduler,
             announcer: heralds.announcer,
             live: heralds.live,
+            mails: heralds.mails,
             credentials,
         })))
     }

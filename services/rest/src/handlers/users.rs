@@ -11,7 +11,7 @@ use store::Store;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::is_email;
+use super::auth::{Mails, is_email};
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::users::{CurrentUser, Users};
@@ -88,8 +88,13 @@ impl Shaped for Email {
     request_body(content = String, content_type = "application/json"),
     responses((status = 200, body = HashMap<String, String>)),
 )]
-pub async fn set_email(user: CurrentUser, State(store): State<Store>, JsonBody(Email(email)): JsonBody<Email>) -> ApiResult<Json<Value>> {
-    let email = change_email(&store, &user, &email, &["body"]).await?;
+pub async fn set_email(
+    user: CurrentUser,
+    State(store): State<Store>,
+    State(mails): State<Option<Mails>>,
+    JsonBody(Email(email)): JsonBody<Email>,
+) -> ApiResult<Json<Value>> {
+    let email = change_email(&store, mails.as_ref(), &user, &email, &["body"]).await?;
     Ok(Json(json!({ "email": email })))
 }
 
@@ -129,6 +134,7 @@ impl Shaped for Preferences {
 pub async fn set_preferences(
     user: CurrentUser,
     State(store): State<Store>,
+    State(mails): State<Option<Mails>>,
     JsonBody(body): JsonBody<Preferences>,
 ) -> ApiResult<Json<NotificationPreference>> {
     let mut switches = IndexMap::new();
@@ -143,21 +149,28 @@ pub async fn set_preferences(
         let message = "Input should be greater than or equal to 0";
         return Err(Problem::new("greater_than_equal", &["body", "daily_limit"], message, Value::from(body.daily_limit)).into());
     }
-    change_email(&store, &user, &body.email, &["body", "email"]).await?;
+    change_email(&store, mails.as_ref(), &user, &body.email, &["body", "email"]).await?;
     store.set_notification_preference(user.id, &switches, body.daily_limit).await?;
     get_preferences(user, State(store)).await
 }
 
-/// The address in its stored form; for the account of the embedded auth service, too.
-async fn change_email(store: &Store, user: &CurrentUser, email: &str, place: &[&str]) -> ApiResult<String> {
+/// The address in its stored form. People log in with it where there is an account of the embedded auth service, so then its former
+/// address is told.
+async fn change_email(store: &Store, mails: Option<&Mails>, user: &CurrentUser, email: &str, place: &[&str]) -> ApiResult<String> {
     let given = email.trim().to_lowercase();
     if !is_email(&given) {
         let message = "value is not a valid email address";
         return Err(Problem::new("value_error", place, message, Value::from(email)).into());
     }
-    let known = store.get_user_email(user.id).await?;
-    if known.is_none_or(|known| known != given) && !store.set_user_email(user.id, &given).await? {
+    let known = store.account_of_token(user.id, None).await?.map(|(account, _)| account);
+    if known.as_ref().is_some_and(|known| known.email == given) {
+        return Ok(given);
+    }
+    if !store.set_user_email(user.id, &given).await? {
         return Err(ApiError::value(format!("Another user has the e-mail address {given}")));
+    }
+    if let (Some(mails), Some(former)) = (mails, known.filter(|known| known.password_hash.is_some())) {
+        mails.address_changed(&former, &given);
     }
     Ok(given)
 }

@@ -206,14 +206,33 @@ impl TestApp {
         assert_eq!(aged.unwrap().rows_affected(), 1);
     }
 
-    /// The one message that waits for the notification service.
+    /// The one message that waits for the notification service, or is on its way there.
     async fn queued_mail(&self) -> Value {
+        for _ in 0..100 {
+            let mails = self.queued_mails().await;
+            if let Some(mail) = mails.first() {
+                assert_eq!(mails.len(), 1, "{mails:?}");
+                return mail.clone();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("no mail came");
+    }
+
+    async fn queued_mails(&self) -> Vec<Value> {
         let vhost = self.vhost.as_deref().unwrap();
+        let list = devservices::testing::management(Method::GET, &format!("/api/queues/{vhost}"), String::new()).await;
+        // The first mail declares it.
+        if !list.contains("\"immediate_notifications\"") {
+            return Vec::new();
+        }
         let path = format!("/api/queues/{vhost}/immediate_notifications/get");
         let ask = json!({"count": 10, "ackmode": "ack_requeue_false", "encoding": "auto"}).to_string();
-        let messages: Value = serde_json::from_str(&devservices::testing::management(Method::POST, &path, ask).await).unwrap();
-        assert_eq!(messages.as_array().unwrap().len(), 1, "{messages}");
-        serde_json::from_str(text(&messages[0], "payload")).unwrap()
+        let messages: Vec<Value> = serde_json::from_str(&devservices::testing::management(Method::POST, &path, ask).await).unwrap();
+        messages
+            .iter()
+            .map(|message| serde_json::from_str(text(message, "payload")).unwrap())
+            .collect()
     }
 }
 
@@ -332,6 +351,40 @@ async fn a_change_that_is_refused_changes_nothing() {
         (200, &all["email"], &json!("dark"))
     );
     assert_eq!(app.log_in(text(&all, "email"), "an entirely new one").await.status, 200);
+}
+
+/// Whoever took a session over could otherwise take the account along without a sound.
+#[tokio::test]
+async fn the_former_address_hears_of_another_one_whichever_way_it_was_set() {
+    let app = TestApp::builder().with_broker().await.start().await;
+    let first = address();
+    let session = app.sign_up(&first).await;
+    let token = text(&session, "access_token");
+    let (second, third, fourth) = (address(), address(), address());
+    let preferences = json!({"email": fourth, "preferences": {}, "daily_limit": 3});
+    for (former, next, method, path, body) in [
+        (&first, &second, Method::PUT, "/auth/v1/user", json!({ "email": second })),
+        (&second, &third, Method::POST, "/api/auth/user/email", json!(third)),
+        (&third, &fourth, Method::POST, "/api/auth/user/preferences", preferences.clone()),
+    ] {
+        let answer = app.with_token(method, path, token, body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        let mail = app.queued_mail().await;
+        assert_eq!(
+            (&mail["type"], &mail["data"]["to"], &mail["data"]["new_email"]),
+            (&json!("EMAIL_CHANGED"), &json!(former), &json!(next)),
+            "{path}"
+        );
+        assert_eq!(app.log_in(next, PASSWORD).await.status, 200, "{path}");
+    }
+    // The form of the settings is also sent when the address stays.
+    assert_eq!(
+        app.with_token(Method::POST, "/api/auth/user/preferences", token, preferences)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(app.queued_mails().await, Vec::<Value>::new());
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use bus::amqp::topology::Topology;
 use model::notification::{NotificationEvent, NotificationType};
 use model::{Map, Timestamp, UserId};
 use runtime::Settings;
-use serde_json::Value;
+use serde_json::{Value, json};
+use store::Account;
 
 use super::error::AuthError;
 
@@ -33,5 +34,12 @@ impl Mails {
             data: map,
         };
         self.0.notification(&event).await.map_err(AuthError::internal)
+    }
+
+    /// Tells the former address of an account that it has another one now. The change stands, whether or not the mail comes; a failure is
+    /// logged.
+    pub fn address_changed(&self, former: &Account, email: &str) {
+        let (mails, user_id, to, data) = (self.clone(), former.user_id, former.email.clone(), json!({ "new_email": email }));
+        tokio::spawn(async move { mails.send(NotificationType::EmailChanged, user_id, &to, data).await });
     }
 }

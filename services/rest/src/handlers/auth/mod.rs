@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 pub use self::body::is_email;
 use self::error::AuthError;
-use self::mail::Mails;
+pub use self::mail::Mails;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub enum Error {
 }
 
 impl Embedded {
-    pub fn new(settings: &Settings, store: Store, verifier: Arc<Verifier>) -> Result<Self, Error> {
+    pub fn new(settings: &Settings, store: Store, verifier: Arc<Verifier>, mails: Mails) -> Result<Self, Error> {
         let frontend = Some(settings.frontend_base_url.trim_end_matches('/')).filter(|url| !url.is_empty());
         let origins = settings.cors_allow_origins.iter().map(|origin| origin.trim_end_matches('/'));
         let origins = origins.filter(|origin| !origin.is_empty() && !origin.starts_with("regex:"));
@@ -67,7 +67,7 @@ impl Embedded {
             verifier,
             issuer: Issuer::from_settings(settings)?,
             passwords: Passwords::new()?,
-            mails: Mails::start(settings),
+            mails,
             public_url: format!("{}/auth/v1", crate::public_url(settings)),
             return_urls: frontend.into_iter().chain(origins).map(str::to_owned).collect(),
         })))

@@ -5,7 +5,6 @@ use auth::issue::app_metadata;
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
-use model::notification::NotificationType;
 use serde_json::{Value, json};
 use store::{Account, AccountChange};
 
@@ -116,11 +115,8 @@ pub async fn update(State(auth): State<Embedded>, headers: HeaderMap, fields: Fi
     if password_hash.is_some() {
         tracing::info!(user_id = %account.user_id, "a password was changed");
     }
-    if let Some(email) = email {
-        let data = json!({ "new_email": email });
-        let mails = auth.mails.clone();
-        // The change stands, whether or not the former address hears of it; a failure is logged there.
-        tokio::spawn(async move { mails.send(NotificationType::EmailChanged, account.user_id, &account.email, data).await });
+    if let Some(email) = &email {
+        auth.mails.address_changed(&account, email);
     }
     Ok(Json(object(&logged_in(&auth, &claims).await?)))
 }
