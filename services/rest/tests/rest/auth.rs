@@ -1,11 +1,14 @@
 //! The embedded auth service, as the frontend's client uses it (rest.md §3.4).
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::app::{Answer, TestApp, text};
@@ -127,6 +130,32 @@ async fn signing_up_is_refused_with_a_reason() {
     assert_eq!(refusal(&answer), refused(400, "bad_json"));
     let answer = app.request(Method::POST, "/auth/v1/signup").raw(vec![b' '; 70_000]).send().await;
     assert_eq!(refusal(&answer), refused(400, "bad_json"));
+}
+
+#[tokio::test]
+async fn a_flood_of_sign_ups_keeps_nobody_from_logging_in() {
+    let app = Arc::new(TestApp::start().await);
+    let email = address();
+    app.sign_up(&email).await;
+    let mut sign_ups = JoinSet::new();
+    let sign_up = |app: Arc<TestApp>| async move {
+        let body = json!({"email": address(), "password": PASSWORD});
+        app.auth("/signup", body).await.status.as_u16()
+    };
+    for _ in 0..60 {
+        sign_ups.spawn(sign_up(app.clone()));
+    }
+    assert_eq!(app.log_in(&email, PASSWORD).await.status, 200);
+    while let Some(status) = sign_ups.try_join_next() {
+        assert_eq!(status.unwrap(), 200, "as many as somebody's tests may make at once");
+    }
+    for _ in 0..200 {
+        sign_ups.spawn(sign_up(app.clone()));
+    }
+    while sign_ups.join_next().await.unwrap().unwrap() != 429 {}
+    let answer = app.log_in(&email, PASSWORD).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    sign_ups.shutdown().await;
 }
 
 #[tokio::test]
