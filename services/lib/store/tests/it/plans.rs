@@ -136,3 +136,49 @@ async fn who_looks_for_wake_ups_and_ends_reads_no_other_runs() {
         assert_eq!(read, 0, "{analyzed:?}");
     }
 }
+
+/// Asked at every page and every proxied request of everybody.
+#[tokio::test]
+async fn who_is_logged_in_is_one_indexed_read() {
+    for analyzed in [Analyzed::Never, Analyzed::Now] {
+        let world = World::new().await;
+        world
+            .sql(
+                "INSERT INTO users (id, email) SELECT gen_random_uuid(), n || '@example.test' FROM generate_series(1, 2000) n;
+                 INSERT INTO auth_accounts (user_id, email, password_hash) SELECT id, email, 'x' FROM users;
+                 INSERT INTO auth_sessions (id, user_id) SELECT gen_random_uuid(), user_id FROM auth_accounts, generate_series(1, 3)",
+            )
+            .await;
+        if analyzed == Analyzed::Now {
+            world.sql("ANALYZE").await;
+        }
+        let some = "SELECT user_id, id FROM auth_sessions LIMIT 1";
+        let (user, session): (Uuid, Uuid) = sqlx::query_as(some).fetch_one(&mut world.connection().await).await.unwrap();
+        world.store.close().await;
+        let tables = ["users", "auth_accounts", "auth_sessions"];
+        let mut before = Vec::new();
+        for table in tables {
+            before.push((given(&world, table).await, scans(&world, table).await));
+        }
+        let store = Store::connect(&world.url, 1).unwrap();
+        for _ in 0..ASKED {
+            let (account, session_exists) = store.account_of_token(user, Some(session)).await.unwrap().unwrap();
+            assert!(account.user_id == user && session_exists);
+        }
+        store.close().await;
+        for (table, (rows, (by_index, whole))) in tables.into_iter().zip(before) {
+            let asked = ASKED as i64;
+            assert_eq!(given(&world, table).await - rows, asked, "{analyzed:?}: rows of {table}");
+            assert_eq!(scans(&world, table).await, (by_index + asked, whole), "{analyzed:?}: reads of {table}");
+        }
+    }
+}
+
+/// How often a table has been read so far: by an index, and as a whole.
+async fn scans(world: &World, table: &str) -> (i64, i64) {
+    sqlx::query_as("SELECT idx_scan, seq_scan FROM pg_stat_user_tables WHERE relname = $1")
+        .bind(table)
+        .fetch_one(&mut world.connection().await)
+        .await
+        .unwrap()
+}
