@@ -1,4 +1,4 @@
-//! The recorded behaviour of the reference, as far as this build has the blocks: every such case must pass.
+//! The recorded behaviour of the reference: every case but the skipped ones must pass.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,30 +13,32 @@ use crate::app::app;
 
 #[tokio::test]
 async fn recorded_blocks_pass() {
-    replay("blocks").await;
+    replay("blocks", 394).await;
 }
 
 #[tokio::test]
 async fn recorded_graphs_pass() {
-    replay("graphs").await;
+    replay("graphs", 83).await;
 }
 
 #[tokio::test]
 async fn recorded_validation_passes() {
-    replay("validation").await;
+    replay("validation", 69).await;
 }
 
-/// Here the recording's stand-in of the store answered with a value that nobody had kept. The tests of `blocks` have it with that value.
-const INVENTED: &str = "block-02032";
+/// In the first the recording's stand-in of the store answered with a value that nobody had kept; the tests of `blocks` have it with that
+/// value. The others depend on the order in which values happen to arrive, which is free.
+const SKIPPED: [&str; 5] = ["block-02032", "graph-0031", "graph-0049", "graph-0123", "graph-0124"];
 /// How often a case that failed is tried again, for the report: one that fails by chance is a race.
 const AGAIN: usize = 5;
 
-/// All cases of one file that use no block outside this build.
-async fn replay(file: &str) {
+/// All cases of one file but the skipped ones: so many there must be.
+async fn replay(file: &str, cases: usize) {
     let present = block_ids().await;
     let selection = select(file, &present);
     let first = play(file, selection.path(), "").await;
     if first.passed {
+        assert_eq!(first.passes, cases, "cases of {file} that were played: {}", first.report);
         return;
     }
     let mut report = first.report;
@@ -53,6 +55,7 @@ async fn replay(file: &str) {
 /// What `replay.py` said.
 struct Played {
     passed: bool,
+    passes: usize,
     report: String,
     /// Ids of cases.
     failed: Vec<String>,
@@ -77,8 +80,6 @@ async fn play(file: &str, directory: &Path, only: &str) -> Played {
             "--only",
             only,
         ])
-        // What depends on the order in which values happen to arrive is free.
-        .arg("--skip-sensitive")
         .arg("--dir")
         .arg(directory)
         .arg("--json")
@@ -91,9 +92,11 @@ async fn play(file: &str, directory: &Path, only: &str) -> Played {
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
-    let failures = told[format!("{file}.jsonl")]["failures"].as_array().cloned().unwrap_or_default();
+    let told = &told[format!("{file}.jsonl")];
+    let failures = told["failures"].as_array().cloned().unwrap_or_default();
     Played {
         passed: output.status.success(),
+        passes: told["passed"].as_u64().and_then(|passes| passes.try_into().ok()).unwrap_or_default(),
         report: [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat(),
         failed: failures.iter().filter_map(|case| case["id"].as_str().map(str::to_owned)).collect(),
     }
@@ -118,14 +121,13 @@ fn select(file: &str, present: &BTreeSet<String>) -> TempDir {
     let kept: Vec<&str> = cases
         .filter(|line| {
             let case: Value = serde_json::from_str(line).expect("a case a line");
-            if case["id"] == INVENTED {
+            if SKIPPED.iter().any(|id| case["id"] == *id) {
                 return false;
             }
             // A case that is about an unknown block, or has no graph, is judged in any build.
             case["tag"].as_str().is_some_and(|tag| tag.contains("unknown_block")) || used_blocks(&case).is_subset(present)
         })
         .collect();
-    assert!(!kept.is_empty(), "no recorded case of {name} uses only the blocks of this build");
     let directory = tempfile::tempdir().expect("a directory");
     write(directory.path(), &name, &kept);
     directory
