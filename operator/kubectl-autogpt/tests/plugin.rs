@@ -3,20 +3,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use controllers_tests::cluster::repository;
 use controllers_tests::{Services, World, eventually};
 use crds::execution::Phase;
 use crds::schedule::Decision;
 use crds::{GraphExecution, GraphSchedule};
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
 use kube::ResourceExt;
-use kube::api::PostParams;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
 
 const INPUT: &str = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b";
 const OUTPUT: &str = "363ae599-353e-4804-937e-b2ee3cef3da4";
@@ -53,20 +61,7 @@ impl User {
 
     /// `… | kubectl autogpt …`
     async fn pipes(&self, text: &str, line: &str) -> Said {
-        let binary = Path::new(env!("CARGO_BIN_EXE_kubectl-autogpt"));
-        let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
-        let mut child = Command::new(&self.kubectl)
-            .arg("autogpt")
-            .args(line.split_whitespace())
-            .env("PATH", path)
-            .env("KUBECONFIG", self.directory.path().join("config"))
-            .current_dir(self.directory.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut child = self.starts(line);
         let mut stdin = child.stdin.take().unwrap();
         // Who does not read it may have ended before.
         let _ = stdin.write_all(text.as_bytes()).await;
@@ -77,6 +72,24 @@ impl User {
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// `kubectl autogpt … &`
+    fn starts(&self, line: &str) -> Child {
+        let binary = Path::new(env!("CARGO_BIN_EXE_kubectl-autogpt"));
+        let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
+        Command::new(&self.kubectl)
+            .arg("autogpt")
+            .args(line.split_whitespace())
+            .env("PATH", path)
+            .env("KUBECONFIG", self.directory.path().join("config"))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     }
 
     /// `kubectl …`
@@ -557,6 +570,90 @@ async fn what_the_api_server_refuses_is_said_with_the_remedy() {
         "{said}"
     );
     operator.stop().await;
+}
+
+/// A node's end of reading logs. Every log has a line about the run, four megabytes about others and, once `go` says so, another line
+/// about it. What was asked for goes to `asked`.
+fn serve_logs(world: &World, run: &str, go: Receiver<()>, asked: Sender<String>) -> u16 {
+    let certs = world.cluster.directory.join("certs");
+    let chain = CertificateDer::pem_file_iter(certs.join("apiserver.crt")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certs.join("apiserver.key")).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let run = run.to_owned();
+    std::thread::spawn(move || {
+        let (socket, _) = listener.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), socket);
+        let mut head = String::new();
+        std::io::BufReader::new(&mut stream).read_line(&mut head).unwrap();
+        asked.send(head).unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n{{{run}}} first\n"
+        )
+        .unwrap();
+        for _ in 0..4096 {
+            writeln!(stream, "{:1023}", "about others").unwrap();
+        }
+        go.recv().unwrap();
+        writeln!(stream, "{{{run}}} last").unwrap();
+        stream.conn.send_close_notify();
+        stream.flush().unwrap();
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_shown_as_they_come_from_the_start_of_the_run_on() {
+    const RUN: &str = "00000000-0000-4000-8000-000000000007";
+    let world = World::new().await;
+    let user = User::of(&world, None);
+    let (go, may) = channel();
+    let (asks, asked) = channel();
+    let port = serve_logs(&world, RUN, may, asks);
+    // Nodes have no namespace.
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let node = format!("node-of-{}", world.namespace);
+    nodes
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(json!({"metadata": {"name": node}})).unwrap(),
+        )
+        .await
+        .unwrap();
+    let reached =
+        json!({"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}], "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}});
+    nodes.patch_status(&node, &PatchParams::default(), &Patch::Merge(&reached)).await.unwrap();
+    let labels = json!({"app.kubernetes.io/instance": "p", "app.kubernetes.io/component": "executor"});
+    world
+        .create::<Pod>(
+            json!({"metadata": {"name": "p-executor-1", "labels": labels}, "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}}),
+        )
+        .await;
+    world
+        .create::<GraphExecution>(json!({
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "e"},
+            "spec": {"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}},
+        }))
+        .await;
+    let status = json!({"phase": "RUNNING", "executionId": RUN, "startTime": "2026-01-01T00:01:00Z"});
+    world.merge_status::<GraphExecution>("e", status).await;
+
+    let mut child = user.starts("logs e");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await;
+    let first = first.expect("the log is not over yet, and its beginning is shown").unwrap();
+    assert_eq!(first, Some(format!("p-executor-1  {{{RUN}}} first")));
+    go.send(()).unwrap();
+    assert_eq!(lines.next_line().await.unwrap(), Some(format!("p-executor-1  {{{RUN}}} last")));
+    assert_eq!(lines.next_line().await.unwrap(), None);
+    assert!(child.wait().await.unwrap().success());
+    let asked = asked.recv().unwrap();
+    assert!(asked.contains("sinceTime=2026-01-01T00%3A00%3A00Z"), "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,6 +72,9 @@ impl Shift {
         });
         match Box::pin(RunTask::new(self.deps.clone(), control, run, expires).charging(till).work()).await {
             Outcome::Finished(run) => {
+                let seconds = started.elapsed().as_secs_f64();
+                // The one line of an ordinary run: there may be thousands a second. RUNNING waits for other runs, REVIEW for a person.
+                tracing::info!(%graph_exec_id, status = %run.status(), seconds, "done with a run");
                 if run.status().is_terminal() {
                     self.deps.outside.files().forget(graph_exec_id).await;
                 }
@@ -79,11 +82,12 @@ impl Shift {
                 if run.status() != ExecutionStatus::Running && self.notices.try_send(notice::agent_run(&run, &planned.agent_name)).is_err() {
                     tracing::warn!(%graph_exec_id, "the notification about this run is dropped: too many are waiting");
                 }
-                Shifted::Finished {
-                    seconds: started.elapsed().as_secs_f64(),
-                }
+                Shifted::Finished { seconds }
             }
-            Outcome::Released => Shifted::Released,
+            Outcome::Released => {
+                tracing::info!(%graph_exec_id, "a run is handed over to another executor");
+                Shifted::Released
+            }
             Outcome::Lost => Shifted::Lost,
             Outcome::Stuck { reason } => Shifted::Stuck { reason },
         }

@@ -1,6 +1,7 @@
 //! What a run does in the hands of one process, and what the next process finds when the first one stops.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::review::RepeatAnswer;
@@ -54,6 +55,40 @@ async fn a_run_ends_completed_and_says_so_last() {
     let notice = world.notices.try_recv().unwrap();
     assert_eq!(notice.data["agent_name"], "test agent");
     assert_eq!(notice.data["node_count"], 3);
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_run_is_logged_at_level_info_in_one_line() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    // One of this test's own would be passed over where another test was the first to come by.
+    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    let world = World::new();
+    let id = world.submit(&[ECHO, ECHO, ECHO], json!("x"));
+    let (_, task) = take(&world).await;
+    task.await.unwrap();
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let about: Vec<&str> = logged.lines().filter(|line| line.contains(&id.to_string())).collect();
+    assert!(matches!(about[..], [only] if only.contains("status=COMPLETED")), "{logged}");
 }
 
 #[tokio::test(start_paused = true)]

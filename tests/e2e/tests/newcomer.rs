@@ -100,10 +100,12 @@ fn the_plugin_answers(cluster: &Cluster) {
     assert_eq!(cluster.plugin(&["next", "every-minute", "-n", "3"]).lines().count(), 4);
     let followed = cluster.plugin(&["follow", "hello"]);
     assert!(followed.contains("hello succeeded"), "{followed}");
-    // Ordinary runs are logged from level debug on, so that it is said whose logs say nothing.
     let logs = cluster.plugin(&["logs", "hello"]);
     let run = cluster.get("gexec", "hello")["status"]["executionId"].as_str().expect("an id").to_owned();
-    assert!(logs.contains(&run) && logs.contains("autogpt-executor-"), "{logs}");
+    assert!(
+        logs.starts_with("autogpt-executor-") && logs.contains(&run) && logs.contains("done with a run"),
+        "{logs}"
+    );
 }
 
 async fn an_agent_runs_over_http_with_live_events(user: &User) {

@@ -3,13 +3,18 @@
 use std::io::Write;
 
 use crds::GraphExecution;
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::{ListParams, LogParams};
 
 use super::Done;
 use crate::cluster::Cluster;
-use crate::complaint::Complaint;
+use crate::complaint::{Complaint, chain};
+
+/// The clocks of the database, which says when a run started, and of a node, which says when a line was logged, need not agree.
+const SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 pub async fn run(cluster: &Cluster, name: &str, out: &mut impl Write) -> Result<Done, Complaint> {
     let execution: GraphExecution = cluster.get(name).await?;
@@ -31,23 +36,54 @@ pub async fn run(cluster: &Cluster, name: &str, out: &mut impl Write) -> Result<
             "`kubectl autogpt status` shows what it waits for; pods that are gone took their logs with them",
         ));
     }
+    let parameters = LogParams {
+        since_time: since(&execution),
+        ..LogParams::default()
+    };
     let mut lines = 0;
     for pod in &pods {
-        let log = cluster.api::<Pod>().logs(pod, &LogParams::default()).await;
+        let log = cluster.api::<Pod>().log_stream(pod, &parameters).await;
         let log = log.map_err(|error| Complaint::of_kube(&format!("read the log of pod {pod}"), &error))?;
-        for line in about(&log, &id) {
-            writeln!(out, "{pod}  {line}")?;
-            lines += 1;
-        }
+        lines += show(pod, log, &id, out).await?;
     }
     if lines == 0 {
         writeln!(
             out,
-            "nothing about run {id} in the logs of {}; pods that are gone took theirs with them, and ordinary runs are logged from level debug on",
+            "nothing about run {id} in the logs of {}; an executor logs a run when it is done with it, and pods that are gone took their logs with them",
             pods.join(", ")
         )?;
     }
     Ok(Done::Well)
+}
+
+/// Where in the logs the run can begin to be mentioned.
+fn since(execution: &GraphExecution) -> Option<Timestamp> {
+    let started = execution.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let begun = started.or(execution.metadata.creation_timestamp.as_ref())?.0;
+    begun.checked_sub(SLACK).ok()
+}
+
+/// Writes the lines of a log that name the run, as they come, and says how many: the executor logs each within a span that does.
+async fn show(pod: &str, log: impl AsyncBufRead, id: &str, out: &mut impl Write) -> Result<usize, Complaint> {
+    let mut log = std::pin::pin!(log);
+    let (mut line, mut shown) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        let read = log.read_until(b'\n', &mut line).await.map_err(|error| {
+            Complaint::new(
+                format!("the log of pod {pod} breaks off: {}", chain(&error)),
+                "is the pod still there? then try again",
+            )
+        })?;
+        if read == 0 {
+            return Ok(shown);
+        }
+        let text = String::from_utf8_lossy(&line);
+        if text.contains(id) {
+            writeln!(out, "{pod}  {}", text.trim_end_matches(['\n', '\r']))?;
+            shown += 1;
+        }
+    }
 }
 
 async fn executors(cluster: &Cluster, platform: &str) -> Result<Vec<String>, Complaint> {
@@ -57,19 +93,36 @@ async fn executors(cluster: &Cluster, platform: &str) -> Result<Vec<String>, Com
     Ok(pods.items.iter().map(ResourceExt::name_any).collect())
 }
 
-/// The lines that name the run: the executor logs each within a span that does.
-fn about<'a>(log: &'a str, id: &'a str) -> impl Iterator<Item = &'a str> {
-    log.lines().filter(move |line| line.contains(id))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn only_lines_of_the_run_are_shown() {
+        let log = b"run{graph_exec_id=a1}: begun\n\xff{graph_exec_id=b2}: begun\r\nrun{graph_exec_id=a1}: over";
+        for (id, expected) in [
+            ("a1", "p  run{graph_exec_id=a1}: begun\np  run{graph_exec_id=a1}: over\n"),
+            ("b2", "p  \u{fffd}{graph_exec_id=b2}: begun\n"),
+            ("c3", ""),
+        ] {
+            let mut out = Vec::new();
+            let shown = show("p", &log[..], id, &mut out).await.unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!((out.as_str(), shown), (expected, expected.lines().count()));
+        }
+    }
 
     #[test]
-    fn only_lines_of_the_run_are_shown() {
-        let log = "run{graph_exec_id=a1}: begun\nrun{graph_exec_id=b2}: begun\nrun{graph_exec_id=a1}: over\n";
-        assert_eq!(about(log, "a1").count(), 2);
-        assert_eq!(about(log, "c3").count(), 0);
+    fn logs_are_read_from_the_start_of_the_run() {
+        let mut execution: GraphExecution = serde_json::from_value(json!({
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution",
+            "metadata": {"name": "e", "creationTimestamp": "2026-01-01T00:01:00Z"}, "spec": {"platformRef": {"name": "p"}},
+        }))
+        .unwrap();
+        let said = |execution: &GraphExecution| since(execution).unwrap().to_string();
+        assert_eq!(said(&execution), "2026-01-01T00:00:00Z");
+        execution.status = serde_json::from_value(json!({"startTime": "2026-01-01T01:01:00Z"})).unwrap();
+        assert_eq!(said(&execution), "2026-01-01T01:00:00Z");
     }
 }
