@@ -46,15 +46,7 @@ async fn run(settings: Settings, data_dir: PathBuf, shutdown: Shutdown) -> Resul
         () = shutdown.cancelled() => return Ok(()),
     };
     let mut overlay = servers.addresses();
-    if settings.auth.jwt_verify_key.is_empty() {
-        overlay.push(("JWT_VERIFY_KEY", data.signing_key()?));
-    }
-    if settings.auth.encryption_key.expose().trim().is_empty() {
-        overlay.push(("ENCRYPTION_KEY", data.encryption_key()?));
-    }
-    if settings.auth.unsubscribe_secret_key.is_empty() {
-        overlay.push(("UNSUBSCRIBE_SECRET_KEY", data.unsubscribe_key()?));
-    }
+    overlay.extend(keys(&settings, &data)?);
     overlay.push(("MIGRATE_ON_START", "true".to_owned()));
     let settings = Settings::load_with(overlay)?;
     if servers.has_own_database() {
@@ -65,4 +57,58 @@ async fn run(settings: Settings, data_dir: PathBuf, shutdown: Shutdown) -> Resul
     let outcome = services::run(settings, listeners, shutdown).await;
     servers.stop().await;
     outcome
+}
+
+/// The keys that the settings leave out. Where an auth service elsewhere publishes the keys of its tokens there is none to be generated: one
+/// that is set would be believed instead of them.
+fn keys(settings: &Settings, data: &DataDir) -> Result<Vec<(&'static str, String)>, BoxError> {
+    let auth = &settings.auth;
+    let mut keys = Vec::new();
+    if auth.jwt_verify_key.is_empty() && auth.key_set_url().is_none() {
+        keys.push(("JWT_VERIFY_KEY", data.signing_key()?));
+    }
+    if auth.encryption_key.expose().trim().is_empty() {
+        keys.push(("ENCRYPTION_KEY", data.encryption_key()?));
+    }
+    if auth.unsubscribe_secret_key.is_empty() {
+        keys.push(("UNSUBSCRIBE_SECRET_KEY", data.unsubscribe_key()?));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::Settings;
+
+    use super::{DataDir, keys};
+
+    /// What the services are started with.
+    fn started_with(given: &[(&'static str, &str)]) -> Settings {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::open(directory.path()).unwrap();
+        let given: Vec<(&str, String)> = given.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let generated = keys(&Settings::from_pairs(given.clone()).unwrap(), &data).unwrap();
+        Settings::from_pairs(given.into_iter().chain(generated)).unwrap()
+    }
+
+    #[test]
+    fn an_auth_service_elsewhere_keeps_its_published_keys() {
+        let elsewhere = started_with(&[("SUPABASE_URL", "http://auth.example.test")]);
+        assert_eq!(
+            elsewhere.auth.key_set_url().as_deref(),
+            Some("http://auth.example.test/auth/v1/.well-known/jwks.json")
+        );
+        let published = started_with(&[("JWT_JWKS_URL", "http://keys.example.test/set")]);
+        assert!(published.auth.jwt_verify_key.is_empty());
+    }
+
+    #[test]
+    fn without_one_tokens_are_signed_with_a_generated_secret() {
+        for given in [&[][..], &[("EMBEDDED_AUTH", "false")]] {
+            let settings = started_with(given);
+            assert_eq!(settings.auth.key_set_url(), None);
+            assert!(!settings.auth.jwt_verify_key.is_empty(), "{given:?}");
+        }
+        assert_eq!(started_with(&[("JWT_VERIFY_KEY", "mine")]).auth.jwt_verify_key.expose(), "mine");
+    }
 }
