@@ -3,8 +3,9 @@
 //! First the present state, then what happens, until the run is over. The names and the data of the events are those of the WebSocket's
 //! frames (internals §3.2); `id` is the place in the run's journal.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::response::sse::Event;
 use bus::events::{Channels, Envelope, Received, Subscriber, Subscription};
@@ -14,11 +15,12 @@ use model::{ExecutionEvent, ExecutionStatus, GraphExecId, UserId};
 use runtime::{Settings, Shutdown};
 use serde::Deserialize;
 use store::{IoBlocks, Store};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Streams of one process.
+/// Streams of one process, and of one user among them.
 const MAX_STREAMS: usize = 1000;
+const MAX_STREAMS_PER_USER: usize = 100;
 /// A stream ends after this time; `EventSource` comes again by itself.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -28,7 +30,7 @@ pub struct Live {
     settings: Settings,
     shutdown: Shutdown,
     subscriber: Arc<OnceCell<Subscriber>>,
-    places: Arc<Semaphore>,
+    places: Arc<Mutex<Places>>,
 }
 
 /// One stream under way.
@@ -41,9 +43,31 @@ pub struct Follower {
     shutdown: Shutdown,
     until: Instant,
     /// What is to be sent before anything else is heard.
-    ready: std::collections::VecDeque<Event>,
+    ready: VecDeque<Event>,
     over: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// How many streams are under way.
+#[derive(Default)]
+struct Places {
+    in_all: usize,
+    of_user: HashMap<UserId, usize>,
+}
+
+/// The place of a stream; dropping it gives it back.
+struct Place {
+    places: Arc<Mutex<Places>>,
+    user_id: UserId,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    #[error("You have too many streams of events open: close one and come again")]
+    User,
+    #[error("Too many streams of events are open: come again in a moment")]
+    Process,
 }
 
 #[derive(Deserialize)]
@@ -59,17 +83,23 @@ impl Live {
             settings: settings.clone(),
             shutdown: shutdown.clone(),
             subscriber: Arc::default(),
-            places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            places: Arc::default(),
         }
     }
 
-    /// Begins to listen to a run that the user has. None when there are too many streams.
-    pub async fn follow(&self, run: &model::GraphExecutionMeta, store: Store, io: Arc<IoBlocks>) -> Option<Follower> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
+    /// Begins to listen to a run that the user has, at most until the user's token expires (Unix seconds).
+    pub async fn follow(
+        &self,
+        run: &model::GraphExecutionMeta,
+        token_expires_at: Option<i64>,
+        store: Store,
+        io: Arc<IoBlocks>,
+    ) -> Result<Follower, Full> {
+        let place = Place::take(&self.places, run.user_id)?;
         let start = async || Subscriber::start(&self.settings, &self.shutdown);
         let subscriber = self.subscriber.get_or_init(start).await;
         let channel = Channels::new(&self.settings).run(run.user_id, run.graph_id, run.id);
-        Some(Follower {
+        Ok(Follower {
             store,
             io,
             user_id: run.user_id,
@@ -77,12 +107,48 @@ impl Live {
             // Before the state is read, so that nothing falls between.
             subscription: subscriber.subscribe(channel).await,
             shutdown: self.shutdown.clone(),
-            until: Instant::now() + LONGEST,
-            ready: std::collections::VecDeque::new(),
+            until: Instant::now() + token_expires_at.map_or(LONGEST, |at| LONGEST.min(time_until(at))),
+            ready: VecDeque::new(),
             over: false,
             _place: place,
         })
     }
+}
+
+impl Place {
+    fn take(places: &Arc<Mutex<Places>>, user_id: UserId) -> Result<Self, Full> {
+        let mut taken = places.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.of_user.get(&user_id).is_some_and(|count| *count >= MAX_STREAMS_PER_USER) {
+            return Err(Full::User);
+        }
+        if taken.in_all >= MAX_STREAMS {
+            return Err(Full::Process);
+        }
+        taken.in_all += 1;
+        *taken.of_user.entry(user_id).or_default() += 1;
+        Ok(Self {
+            places: Arc::clone(places),
+            user_id,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.in_all = taken.in_all.saturating_sub(1);
+        if let Some(count) = taken.of_user.get_mut(&self.user_id) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                taken.of_user.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+fn time_until(unix_seconds: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(u64::try_from(unix_seconds).unwrap_or_default()).saturating_sub(now)
 }
 
 impl Follower {

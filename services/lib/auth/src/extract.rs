@@ -23,6 +23,8 @@ pub struct AuthenticatedUser {
     pub email: Option<String>,
     pub name: Option<String>,
     pub role: Option<String>,
+    /// When the caller's token expires, in Unix seconds.
+    pub expires_at: Option<i64>,
     /// The admin behind an impersonated request.
     pub impersonated_by: Option<UserId>,
 }
@@ -76,6 +78,7 @@ where
             email: None,
             name: None,
             role: claims.role,
+            expires_at: claims.expires_at,
             impersonated_by: Some(claims.user_id),
         })
     }
@@ -104,6 +107,7 @@ fn own(claims: Claims) -> AuthenticatedUser {
         email: claims.email,
         name: claims.name,
         role: claims.role,
+        expires_at: claims.expires_at,
         impersonated_by: None,
     }
 }

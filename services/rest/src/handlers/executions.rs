@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events::Announcer;
-use crate::live::Live;
+use crate::live::{Full, Live};
 use crate::openapi::schemas;
 use crate::state::AppState;
 use crate::stop::Stopper;
@@ -224,13 +224,14 @@ pub async fn events(
     };
     let found = store.get_execution(Some(user.id), exec_id, &io).await?;
     let run = found.map(|found| found.meta).filter(|run| run.graph_id == graph_id).ok_or_else(missing)?;
-    let too_many = || {
-        ApiError::detail(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many streams of events are open: come again in a moment",
-        )
+    let too_many = |full: Full| {
+        let status = match full {
+            Full::User => StatusCode::TOO_MANY_REQUESTS,
+            Full::Process => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        ApiError::detail(status, full.to_string())
     };
-    let follower = live.follow(&run, store, io).await.ok_or_else(too_many)?;
+    let follower = live.follow(&run, user.expires_at, store, io).await.map_err(too_many)?;
     let events = follower.events().await?;
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }

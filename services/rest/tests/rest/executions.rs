@@ -358,3 +358,53 @@ async fn a_run_can_be_followed_as_server_sent_events_until_it_is_over() {
         "the stream ends with the run"
     );
 }
+
+/// As many streams of one user as one process has.
+const STREAMS_PER_USER: usize = 100;
+
+#[tokio::test]
+async fn one_user_does_not_take_all_the_streams() {
+    let app = TestApp::start().await;
+    let (greedy, other) = (TestUser::new(), TestUser::new());
+    let mut paths = Vec::new();
+    for user in [&greedy, &other] {
+        let graph = app.graph(user, echo()).await;
+        let run = app.run(user, &graph, json!({})).await;
+        paths.push(format!("{}/events", run_path(&run)));
+    }
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS_PER_USER {
+        let stream = app.stream(&greedy, &paths[0]).await;
+        assert_eq!(stream.status(), 200, "stream {}", streams.len());
+        streams.push(stream);
+    }
+    let one_more = tokio::time::timeout(std::time::Duration::from_secs(20), app.stream(&greedy, &paths[0])).await;
+    assert_eq!(one_more.unwrap().status(), 429);
+    assert_eq!(app.stream(&other, &paths[1]).await.status(), 200);
+    // A place is free again once its client has gone.
+    streams.pop();
+    let mut freed = 429;
+    for _ in 0..300 {
+        freed = app.stream(&greedy, &paths[0]).await.status().as_u16();
+        if freed == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(freed, 200);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_it_was_asked_for_with() {
+    let app = TestApp::start().await;
+    let expiry = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 6;
+    let user = TestUser::with(json!({ "exp": expiry }));
+    let graph = app.graph(&user, echo()).await;
+    let run = app.run(&user, &graph, json!({})).await;
+    let mut stream = app.stream(&user, &format!("{}/events", run_path(&run))).await;
+    assert_eq!(stream.status(), 200);
+    let to_its_end = async { while stream.chunk().await.unwrap().is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), to_its_end)
+        .await
+        .expect("the stream goes on without a valid token");
+}
