@@ -14,7 +14,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health))
 }
 
-/// 400 when the database does not answer: the contract's status for it (rest.md trap 16).
+/// 503 when the database does not answer, where the reference gives 400 (rest.md §6).
 #[utoipa::path(
     get, path = "/health",
     operation_id = "getHealthHealth", tags = ["health"],
@@ -24,6 +24,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
 pub async fn health(State(store): State<Store>) -> ApiResult<Json<Value>> {
     match store.ping().await {
         Ok(()) => Ok(Json(json!({ "status": "healthy" }))),
-        Err(error) => Err(ApiError::value(error.to_string())),
+        Err(error) => Err(ApiError::Unavailable(error.to_string())),
     }
 }

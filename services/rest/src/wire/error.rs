@@ -28,7 +28,12 @@ pub enum ApiError {
     Invalid(Vec<Problem>),
     /// 500 whose cause is for the log only.
     Internal(String),
+    /// 503, likewise.
+    Unavailable(String),
 }
+
+/// What callers are told of a database that cannot be used; where it is and what ails it is nobody's business outside.
+pub const NO_DATABASE: &str = "The database does not answer: try again in a moment";
 
 impl ApiError {
     pub fn detail(status: StatusCode, detail: impl Into<Value>) -> Self {
@@ -75,6 +80,7 @@ impl ApiError {
             Self::Detail(status, _) | Self::Generic(status, _) => *status,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -90,8 +96,10 @@ pub async fn render(request: Request, next: Next) -> Response {
         return in_form(response).await;
     };
     let status = error.status();
+    if let ApiError::Unavailable(cause) = &error {
+        tracing::warn!(%method, path, cause, "a request failed: the database cannot be used");
     // What this platform does not have is no failure of it.
-    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+    } else if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         tracing::error!(%method, path, status = status.as_u16(), ?error, "a request failed");
     }
     let body = match error {
@@ -102,6 +110,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         }),
         ApiError::Generic(_, detail) => generic(&method, &path, status, &detail),
         ApiError::Internal(_) => generic(&method, &path, status, "Internal server error"),
+        ApiError::Unavailable(_) => generic(&method, &path, status, NO_DATABASE),
         ApiError::Detail(_, detail) => json!({ "detail": detail }),
     };
     (status, Json(body)).into_response()
@@ -149,7 +158,7 @@ impl From<auth::Rejection> for ApiError {
 impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
         match error {
-            error if error.is_unavailable() => Self::Generic(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            error if error.is_unavailable() => Self::Unavailable(error.to_string()),
             store::Error::NotFound(text) => Self::Generic(StatusCode::NOT_FOUND, text),
             store::Error::Unstorable(reason) => Self::value(format!("The value cannot be stored: {reason}")),
             other => Self::internal(other),

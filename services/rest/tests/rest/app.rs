@@ -23,6 +23,9 @@ use uuid::Uuid;
 
 const SECRET: &str = "a secret of the tests, long enough for HS256";
 
+/// What callers are told of a database that is away or out of room.
+pub const NO_DATABASE: &str = "The database does not answer: try again in a moment";
+
 /// A running service. Ends with its owner.
 pub struct TestApp {
     pub base: String,

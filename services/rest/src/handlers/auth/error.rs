@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::wire::error::NO_DATABASE;
+
 /// Short is the only thing that a password can be too much of here.
 const WEAK_PASSWORD: &str = "weak_password";
 
@@ -99,7 +101,8 @@ impl IntoResponse for AuthError {
 impl From<store::Error> for AuthError {
     fn from(error: store::Error) -> Self {
         if error.is_unavailable() {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unexpected_failure", error.to_string());
+            tracing::warn!(%error, "a request of the auth service failed: the database cannot be used");
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unexpected_failure", NO_DATABASE);
         }
         Self::internal(error)
     }
