@@ -151,24 +151,26 @@ impl Store {
         Ok(Some((account(&row)?, row.try_get("session_exists")?)))
     }
 
-    /// A session with its first refresh token.
-    pub async fn begin_session(&self, user_id: UserId, session_id: Uuid, token_hash: &[u8]) -> Result<()> {
-        sqlx::query(
-            "WITH signed_in AS (UPDATE auth_accounts SET last_sign_in_at = now() WHERE user_id = $1),
+    /// A session with its first refresh token. The account, which knows of this login.
+    pub async fn begin_session(&self, user_id: UserId, session_id: Uuid, token_hash: &[u8]) -> Result<Account> {
+        let query = format!(
+            "WITH signed_in AS (UPDATE auth_accounts SET last_sign_in_at = now() WHERE user_id = $1 RETURNING {COLUMNS}),
              forgotten AS (
                  DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE user_id = $1 ORDER BY updated_at DESC, id DESC OFFSET $4)),
-             session AS (INSERT INTO auth_sessions (id, user_id) VALUES ($2, $1) RETURNING id)
-             INSERT INTO auth_refresh_tokens (hash, session_id) SELECT $3, id FROM session",
-        )
-        .bind(user_id)
-        .bind(session_id)
-        .bind(token_hash)
-        // With the new one.
-        .bind(MOST_SESSIONS - 1)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| self.explain(error))?;
-        Ok(())
+             session AS (INSERT INTO auth_sessions (id, user_id) VALUES ($2, $1) RETURNING id),
+             token AS (INSERT INTO auth_refresh_tokens (hash, session_id) SELECT $3, id FROM session)
+             SELECT {COLUMNS} FROM signed_in"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(user_id)
+            .bind(session_id)
+            .bind(token_hash)
+            // With the new one.
+            .bind(MOST_SESSIONS - 1)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.explain(error))?;
+        account(&row)
     }
 
     /// Takes a refresh token and puts another in its place. One that was used before ends its session: somebody has a copy.

@@ -124,8 +124,8 @@ impl Parts {
     async fn begin_session(&self, account: &Account) -> Result<Json<Value>, AuthError> {
         let session_id = Uuid::now_v7();
         let (refresh_token, hash) = issue::fresh_secret();
-        self.store.begin_session(account.user_id, session_id, &hash).await?;
-        self.session(account, session_id, refresh_token)
+        let account = self.store.begin_session(account.user_id, session_id, &hash).await?;
+        self.session(&account, session_id, refresh_token)
     }
 
     /// The session object: without any one of the three tokens' fields it is none (rest.md §3.4).
