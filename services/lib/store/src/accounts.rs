@@ -274,16 +274,20 @@ impl Store {
         Ok(())
     }
 
-    /// Uses a code up: whose it is, and the challenge that it was asked for with. None when it is unknown, used or expired.
-    pub async fn take_code(&self, hash: &[u8], purpose: CodePurpose) -> Result<Option<(Account, Option<Challenge>)>> {
+    /// Uses a code up: whose it is, and the challenge that it was asked for with. None when it is unknown, used or expired, or not of the user
+    /// with this address (in lower case), whose code it stays then.
+    pub async fn take_code(&self, hash: &[u8], purpose: CodePurpose, email: Option<&str>) -> Result<Option<(Account, Option<Challenge>)>> {
         let query = format!(
             "WITH taken AS (
-                 DELETE FROM auth_codes WHERE hash = $1 AND purpose = $2 RETURNING user_id AS owner, challenge, challenge_method, expires_at)
+                 DELETE FROM auth_codes WHERE hash = $1 AND purpose = $2
+                     AND ($3::text IS NULL OR user_id = (SELECT user_id FROM auth_accounts WHERE email = $3))
+                 RETURNING user_id AS owner, challenge, challenge_method, expires_at)
              SELECT {COLUMNS}, challenge, challenge_method FROM taken JOIN auth_accounts ON user_id = owner WHERE expires_at > now()"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(hash)
             .bind(purpose.as_str())
+            .bind(email)
             .fetch_optional(&self.pool)
             .await
             .map_err(|error| self.explain(error))?;

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::app::{Answer, TestApp, text};
+use crate::app::{Answer, NO_DATABASE, TestApp, text};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -478,6 +478,65 @@ async fn a_forgotten_password_is_recovered_through_the_mail() {
     assert_eq!(refusal(&answer), refused(403, "otp_expired"));
 }
 
+#[tokio::test]
+async fn a_token_is_good_for_what_it_was_sent_for_and_for_its_address() {
+    let app = TestApp::builder()
+        .set("FRONTEND_BASE_URL", "http://front.test:3000")
+        .with_broker()
+        .await
+        .start()
+        .await;
+    let (email, other) = (address(), address());
+    app.sign_up(&email).await;
+    app.sign_up(&other).await;
+    assert_eq!(app.auth("/recover", json!({ "email": email })).await.status, 200);
+    let mail = app.queued_mail().await;
+    let link = text(&mail["data"], "link");
+    let token = link.split("token=").nth(1).unwrap().split('&').next().unwrap();
+    let refusals = [
+        (json!({ "token_hash": token }), 400, "validation_failed"),
+        (json!({"type": "recovery"}), 400, "validation_failed"),
+        (json!({"type": "nonsense", "token_hash": token}), 400, "validation_failed"),
+        (json!({"type": "recovery", "token": token}), 400, "validation_failed"),
+        (json!({"type": "recovery", "token_hash": token, "email": email}), 400, "validation_failed"),
+        (json!({"type": "signup", "token_hash": token}), 403, "otp_expired"),
+        (json!({"type": "email_change", "token": token, "email": email}), 403, "otp_expired"),
+        (json!({"type": "recovery", "token": token, "email": other}), 403, "otp_expired"),
+    ];
+    for (body, status, code) in refusals {
+        assert_eq!(refusal(&app.auth("/verify", body.clone()).await), refused(status, code), "{body}");
+    }
+    let link = link[link.find("/auth/v1/").unwrap()..].replace("type=recovery", "type=signup");
+    let followed = app.request(Method::GET, &link).send().await;
+    assert!(
+        followed.header("location").contains("error_code=otp_expired"),
+        "{}",
+        followed.header("location")
+    );
+    // None of that has used it up.
+    let answer = app
+        .auth("/verify", json!({"type": "recovery", "token": token, "email": email.to_uppercase()}))
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["user"]["email"]),
+        (200, &json!(email)),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn a_session_tells_the_login_that_it_began_with() {
+    let app = TestApp::start().await;
+    let email = address();
+    let signed_up = app.sign_up(&email).await;
+    let logged_in = app.log_in(&email, PASSWORD).await.body;
+    let at = |session: &Value| -> model::Timestamp { text(&session["user"], "last_sign_in_at").parse().unwrap() };
+    assert!(at(&logged_in) > at(&signed_up));
+    let shown = app.who(text(&logged_in, "access_token")).await.body;
+    assert_eq!(shown["last_sign_in_at"], logged_in["user"]["last_sign_in_at"]);
+}
+
 fn url_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
@@ -514,4 +573,28 @@ async fn what_is_not_offered_is_refused_in_the_form_that_clients_read() {
     }
     let answer = app.request(Method::GET, "/auth/v1/authorize?provider=google").send().await;
     assert_eq!(refusal(&answer), refused(400, "validation_failed"));
+    for path in ["/auth/v1", "/auth/v1/"] {
+        let answer = app.request(Method::GET, path).send().await;
+        assert_eq!(refusal(&answer), refused(404, "not_found"), "{path}");
+    }
+    for (method, path) in [
+        (Method::PUT, "/signup"),
+        (Method::GET, "/token"),
+        (Method::DELETE, "/user"),
+        (Method::PATCH, "/verify"),
+    ] {
+        let answer = app.request(method, &format!("/auth/v1{path}")).send().await;
+        assert_eq!(refusal(&answer), refused(405, "method_not_allowed"), "{path}");
+        assert!(answer.body["msg"].is_string() && !answer.header("allow").is_empty(), "{path}");
+    }
+    assert_eq!(app.request(Method::PATCH, "/api/graphs").send().await.refusal().0, 405);
+}
+
+/// Anybody may call: where the database is stays in the log.
+#[tokio::test]
+async fn without_a_database_nobody_logs_in_and_nobody_is_told_its_address() {
+    let app = TestApp::builder().without_database().start().await;
+    let answer = app.log_in(&address(), PASSWORD).await;
+    assert_eq!(refusal(&answer), refused(503, "unexpected_failure"));
+    assert_eq!((answer.header("retry-after"), &answer.body["msg"]), ("2", &json!(NO_DATABASE)));
 }

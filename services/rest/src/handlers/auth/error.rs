@@ -73,6 +73,11 @@ impl AuthError {
         )
     }
 
+    /// A path that exists with other methods.
+    pub fn wrong_method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+    }
+
     /// 500; the cause is for the log only.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "the auth service failed");

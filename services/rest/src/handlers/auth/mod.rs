@@ -89,7 +89,10 @@ pub fn router(embedded: Embedded) -> Router {
         )
         .route("/auth/v1/authorize", get(authorize))
         .route("/auth/v1/.well-known/jwks.json", get(keys))
-        .route("/auth/v1/{*operation}", any(async || AuthError::not_offered()))
+        .route("/auth/v1", any(not_offered))
+        .route("/auth/v1/", any(not_offered))
+        .route("/auth/v1/{*operation}", any(not_offered))
+        .method_not_allowed_fallback(async || AuthError::wrong_method())
         .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .with_state(embedded)
 }
@@ -107,6 +110,10 @@ async fn settings() -> Json<Value> {
         "sms_provider": "",
         "saml_enabled": false,
     }))
+}
+
+async fn not_offered() -> AuthError {
+    AuthError::not_offered()
 }
 
 /// A login at another service: none is configured here.

@@ -88,8 +88,9 @@ enum Arrival {
 }
 
 async fn link_followed(auth: &Embedded, parameters: &Parameters) -> Result<Arrival, AuthError> {
+    check_kind(parameters.text("type"))?;
     let code = parameters.text("token").or_else(|| parameters.text("token_hash")).unwrap_or_default();
-    let taken = auth.store.take_code(&issue::hash_of(code), CodePurpose::Recovery).await?;
+    let taken = auth.store.take_code(&issue::hash_of(code), CodePurpose::Recovery, None).await?;
     let (account, challenge): (_, Option<Challenge>) = taken.ok_or_else(AuthError::code_expired)?;
     if let Some(challenge) = challenge {
         let (code, hash) = issue::fresh_secret();
@@ -110,15 +111,33 @@ async fn link_followed(auth: &Embedded, parameters: &Parameters) -> Result<Arriv
     Ok(Arrival::Session(fragment.finish()))
 }
 
-/// `{type, token_hash}` for a session.
+/// Whether codes of this kind are sent here: those to recover an account, which GoTrue takes as a link to log in as well. Of what it sends
+/// besides, nobody can have one.
+fn check_kind(kind: Option<&str>) -> Result<(), AuthError> {
+    match kind {
+        Some("recovery" | "magiclink" | "email") => Ok(()),
+        Some("signup" | "invite" | "email_change" | "sms" | "phone_change") => Err(AuthError::code_expired()),
+        Some(_) => Err(AuthError::bad_request("validation_failed", "Invalid verification type")),
+        None => Err(AuthError::bad_request("validation_failed", "Verify requires a verification type")),
+    }
+}
+
+/// `{type, token_hash}`, or `{type, token, email}`, for a session.
 pub async fn verify(State(auth): State<Embedded>, fields: Fields) -> Result<Json<Value>, AuthError> {
-    let code = match fields.text("token_hash")? {
-        Some(code) => code,
-        None => fields
-            .text("token")?
-            .ok_or_else(|| AuthError::bad_request("validation_failed", "Verify requires a token or a token hash"))?,
+    let refusal = |message| Err(AuthError::bad_request("validation_failed", message));
+    let email = fields.text("email")?.map(|email| email.trim().to_lowercase());
+    let code = match (fields.text("token_hash")?, fields.text("token")?, &email) {
+        (Some(hash), None, None) => hash,
+        (None, Some(token), Some(_)) => token,
+        (None, None, _) => return refusal("Verify requires a token or a token hash"),
+        (None, Some(_), None) => return refusal("A token is verified together with the email that it was sent to"),
+        (Some(_), _, _) => return refusal("Only the token_hash and type should be provided"),
     };
-    let taken = auth.store.take_code(&issue::hash_of(code), CodePurpose::Recovery).await?;
+    check_kind(fields.text("type")?)?;
+    let taken = auth
+        .store
+        .take_code(&issue::hash_of(code), CodePurpose::Recovery, email.as_deref())
+        .await?;
     let (account, _) = taken.ok_or_else(AuthError::code_expired)?;
     auth.begin_session(&account).await
 }

@@ -101,7 +101,7 @@ async fn by_code(auth: &Embedded, fields: &Fields) -> Reply {
     };
     let code = fields.text("auth_code")?.ok_or_else(missing)?;
     let verifier = fields.text("code_verifier")?.ok_or_else(missing)?;
-    let taken = auth.store.take_code(&issue::hash_of(code), CodePurpose::Exchange).await?;
+    let taken = auth.store.take_code(&issue::hash_of(code), CodePurpose::Exchange, None).await?;
     let (account, challenge) = taken.ok_or_else(|| {
         AuthError::new(
             StatusCode::NOT_FOUND,
