@@ -58,7 +58,10 @@ impl KeyRing {
     /// The holder of the request's key, who must have the permission.
     pub async fn admit(&self, headers: &HeaderMap, permission: ApiKeyPermission) -> ApiResult<Arc<ApiKeyHolder>> {
         let refused = |text: &str| ApiError::detail(StatusCode::UNAUTHORIZED, text);
-        let key = headers.get(HEADER).ok_or_else(|| refused("Missing API key"))?;
+        let key = headers
+            .get(HEADER)
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| refused("Missing API key"))?;
         let key = key
             .to_str()
             .ok()

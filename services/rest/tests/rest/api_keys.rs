@@ -91,7 +91,7 @@ async fn only_a_whole_active_key_with_the_permission_gets_in() {
     let missing = app.request(Method::GET, "/external-api/v1/blocks").send().await;
     assert_eq!(missing.refusal(), (401, &json!("Missing API key")));
     let other = format!("{}{}", &key[..47], if key.ends_with('A') { 'B' } else { 'A' });
-    for wrong in ["", "agpt_x", &other, &user.token, &key[..47]] {
+    for wrong in ["agpt_x", &other, &user.token, &key[..47]] {
         let answer = app.with_key(Method::GET, "/blocks", wrong, Value::Null).await;
         assert_eq!(answer.refusal(), (401, &json!("Invalid API key")), "{wrong}");
     }

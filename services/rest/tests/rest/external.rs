@@ -136,6 +136,8 @@ async fn every_described_operation_is_there_and_takes_a_key() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let answer = app.request(method.clone(), &address).send().await;
             assert_eq!(answer.refusal(), (401, &json!("Missing API key")), "{method} {path}");
+            let empty = app.request(method.clone(), &address).header("x-api-key", "").send().await;
+            assert_eq!(empty.refusal(), (401, &json!("Missing API key")), "{method} {path}");
             count += 1;
         }
     }
