@@ -10,7 +10,7 @@ use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
 use model::library::{LibraryAgent, LibraryAgents};
 use model::notification::{
-    NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
+    DueSummary, NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
 use model::review::{RepeatAnswer, ReviewResult};
 use model::user::{UsageTransactionMetadata, User};
@@ -554,6 +554,14 @@ impl DatabaseManager for Manager {
         let id = credential_id.parse().map_err(|_| unknown())?;
         match self.credentials.open(user_id, id).await {
             Ok(found) => found.ok_or_else(unknown),
+    async fn claim_weekly_summaries(&self, limit: i64) -> Reply<Vec<DueSummary>> {
+        self.store.claim_weekly_summaries(limit.clamp(0, 1000)).await.map_err(from_store)
+    }
+
+    async fn weekly_summary_queued(&self, user_id: UserId, end_time: Timestamp) -> Reply<()> {
+        self.store.weekly_summary_queued(user_id, end_time).await.map_err(from_store)
+    }
+
             Err(vault::Error::Store(error)) => Err(from_store(error)),
             // The block's failure says it: waiting does not bring a key back.
             Err(error) => Err(RpcError::value(error.to_string())),

@@ -1,10 +1,12 @@
 //! The notification service (8007): takes notifications from their queues and sends mails (internals §5).
 
 mod delivery;
+mod instruments;
 mod mail;
 mod manager;
 mod queues;
 mod render;
+mod weekly;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +15,13 @@ use bus::amqp::Publisher;
 use bus::amqp::topology::Topology;
 use model::notification::{NotificationEvent, NotificationType, Strategy};
 use rpc::services::{DatabaseManagerClient, notification_manager_router};
-use runtime::{Health, Settings, Shutdown};
+use runtime::{Health, Metrics, Settings, Shutdown};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+use crate::instruments::Instruments;
+use crate::weekly::Weekly;
 
 pub use delivery::{Delivery, DeliveryError, Links};
 pub use mail::{MailError, Mailer};
@@ -36,9 +41,11 @@ pub enum Error {
     Template(#[from] minijinja::Error),
 }
 
-/// Consumes the four queues, looks for batches that are due, and answers the RPC methods, until the shutdown.
+/// Consumes the four queues, looks for batches and summaries that are due, and answers the RPC methods, until the shutdown.
 pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let health = Health::new(&shutdown);
+    let metrics = Metrics::new();
+    let instruments = Instruments::new(&metrics);
     let delivery = Arc::new(Delivery {
         database: Arc::new(DatabaseManagerClient::new(&settings).without_retries()),
         renderer: Renderer::new(&settings.frontend_base_url)?,
@@ -55,17 +62,28 @@ pub async fn run(settings: Settings, listener: TcpListener, shutdown: Shutdown) 
             settings.clone(),
             strategy,
             Arc::clone(&delivery),
+            instruments.clone(),
             health.check(queues::check_name(strategy)),
             shutdown.clone(),
         ));
     }
     let publisher = Publisher::new(&settings, "notification", &[Topology::Notifications]);
-    tasks.spawn(publish(publisher, waiting, shutdown.clone()));
+    tasks.spawn(publish(publisher.clone(), waiting, shutdown.clone()));
     let pause = Duration::from_secs(settings.notification.batch_check_seconds.max(1));
+    let weekly = Weekly {
+        database: Arc::clone(&delivery.database),
+        publisher,
+        queued: instruments.summaries.clone(),
+        pause,
+    };
+    tasks.spawn(weekly.run(shutdown.clone()));
     tasks.spawn(flush_batches(Arc::clone(&delivery), pause, shutdown.clone()));
 
     let manager = Arc::new(Manager { delivery, outgoing });
-    let router = notification_manager_router(manager, &settings, &health);
+    let mut router = notification_manager_router(manager, &settings, &health);
+    if settings.enable_metrics {
+        router = router.merge(metrics.router());
+    }
     runtime::serve::http(listener, router, shutdown.clone()).await?;
     while tasks.join_next().await.is_some() {}
     Ok(())

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use model::Timestamp;
 use model::notification::{NotificationEvent, NotificationType};
-use model::{Map, Timestamp};
 use rpc::RpcError;
-use rpc::services::NotificationManager;
+use rpc::services::{DatabaseManager, NotificationManager};
 use tokio::sync::mpsc;
 
 use crate::delivery::Delivery;
+use crate::weekly::summed_up;
 
 pub struct Manager {
     pub delivery: Arc<Delivery>,
@@ -20,28 +21,12 @@ pub struct Manager {
 #[async_trait::async_trait]
 impl NotificationManager for Manager {
     async fn queue_weekly_summary(&self) -> Result<(), RpcError> {
-        let end = Timestamp::now();
-        let start = Timestamp::from(end.into_inner() - TimeDelta::days(7));
-        for user in self.delivery.database.get_active_user_ids_in_timerange(start, end).await? {
-            let data = self.delivery.database.get_user_execution_summary_data(user, start, end).await?;
-            let mut data: Map = match serde_json::to_value(data) {
-                Ok(serde_json::Value::Object(map)) => map,
-                _ => Map::new(),
-            };
-            data.insert("start_date".to_owned(), start.to_string().into());
-            data.insert("end_date".to_owned(), end.to_string().into());
-            let event = NotificationEvent {
-                kind: NotificationType::WeeklySummary,
-                user_id: user,
-                created_at: end,
-                id: None,
-                data,
-            };
-            self.outgoing
-                .send(event)
-                .await
-                .map_err(|_| RpcError::runtime("the service is shutting down"))?;
-        }
+        let (database, outgoing) = (self.delivery.database.clone(), self.outgoing.clone());
+        tokio::spawn(async move {
+            if let Err(error) = queue_summaries(database.as_ref(), &outgoing).await {
+                tracing::warn!(%error, "the weekly summaries that were asked for are not all queued");
+            }
+        });
         Ok(())
     }
 
@@ -62,4 +47,17 @@ impl NotificationManager for Manager {
         tracing::error!(channel, content, "system alert");
         Ok(())
     }
+}
+
+/// For everybody who had runs in the last seven days.
+async fn queue_summaries(database: &dyn DatabaseManager, outgoing: &mpsc::Sender<NotificationEvent>) -> Result<(), RpcError> {
+    let end = Timestamp::now();
+    let start = Timestamp::from(end.into_inner() - TimeDelta::days(7));
+    for user in database.get_active_user_ids_in_timerange(start, end).await? {
+        let event = summed_up(database, user, start, end).await?;
+        if outgoing.send(event).await.is_err() {
+            return Err(RpcError::runtime("the service is shutting down"));
+        }
+    }
+    Ok(())
 }

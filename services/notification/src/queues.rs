@@ -9,6 +9,7 @@ use runtime::health::Check;
 use runtime::{Settings, Shutdown};
 
 use crate::delivery::{Delivery, DeliveryError};
+use crate::instruments::Instruments;
 
 /// The contract's prefetch.
 const PREFETCH: u16 = 10;
@@ -27,7 +28,7 @@ pub fn check_name(strategy: Strategy) -> &'static str {
 }
 
 /// Consumes one queue until the shutdown.
-pub async fn consume(settings: Settings, strategy: Strategy, delivery: Arc<Delivery>, check: Check, shutdown: Shutdown) {
+pub async fn consume(settings: Settings, strategy: Strategy, delivery: Arc<Delivery>, instruments: Instruments, check: Check, shutdown: Shutdown) {
     let stopping = shutdown.clone();
     let report = move |state: Result<(), String>| match state {
         Ok(()) => check.ok(),
@@ -40,14 +41,17 @@ pub async fn consume(settings: Settings, strategy: Strategy, delivery: Arc<Deliv
         report,
         shutdown,
         move |consumed: Consumed<NotificationEvent>| {
-            let (delivery, stopping) = (Arc::clone(&delivery), stopping.clone());
+            let (delivery, instruments, stopping) = (Arc::clone(&delivery), instruments.clone(), stopping.clone());
             async move {
                 let (user, kind) = (consumed.message.user_id, consumed.message.kind);
                 match delivery.handle(consumed.message).await {
-                    Ok(()) => Verdict::Ack,
+                    Ok(()) => {
+                        instruments.handled.inc();
+                        Verdict::Ack
+                    }
                     Err(error) => {
                         tracing::warn!(%user, kind = kind.as_str(), %error, "not delivered");
-                        after(&error, &stopping).await
+                        after(&error, &instruments, &stopping).await
                     }
                 }
             }
@@ -56,10 +60,12 @@ pub async fn consume(settings: Settings, strategy: Strategy, delivery: Arc<Deliv
     .await;
 }
 
-async fn after(error: &DeliveryError, stopping: &Shutdown) -> Verdict {
+async fn after(error: &DeliveryError, instruments: &Instruments, stopping: &Shutdown) -> Verdict {
     if !error.is_transient() {
+        instruments.refused.inc();
         return Verdict::Reject;
     }
+    instruments.put_off.inc();
     tokio::select! {
         () = tokio::time::sleep(REST) => {}
         () = stopping.cancelled() => {}

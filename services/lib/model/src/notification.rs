@@ -142,6 +142,14 @@ pub struct UserNotificationBatch {
     pub updated_at: Timestamp,
 }
 
+/// A user who is to get a summary of the runs of that time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DueSummary {
+    pub user_id: UserId,
+    pub start_time: Timestamp,
+    pub end_time: Timestamp,
+}
+
 /// What a user's runs amounted to in a window of time (internals §1.5, method 47). Times in seconds, costs in cents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -59,6 +59,7 @@ mod untold_ends;
 mod users;
 mod waiting;
 mod webhooks;
+mod weekly;
 
 pub use accounts::{Account, AccountChange, Challenge, CodePurpose, Refreshed, SessionScope};
 pub use alarms::Rung;

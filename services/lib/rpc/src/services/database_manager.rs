@@ -6,7 +6,7 @@ use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
 use model::library::{LibraryAgent, LibraryAgents};
 use model::notification::{
-    NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
+    DueSummary, NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
 use model::review::{RepeatAnswer, ReviewResult};
 use model::user::{UsageTransactionMetadata, User};
@@ -205,6 +205,12 @@ crate::service! {
         async fn get_user_notification_preference(user_id: UserId) -> NotificationPreference, idempotent;
 
         async fn get_user_execution_summary_data(user_id: UserId, start_time: Timestamp, end_time: Timestamp) -> UserExecutionSummary, idempotent;
+
+        /// Takes users whose summary of the past week nobody else is about to queue. Ours; the claim runs out after five minutes.
+        async fn claim_weekly_summaries(limit: i64) -> Vec<DueSummary>;
+
+        /// Ours: the claimed summary is on its queue.
+        async fn weekly_summary_queued(user_id: UserId, end_time: Timestamp) -> (), idempotent;
 
         // Human review.
 
