@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
-use model::library::{LibraryAgent, LibraryAgents};
+use model::library::{LibraryAgent, LibraryAgents, LibrarySort};
 use model::notification::{
     DueSummary, NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
@@ -27,7 +27,7 @@ use serde_json::Value;
 use store::{
     ClaimLimits, ExecutionFilter, IoBlocks, NewRun, NodeExecutionFilter, NodeExecutionUpdate, OutboxNotifier, ReviewQuestion, StartingNode, Store,
 };
-use submit::{Origin, Submitter};
+use submit::{Origin, SubmitError, Submitter};
 use uuid::Uuid;
 use vault::Credentials;
 
@@ -480,7 +480,12 @@ impl DatabaseManager for Manager {
             Origin::User
         };
         let access = self.submitter.check_access(user_id, graph_id, graph_version, origin).await;
-        access.map(drop).map_err(from_submit)
+        let refused = |error| match error {
+            // The contract's word for a version that the user does not have, there or not.
+            SubmitError::GraphNotFound { .. } => SubmitError::NotAccessible,
+            other => other,
+        };
+        access.map(drop).map_err(|error| from_submit(refused(error)))
     }
 
     async fn spend_credits(&self, user_id: UserId, cost: i64, metadata: UsageTransactionMetadata) -> Reply<i64> {
@@ -549,11 +554,6 @@ impl DatabaseManager for Manager {
         self.store.execution_summary(user_id, start_time, end_time).await.map_err(from_store)
     }
 
-    async fn open_credential(&self, user_id: UserId, credential_id: String) -> Reply<OpenCredential> {
-        let unknown = || RpcError::value(format!("Unknown credentials #{credential_id}"));
-        let id = credential_id.parse().map_err(|_| unknown())?;
-        match self.credentials.open(user_id, id).await {
-            Ok(found) => found.ok_or_else(unknown),
     async fn claim_weekly_summaries(&self, limit: i64) -> Reply<Vec<DueSummary>> {
         self.store.claim_weekly_summaries(limit.clamp(0, 1000)).await.map_err(from_store)
     }
@@ -562,14 +562,26 @@ impl DatabaseManager for Manager {
         self.store.weekly_summary_queued(user_id, end_time).await.map_err(from_store)
     }
 
+    async fn open_credential(&self, user_id: UserId, credential_id: String) -> Reply<OpenCredential> {
+        let unknown = || RpcError::value(format!("Unknown credentials #{credential_id}"));
+        let id = credential_id.parse().map_err(|_| unknown())?;
+        match self.credentials.open(user_id, id).await {
+            Ok(found) => found.ok_or_else(unknown),
             Err(vault::Error::Store(error)) => Err(from_store(error)),
             // The block's failure says it: waiting does not bring a key back.
             Err(error) => Err(RpcError::value(error.to_string())),
         }
     }
 
-    async fn list_library_agents(&self, user_id: UserId, search_term: Option<String>, page: i64, page_size: i64) -> Reply<LibraryAgents> {
-        let found = self.store.library_page(user_id, search_term.as_deref(), page, page_size).await;
+    async fn list_library_agents(
+        &self,
+        user_id: UserId,
+        search_term: Option<String>,
+        sort_by: LibrarySort,
+        page: i64,
+        page_size: i64,
+    ) -> Reply<LibraryAgents> {
+        let found = self.store.library_page(user_id, search_term.as_deref(), sort_by, page, page_size).await;
         found.map_err(from_store)
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use blocks::{BlockContext, Question, StoreSearch};
 use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
-use model::library::{LibraryAgent, LibraryAgents};
+use model::library::{LibraryAgent, LibraryAgents, LibrarySort};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{
     AgentRequest, AgentRun, AppendOutcome, ClaimedRun, CreditCheck, CreditReservation, GivenUpRun, GraphId, GraphModel, HeldRun, Map, RenewOutcome,
@@ -145,7 +145,11 @@ impl Ledger for Remote {
     }
 
     async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, RpcError> {
-        bounded(self.0.list_library_agents(context.user_id, search, page, page_size)).await
+        bounded(
+            self.0
+                .list_library_agents(context.user_id, search, LibrarySort::UpdatedAt, page, page_size),
+        )
+        .await
     }
 
     async fn add_to_library(&self, context: &BlockContext, store_listing_version_id: String) -> Result<LibraryAgent, RpcError> {

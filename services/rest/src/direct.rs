@@ -9,7 +9,7 @@ use blocks::{Agent, BlockContext, BlockErrorKind, Failure, Outside, Platform, Qu
 use http::StatusCode;
 use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
-use model::library::{LibraryAgent, LibraryAgents};
+use model::library::{LibraryAgent, LibraryAgents, LibrarySort};
 use model::review::{RepeatAnswer, ReviewResult};
 use model::{AgentRun, CredentialsMetaInput, Map, UserId};
 use serde_json::{Value, json};
@@ -90,7 +90,10 @@ impl fmt::Debug for DirectPlatform {
 #[async_trait]
 impl Shelves for DirectPlatform {
     async fn library(&self, context: &BlockContext, search: Option<String>, page: i64, page_size: i64) -> Result<LibraryAgents, Failure> {
-        let found = self.store.library_page(context.user_id, search.as_deref(), page, page_size).await;
+        let found = self
+            .store
+            .library_page(context.user_id, search.as_deref(), LibrarySort::UpdatedAt, page, page_size)
+            .await;
         found.map_err(unavailable)
     }
 

@@ -1,6 +1,7 @@
 //! The contract's methods, over HTTP.
 
 use model::ExecutionStatus;
+use model::library::LibrarySort;
 use model::notification::NotificationType;
 use model::user::UsageTransactionMetadata;
 use rpc::RpcErrorKind;
@@ -118,6 +119,12 @@ async fn permissions_users_and_preferences() {
         .await
         .unwrap_err();
     assert_eq!(refused.kind.name(), "GraphNotAccessibleError");
+    // A version that does not exist is no other case than one that is somebody else's (internals §2.2).
+    let absent = client
+        .validate_graph_execution_permissions(world.user, world.graph.id, 7, false)
+        .await
+        .unwrap_err();
+    assert_eq!(absent.kind.name(), "GraphNotAccessibleError");
     let user = client.get_user_by_id(world.user).await.unwrap();
     assert_eq!(client.get_user_email_by_id(world.user).await.unwrap(), Some(user.email));
     assert!(client.get_user_email_verification(world.user).await.unwrap());
@@ -180,7 +187,7 @@ async fn an_executor_reads_the_catalogue_and_adds_to_a_users_library() {
 
     let reader = Uuid::new_v4();
     world.store.get_or_create_user(reader, "reader@example.com", None).await.unwrap();
-    let library = async || client.list_library_agents(reader, None, 1, 50).await.unwrap();
+    let library = async || client.list_library_agents(reader, None, LibrarySort::UpdatedAt, 1, 50).await.unwrap();
     assert_eq!(library().await.agents, []);
     for _ in 0..2 {
         let added = client.add_store_agent_to_library(version.to_string(), reader).await.unwrap();
@@ -192,4 +199,36 @@ async fn an_executor_reads_the_catalogue_and_adds_to_a_users_library() {
         assert_eq!(missing.kind, RpcErrorKind::NotFound);
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_library_is_listed_in_the_order_that_is_asked_for() {
+    let world = World::new().await;
+    let server = world.server().await;
+    let later = json!({"name": "later", "description": "", "nodes": [], "links": []});
+    world
+        .submitter
+        .create_graph(world.user, serde_json::from_value(later).unwrap())
+        .await
+        .unwrap();
+    let names = async |body: Value| {
+        let answer = reqwest::Client::new()
+            .post(format!("{}/list_library_agents", server.url))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+        let (status, body): (_, Value) = (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap());
+        let agents = body["agents"].as_array().cloned().unwrap_or_default();
+        let names: Vec<String> = agents.iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect();
+        (status, names)
+    };
+    let listed = |names: [&str; 2]| (200, names.map(str::to_owned).to_vec());
+    assert_eq!(names(json!({"user_id": world.user})).await, listed(["later", "echo"]));
+    assert_eq!(
+        names(json!({"user_id": world.user, "sort_by": "createdAt"})).await,
+        listed(["echo", "later"])
+    );
+    assert_eq!(names(json!({"user_id": world.user, "sort_by": "name"})).await.0, 422);
 }

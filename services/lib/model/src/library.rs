@@ -8,6 +8,17 @@ use uuid::Uuid;
 use crate::graph::GraphSettings;
 use crate::{CredentialsMetaInput, GraphId, Map, Pagination, Timestamp, UserId};
 
+/// The order of a list of a library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LibrarySort {
+    /// The oldest first.
+    CreatedAt,
+    /// The last changed first.
+    #[default]
+    UpdatedAt,
+}
+
 /// How the latest runs of an agent went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

@@ -1,7 +1,9 @@
 //! Libraries: who may run a graph (internals §2.2 step 2), and with which settings.
 
 use model::graph::GraphSettings;
-use model::library::{LibraryAgent, LibraryAgentStatus, LibraryAgentUpdate, LibraryAgents, MarketplaceListing, MarketplaceListingCreator};
+use model::library::{
+    LibraryAgent, LibraryAgentStatus, LibraryAgentUpdate, LibraryAgents, LibrarySort, MarketplaceListing, MarketplaceListingCreator,
+};
 use model::{GraphId, GraphModel, Pagination, UserId};
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
@@ -119,11 +121,19 @@ impl Store {
         Ok((rows.iter().map(agent).collect::<Result<_>>()?, total))
     }
 
-    /// A page of the same, the last changed first; `page` from 1.
-    pub async fn library_page(&self, user_id: UserId, search_term: Option<&str>, page: i64, page_size: i64) -> Result<LibraryAgents> {
+    /// A page of the same; `page` from 1.
+    pub async fn library_page(
+        &self,
+        user_id: UserId,
+        search_term: Option<&str>,
+        sort: LibrarySort,
+        page: i64,
+        page_size: i64,
+    ) -> Result<LibraryAgents> {
         let window = Window::of_page(page, page_size);
         let filter = LibraryFilter {
             search_term: search_term.filter(|term| !term.is_empty()),
+            by_creation: sort == LibrarySort::CreatedAt,
             limit: window.limit,
             offset: window.offset,
             ..LibraryFilter::default()

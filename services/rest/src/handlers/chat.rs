@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use futures::stream::unfold;
 use http::StatusCode;
+use model::library::LibrarySort;
 use model::{Timestamp, UserId};
 use outside::{Message, Speech};
 use serde_json::{Value, json};
@@ -211,7 +212,7 @@ fn missing(session_id: &str) -> ApiError {
 
 /// What the model is told: its part, the user's agents, and the newest messages.
 async fn conversation(store: &Store, user_id: UserId, session_id: Uuid) -> ApiResult<Vec<Message>> {
-    let library = store.library_page(user_id, None, 1, AGENTS_TOLD).await?;
+    let library = store.library_page(user_id, None, LibrarySort::UpdatedAt, 1, AGENTS_TOLD).await?;
     let agents = library.agents.iter().map(|agent| {
         let description: String = agent.description.chars().take(DESCRIPTION_TOLD).collect();
         format!("- {}: {description}", agent.name)

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use model::catalogue::{StoreAgentDetails, StoreAgents};
 use model::credentials::OpenCredential;
 use model::graph::GraphSettings;
-use model::library::{LibraryAgent, LibraryAgents};
+use model::library::{LibraryAgent, LibraryAgents, LibrarySort};
 use model::notification::{
     DueSummary, NotificationEvent, NotificationPreference, NotificationType, UserExecutionSummary, UserNotificationBatch, UserNotificationEvent,
 };
@@ -245,8 +245,13 @@ crate::service! {
 
         // Library and catalogue.
 
-        /// The last changed first.
-        async fn list_library_agents(user_id: UserId, search_term: Option<String>, page: i64 = 1, page_size: i64 = 50) -> LibraryAgents, idempotent;
+        async fn list_library_agents(
+            user_id: UserId,
+            search_term: Option<String>,
+            sort_by: LibrarySort = LibrarySort::default(),
+            page: i64 = 1,
+            page_size: i64 = 50,
+        ) -> LibraryAgents, idempotent;
 
         /// What is there already is returned as it is.
         async fn add_store_agent_to_library(store_listing_version_id: String, user_id: UserId) -> LibraryAgent, idempotent;
