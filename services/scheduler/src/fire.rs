@@ -159,9 +159,9 @@ impl Firing {
     async fn react(&self, schedule: &Schedule, slot: Timestamp, error: &SubmitError) -> bool {
         let reaction = Reaction::to(error);
         tracing::warn!(schedule_id = %schedule.id, graph_id = %schedule.graph_id, %slot, %error, ?reaction, "a schedule could not start its run");
-        let done = match reaction {
-            Reaction::DeleteAllOfGraph => self.schedules.delete_of_graph(schedule.user_id, schedule.graph_id).await.map(drop),
-            Reaction::DeleteThis => self.schedules.delete(schedule.id).await,
+        let done = match &reaction {
+            Reaction::DeleteAllOfGraph(why) => self.schedules.delete_of_graph(schedule.user_id, schedule.graph_id, why).await.map(drop),
+            Reaction::DeleteThis(why) => self.schedules.delete(schedule.id, Some(why)).await,
             Reaction::GiveUpSlot => Ok(()),
             Reaction::TryAgain => return false,
         };

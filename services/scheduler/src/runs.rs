@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crds::conditions::reason::GRAPH_NOT_FOUND;
 use model::progress::{GraphSource, SubmitRequest, Submitted};
 use model::{ExecutionStatus, GraphExecId, UserId};
 use rpc::RpcError;
@@ -13,7 +14,7 @@ use crate::error::{of_store, of_submit};
 use crate::hints::CancelHints;
 use crate::metrics::SchedulerMetrics;
 use crate::reaction::Reaction;
-use crate::schedules::ScheduleStore;
+use crate::schedules::{Removal, ScheduleStore};
 
 /// Bytes that the column of idempotency keys takes.
 const LONGEST_KEY: usize = 1024;
@@ -92,18 +93,18 @@ impl Runs {
         {
             return Ok(submitted(Accepted { execution, created: false }));
         }
-        self.schedules.delete(schedule_id).await?;
-        Err(RpcError::graph_not_found(format!(
-            "Schedule #{schedule_id} or its graph was deleted: it has no inputs any more"
-        )))
+        let gone = format!("Schedule #{schedule_id} or its graph was deleted: it has no inputs any more");
+        let why = Removal::hopeless(GRAPH_NOT_FOUND, &gone);
+        self.schedules.delete(schedule_id, Some(&why)).await?;
+        Err(RpcError::graph_not_found(gone))
     }
 
     async fn react(&self, schedule: &Schedule, error: &SubmitError) {
         let reaction = Reaction::to(error);
         tracing::warn!(schedule_id = %schedule.id, graph_id = %schedule.graph_id, %error, ?reaction, "a schedule could not start its run");
-        let done = match reaction {
-            Reaction::DeleteAllOfGraph => self.schedules.delete_of_graph(schedule.user_id, schedule.graph_id).await.map(drop),
-            Reaction::DeleteThis => self.schedules.delete(schedule.id).await,
+        let done = match &reaction {
+            Reaction::DeleteAllOfGraph(why) => self.schedules.delete_of_graph(schedule.user_id, schedule.graph_id, why).await.map(drop),
+            Reaction::DeleteThis(why) => self.schedules.delete(schedule.id, Some(why)).await,
             // The operator decides about slots.
             Reaction::GiveUpSlot | Reaction::TryAgain => Ok(()),
         };

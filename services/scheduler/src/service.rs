@@ -88,7 +88,7 @@ impl Scheduler for SchedulerService {
         if schedule.user_id != user_id {
             return Err(RpcError::not_authorized("User ID does not match the job's user ID"));
         }
-        self.schedules.delete(id).await?;
+        self.schedules.delete(id, None).await?;
         tracing::info!(schedule_id, %user_id, "schedule deleted");
         shown(schedule)
     }

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 
 use blocks::Registry;
 use chrono_tz::Tz;
-use controllers_tests::World as Cluster;
+use controllers_tests::{World as Cluster, eventually};
 use crds::schedule::DayMatch;
 use crds::{GraphSchedule, InputsRef};
 use indexmap::IndexMap;
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::{DeleteParams, PostParams};
 use model::{Graph, GraphId, UserId};
 use scheduler::ScheduleError;
-use scheduler::schedules::{KubernetesSchedules, ScheduleStore, object_name};
+use scheduler::schedules::{KubernetesSchedules, Removal, ScheduleStore, object_name};
 use serde_json::json;
 use store::{NewSchedule, Schedule, Store};
 use submit::Submitter;
@@ -135,7 +138,7 @@ async fn deleting_removes_object_and_row_and_may_be_repeated() {
     let (user, graph) = world.user_with_graph().await;
     let added = world.add(user, graph, "0 1 * * *").await.unwrap();
     for _ in 0..2 {
-        world.schedules.delete(added.id).await.unwrap();
+        world.schedules.delete(added.id, None).await.unwrap();
         assert_eq!(world.names().await, Vec::<String>::new());
         assert_eq!(world.schedules.get(added.id).await.unwrap(), None);
     }
@@ -153,9 +156,82 @@ async fn a_graph_takes_its_objects_along_also_when_their_rows_are_gone() {
         json!({"metadata": {"name": "by-hand"}, "spec": {"platformRef": {"name": PLATFORM}, "graph": {"id": graph}, "schedules": ["@daily"]}});
     world.cluster.create::<GraphSchedule>(by_hand).await;
     world.store.delete_schedule(gone.id).await.unwrap();
-    assert_eq!(world.schedules.delete_of_graph(user, graph).await.unwrap(), 2);
+    assert_eq!(world.schedules.delete_of_graph(user, graph, &hopeless()).await.unwrap(), 2);
     assert_eq!(world.names().await, ["by-hand".to_owned(), object_name(kept.id)]);
     assert_eq!(world.store.list_schedules(None, None).await.unwrap(), [kept]);
+}
+
+fn hopeless() -> Removal {
+    Removal::hopeless("GraphNotFound", "Graph #g not found.")
+}
+
+/// With the rights that the operator gives the scheduler service, and no others.
+#[tokio::test]
+async fn a_schedule_that_goes_unasked_leaves_an_event() {
+    let mut world = World::new().await;
+    let operator = world.cluster.operator("a").await;
+    let platform = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "AutoGPTPlatform", "metadata": {"name": PLATFORM}, "spec": {}});
+    world.cluster.apply(&platform).await.unwrap();
+    let account = format!("{PLATFORM}-scheduler");
+    eventually("the scheduler has its rights", || async {
+        let made = world.cluster.api::<RoleBinding>().get_opt(&account).await.unwrap();
+        made.ok_or("not yet")
+    })
+    .await;
+    let request = serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": []}})).unwrap();
+    let accounts = world.cluster.api::<ServiceAccount>();
+    let token = accounts.create_token_request(&account, &PostParams::default(), &request).await.unwrap();
+    let client = world.cluster.cluster.client(&token.status.unwrap().token);
+    world.schedules = KubernetesSchedules::new(world.store.clone(), client, Some(&world.cluster.namespace), PLATFORM.to_owned());
+    eventually("they are in force", || async {
+        world.schedules.list(None, None).await.map_err(|error| error.to_string())
+    })
+    .await;
+
+    let (user, graph) = world.user_with_graph().await;
+    let (other_user, other_graph) = world.user_with_graph().await;
+    let mut uids = BTreeMap::new();
+    for (user, graph) in [(user, graph), (user, graph), (other_user, other_graph), (other_user, other_graph)] {
+        let name = object_name(world.add(user, graph, "0 1 * * *").await.unwrap().id);
+        let object = world.cluster.api::<GraphSchedule>().get(&name).await.unwrap();
+        uids.insert(name, object.metadata.uid.unwrap());
+    }
+    let others = world.schedules.list(Some(other_user), None).await.unwrap();
+    assert_eq!(world.schedules.delete_of_graph(user, graph, &hopeless()).await.unwrap(), 2);
+    let invalid = Removal::hopeless("GraphInvalid", &"x".repeat(5000));
+    // The second time there is nothing to tell about.
+    for _ in 0..2 {
+        world.schedules.delete(others[0].id, Some(&invalid)).await.unwrap();
+    }
+    world.schedules.delete(others[1].id, None).await.unwrap();
+    assert_eq!(world.names().await, Vec::<String>::new());
+
+    let events = world.cluster.api::<Event>().list(&Default::default()).await.unwrap();
+    let told = events
+        .items
+        .into_iter()
+        .filter(|event| event.reporting_controller.as_deref() == Some("autogpt-scheduler"));
+    let told: BTreeMap<String, Event> = told.map(|event| (event.regarding.clone().unwrap().name.unwrap(), event)).collect();
+    let (asked, unasked): (Vec<_>, Vec<_>) = uids.into_iter().partition(|(name, _)| *name == object_name(others[1].id));
+    assert!(!told.contains_key(&asked[0].0), "its user knows: {told:#?}");
+    assert_eq!(told.len(), unasked.len(), "{told:#?}");
+    for (name, uid) in unasked {
+        let event = &told[&name];
+        let about = event.regarding.clone().unwrap();
+        assert_eq!((about.kind.as_deref(), about.uid), (Some("GraphSchedule"), Some(uid)));
+        assert_eq!(event.type_.as_deref(), Some("Warning"));
+        let note = event.note.as_deref().unwrap();
+        if name == object_name(others[0].id) {
+            assert_eq!((event.reason.as_deref(), note.ends_with('…')), (Some("GraphInvalid"), true), "{note}");
+        } else {
+            assert_eq!(event.reason.as_deref(), Some("GraphNotFound"));
+            assert!(
+                note.starts_with("deleted, as no run can come") && note.contains("Graph #g not found. Make"),
+                "{note}"
+            );
+        }
+    }
+    operator.stop().await;
 }
 
 #[tokio::test]

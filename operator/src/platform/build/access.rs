@@ -15,7 +15,8 @@ pub fn scheduler_account(platform: &Validated) -> Option<String> {
     (platform.spec.scheduler.store == ScheduleStore::Kubernetes).then(|| platform.names.component(Component::Scheduler))
 }
 
-/// The scheduler service keeps schedules as GraphSchedule objects: of this namespace, and nothing else.
+/// The scheduler service keeps schedules as GraphSchedule objects, and writes events about those that it removes: of this namespace, and
+/// nothing else.
 pub fn for_scheduler(platform: &Validated) -> Option<(ServiceAccount, Role, RoleBinding)> {
     let name = scheduler_account(platform)?;
     let labels = labels(platform, Component::Scheduler.name());
@@ -26,14 +27,14 @@ pub fn for_scheduler(platform: &Validated) -> Option<(ServiceAccount, Role, Role
     };
     let role = Role {
         metadata: metadata(platform, name.clone(), labels.clone()),
-        rules: Some(vec![PolicyRule {
-            api_groups: Some(vec![crds::GROUP.to_owned()]),
-            resources: Some(vec!["graphschedules".to_owned()]),
-            verbs: ["get", "list", "watch", "create", "update", "patch", "delete"]
-                .map(str::to_owned)
-                .to_vec(),
-            ..PolicyRule::default()
-        }]),
+        rules: Some(vec![
+            rule(
+                crds::GROUP,
+                "graphschedules",
+                &["get", "list", "watch", "create", "update", "patch", "delete"],
+            ),
+            rule("events.k8s.io", "events", &["create"]),
+        ]),
     };
     let binding = RoleBinding {
         metadata: metadata(platform, name.clone(), labels),
@@ -50,6 +51,15 @@ pub fn for_scheduler(platform: &Validated) -> Option<(ServiceAccount, Role, Role
         }]),
     };
     Some((account, role, binding))
+}
+
+fn rule(group: &str, resource: &str, verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    }
 }
 
 /// Labels of a generated Secret; one that lacks them was made by somebody else and is only read.

@@ -3,6 +3,7 @@
 //! The row is written first and deleted last, so that an object never refers to a row that is not there yet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -10,19 +11,26 @@ use chrono_tz::Tz;
 use crds::schedule::DayMatch;
 use crds::{GraphSchedule, GraphScheduleSpec, GraphSource, InputsRef, LABEL_GRAPH, LABEL_ORIGIN, LABEL_PLATFORM, LABEL_USER, ORIGIN_REST};
 use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, Resource, ResourceExt};
 use model::{GraphId, UserId};
 use runtime::settings::SchedulerSettings;
 use store::{NewSchedule, Schedule, Store};
 use uuid::Uuid;
 
-use super::ScheduleStore;
+use super::{Removal, ScheduleStore};
 use crate::Error;
 use crate::cron::{ContractCron, Firing};
 use crate::error::ScheduleError;
 
 /// Objects fetched in one call.
 const PAGE: u32 = 500;
+/// Who this is, to those who read events.
+const REPORTER: &str = "autogpt-scheduler";
+/// Losing an event is no error, and nobody waits longer for one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The API server refuses notes of more than 1024 bytes.
+const NOTE: usize = 1000;
 
 pub struct KubernetesSchedules {
     store: Store,
@@ -80,8 +88,8 @@ impl KubernetesSchedules {
         object
     }
 
-    /// Names of the objects, each with whether it fires.
-    async fn objects(&self, user_id: Option<UserId>, graph_id: Option<GraphId>) -> Result<HashMap<String, bool>, kube::Error> {
+    /// What `of` makes of each object.
+    async fn objects<T>(&self, user_id: Option<UserId>, graph_id: Option<GraphId>, of: impl Fn(GraphSchedule) -> T) -> Result<Vec<T>, kube::Error> {
         let mut selector = format!("{LABEL_ORIGIN}={ORIGIN_REST},{LABEL_PLATFORM}={}", self.platform);
         if let Some(user_id) = user_id {
             selector.push_str(&format!(",{LABEL_USER}={user_id}"));
@@ -90,17 +98,42 @@ impl KubernetesSchedules {
             selector.push_str(&format!(",{LABEL_GRAPH}={graph_id}"));
         }
         let mut page = ListParams::default().labels(&selector).limit(PAGE);
-        let mut names = HashMap::new();
+        let mut found = Vec::new();
         loop {
             let objects = self.api.list(&page).await?;
             let more = objects.metadata.continue_.filter(|token| !token.is_empty());
-            let fires = |object: &GraphSchedule| object.spec.suspend.is_none() && object.meta().deletion_timestamp.is_none();
-            names.extend(objects.items.iter().map(|object| (object.name_any(), fires(object))));
+            found.extend(objects.items.into_iter().map(&of));
             match more {
                 Some(token) => page = page.continue_token(&token),
-                None => return Ok(names),
+                None => return Ok(found),
             }
         }
+    }
+
+    /// An event about an object that goes, which outlives it.
+    async fn tell(&self, object: &GraphSchedule, why: &Removal) {
+        let mut note = why.note.clone();
+        crds::conditions::truncate(&mut note, NOTE);
+        let event = Event {
+            type_: EventType::Warning,
+            reason: why.reason.to_owned(),
+            note: Some(note),
+            action: "Delete".to_owned(),
+            secondary: None,
+        };
+        // One that remembers would count what it told before, which takes a right more.
+        let recorder = Recorder::new(self.api.clone().into_client(), REPORTER.into());
+        let about = object.object_ref(&());
+        let failed = match tokio::time::timeout(PATIENCE, recorder.publish(&event, &about)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the API server does not answer".to_owned(),
+        };
+        tracing::warn!(
+            object = object.name_any(),
+            error = failed,
+            "the event about the removal of a schedule could not be written"
+        );
     }
 
     async fn delete_object(&self, name: &str) -> Result<(), kube::Error> {
@@ -134,23 +167,35 @@ impl ScheduleStore for KubernetesSchedules {
     }
 
     async fn list(&self, user_id: Option<UserId>, graph_id: Option<GraphId>) -> Result<Vec<Schedule>, ScheduleError> {
-        let objects = self.objects(user_id, graph_id).await?;
+        let fires = |object: &GraphSchedule| object.spec.suspend.is_none() && object.meta().deletion_timestamp.is_none();
+        let objects: HashMap<String, bool> = self
+            .objects(user_id, graph_id, |object| (object.name_any(), fires(&object)))
+            .await?
+            .into_iter()
+            .collect();
         let mut schedules = self.store.list_schedules(user_id, graph_id).await?;
         schedules.retain(|schedule| objects.get(&object_name(schedule.id)) == Some(&true));
         Ok(schedules)
     }
 
-    async fn delete(&self, id: Uuid) -> Result<(), ScheduleError> {
-        self.delete_object(&object_name(id)).await?;
+    async fn delete(&self, id: Uuid, why: Option<&Removal>) -> Result<(), ScheduleError> {
+        let name = object_name(id);
+        if let Some(why) = why
+            && let Some(object) = self.api.get_opt(&name).await?
+        {
+            self.tell(&object, why).await;
+        }
+        self.delete_object(&name).await?;
         self.store.delete_schedule(id).await?;
         Ok(())
     }
 
     /// The rows of a graph that was deleted went with it: the objects are found by their labels.
-    async fn delete_of_graph(&self, user_id: UserId, graph_id: GraphId) -> Result<usize, ScheduleError> {
-        let objects = self.objects(Some(user_id), Some(graph_id)).await?;
-        for name in objects.keys() {
-            self.delete_object(name).await?;
+    async fn delete_of_graph(&self, user_id: UserId, graph_id: GraphId, why: &Removal) -> Result<usize, ScheduleError> {
+        let objects = self.objects(Some(user_id), Some(graph_id), |object| object).await?;
+        for object in &objects {
+            self.tell(object, why).await;
+            self.delete_object(&object.name_any()).await?;
         }
         self.store.delete_schedules_of_graph(user_id, graph_id).await?;
         Ok(objects.len())

@@ -31,9 +31,31 @@ pub trait ScheduleStore: Send + Sync {
     /// Those that will fire again, oldest first.
     async fn list(&self, user_id: Option<UserId>, graph_id: Option<GraphId>) -> Result<Vec<Schedule>, ScheduleError>;
 
-    /// Removing one that is gone already is fine.
-    async fn delete(&self, id: Uuid) -> Result<(), ScheduleError>;
+    /// Removing one that is gone already is fine. What its user does not ask for has a reason, which is told where people look.
+    async fn delete(&self, id: Uuid, why: Option<&Removal>) -> Result<(), ScheduleError>;
 
     /// When a run finds its graph gone (internals §4.3). Returns how many there were.
-    async fn delete_of_graph(&self, user_id: UserId, graph_id: GraphId) -> Result<usize, ScheduleError>;
+    async fn delete_of_graph(&self, user_id: UserId, graph_id: GraphId, why: &Removal) -> Result<usize, ScheduleError>;
+}
+
+/// Why a schedule goes that nobody asked to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// A word in CamelCase.
+    pub reason: &'static str,
+    /// What and why, for people.
+    pub note: String,
+}
+
+impl Removal {
+    /// No run can come of the schedule.
+    pub fn hopeless(reason: &'static str, why: &str) -> Self {
+        Self {
+            reason,
+            note: format!(
+                "deleted, as no run can come of this schedule any more: {}. Make it anew over REST when that is mended",
+                why.trim_end_matches('.')
+            ),
+        }
+    }
 }

@@ -10,7 +10,7 @@ use store::{NewSchedule, Schedule, Store};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::ScheduleStore;
+use super::{Removal, ScheduleStore};
 use crate::cron::{ContractCron, Firing};
 use crate::error::ScheduleError;
 
@@ -46,12 +46,12 @@ impl ScheduleStore for PostgresSchedules {
         Ok(schedules)
     }
 
-    async fn delete(&self, id: Uuid) -> Result<(), ScheduleError> {
+    async fn delete(&self, id: Uuid, _why: Option<&Removal>) -> Result<(), ScheduleError> {
         self.store.delete_schedule(id).await?;
         Ok(())
     }
 
-    async fn delete_of_graph(&self, user_id: UserId, graph_id: GraphId) -> Result<usize, ScheduleError> {
+    async fn delete_of_graph(&self, user_id: UserId, graph_id: GraphId, _why: &Removal) -> Result<usize, ScheduleError> {
         let deleted = self.store.delete_schedules_of_graph(user_id, graph_id).await?;
         Ok(usize::try_from(deleted).unwrap_or(usize::MAX))
     }
