@@ -26,7 +26,6 @@ use crate::keys::KeyRing;
 use crate::oauth::OAuth;
 use crate::state::AppState;
 use crate::wire::body::{Shaped, Unread};
-use crate::wire::error::NO_DATABASE;
 use crate::wire::params::path_version;
 use crate::wire::shape::{Field, Shape};
 use crate::wire::{ApiError, Parameters, Prepared, id};
@@ -46,9 +45,9 @@ impl IntoResponse for External {
             ApiError::Detail(status, detail) => (status, Json(json!({ "detail": detail }))).into_response(),
             ApiError::Generic(status, detail) => (status, Json(json!({ "detail": detail }))).into_response(),
             ApiError::Invalid(problems) => (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": problems }))).into_response(),
-            ApiError::Unavailable(cause) => {
-                tracing::warn!(cause, "a request of the external interface failed: the database cannot be used");
-                (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "detail": NO_DATABASE }))).into_response()
+            ApiError::Unavailable(told, cause) => {
+                tracing::warn!(cause, told, "a request of the external interface failed");
+                (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "detail": told }))).into_response()
             }
             ApiError::Internal(cause) => {
                 tracing::error!(cause, "a request of the external interface failed");

@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::AppState;
+use crate::wire::error::NO_DATABASE;
 use crate::wire::{ApiError, ApiResult};
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -24,6 +25,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
 pub async fn health(State(store): State<Store>) -> ApiResult<Json<Value>> {
     match store.ping().await {
         Ok(()) => Ok(Json(json!({ "status": "healthy" }))),
-        Err(error) => Err(ApiError::Unavailable(error.to_string())),
+        Err(error) => Err(ApiError::Unavailable(NO_DATABASE, error.to_string())),
     }
 }

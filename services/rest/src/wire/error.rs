@@ -28,12 +28,14 @@ pub enum ApiError {
     Invalid(Vec<Problem>),
     /// 500 whose cause is for the log only.
     Internal(String),
-    /// 503, likewise.
-    Unavailable(String),
+    /// 503 with what callers are told; the cause is for the log only.
+    Unavailable(&'static str, String),
 }
 
 /// What callers are told of a database that cannot be used; where it is and what ails it is nobody's business outside.
 pub const NO_DATABASE: &str = "The database does not answer: try again in a moment";
+/// And of a service behind this one.
+const NO_SERVICE: &str = "A service that is needed for it does not answer: try again in a moment";
 
 impl ApiError {
     pub fn detail(status: StatusCode, detail: impl Into<Value>) -> Self {
@@ -80,7 +82,7 @@ impl ApiError {
             Self::Detail(status, _) | Self::Generic(status, _) => *status,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -96,8 +98,8 @@ pub async fn render(request: Request, next: Next) -> Response {
         return in_form(response).await;
     };
     let status = error.status();
-    if let ApiError::Unavailable(cause) = &error {
-        tracing::warn!(%method, path, cause, "a request failed: the database cannot be used");
+    if let ApiError::Unavailable(told, cause) = &error {
+        tracing::warn!(%method, path, cause, told, "a request failed");
     // What this platform does not have is no failure of it.
     } else if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         tracing::error!(%method, path, status = status.as_u16(), ?error, "a request failed");
@@ -110,7 +112,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         }),
         ApiError::Generic(_, detail) => generic(&method, &path, status, &detail),
         ApiError::Internal(_) => generic(&method, &path, status, "Internal server error"),
-        ApiError::Unavailable(_) => generic(&method, &path, status, NO_DATABASE),
+        ApiError::Unavailable(told, _) => generic(&method, &path, status, told),
         ApiError::Detail(_, detail) => json!({ "detail": detail }),
     };
     (status, Json(body)).into_response()
@@ -158,7 +160,7 @@ impl From<auth::Rejection> for ApiError {
 impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
         match error {
-            error if error.is_unavailable() => Self::Unavailable(error.to_string()),
+            error if error.is_unavailable() => Self::Unavailable(NO_DATABASE, error.to_string()),
             store::Error::NotFound(text) => Self::Generic(StatusCode::NOT_FOUND, text),
             store::Error::Unstorable(reason) => Self::value(format!("The value cannot be stored: {reason}")),
             other => Self::internal(other),
@@ -173,9 +175,8 @@ impl From<RpcError> for ApiError {
         match error.kind {
             Kind::NotFound => Self::Generic(StatusCode::NOT_FOUND, error.message),
             Kind::NotAuthorized | Kind::GraphNotAccessible | Kind::GraphNotInLibrary => Self::Generic(StatusCode::FORBIDDEN, error.message),
-            Kind::MissingConfig | Kind::Connection | Kind::Timeout | Kind::UnhealthyService => {
-                Self::Generic(StatusCode::SERVICE_UNAVAILABLE, error.message)
-            }
+            Kind::MissingConfig => Self::Generic(StatusCode::SERVICE_UNAVAILABLE, error.message),
+            Kind::Connection | Kind::Timeout | Kind::UnhealthyService => Self::Unavailable(NO_SERVICE, error.message),
             Kind::GraphValidation => match error.node_errors() {
                 Some(node_errors) => validation_failed(&error.message, node_errors.clone()),
                 None => Self::value(error.message),
