@@ -8,6 +8,7 @@ use crds::conditions::reason;
 use crds::execution::GraphExecutionStatus;
 use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GraphExecution, GraphSchedule};
 use futures::{Stream, StreamExt, future, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::controller::{self, Action};
@@ -16,6 +17,7 @@ use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 use model::ExecutionStatus;
 use rpc::services::{Scheduler, SchedulerClient};
+use schedule::decide::Due;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -56,6 +58,8 @@ const CALL: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(1800);
 /// An execution whose schedule has not decided yet is looked at again after this time; sooner when this process decides.
 const UNDECIDED: Duration = Duration::from_secs(2);
+/// An execution whose time is up and whose schedule has not counted its end yet is looked at again after this time.
+const UNCOUNTED: Duration = Duration::from_secs(1);
 
 /// Why one look failed.
 #[derive(Debug, thiserror::Error)]
@@ -310,11 +314,7 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
 
 /// Whether it may be submitted. An execution of a schedule waits until the schedule's decision to run it is stored.
 async fn permission(execution: &GraphExecution, context: &Context) -> Result<Word, Error> {
-    let owner = execution
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true));
-    let (Some(owner), Some(due)) = (owner, child::due(execution)) else {
+    let Some((owner, due)) = slot(execution) else {
         return Ok(Word::Run);
     };
     // It was permitted before.
@@ -326,11 +326,36 @@ async fn permission(execution: &GraphExecution, context: &Context) -> Result<Wor
         Some(false) => return Ok(Word::NotYet),
         None => {}
     }
+    // One that is gone takes its executions along, or leaves them without an owner.
+    let live = schedule_of(execution, owner, context).await?;
+    Ok(live.map_or(Word::NotYet, |live| decided::word(&live.status.unwrap_or_default(), &due)))
+}
+
+/// Whether its schedule has yet to take note of its end: deleted before that, it would count as a run without one.
+async fn is_uncounted(execution: &GraphExecution, context: &Context) -> Result<bool, Error> {
+    let Some((owner, due)) = slot(execution) else {
+        return Ok(false);
+    };
+    // A schedule that is going counts no more.
+    let live = schedule_of(execution, owner, context).await?;
+    let live = live.filter(|live| live.metadata.deletion_timestamp.is_none());
+    Ok(live.is_some_and(|live| !decided::is_counted(&live.status.unwrap_or_default(), &due)))
+}
+
+/// The schedule that has the execution, and what it is of.
+fn slot(execution: &GraphExecution) -> Option<(&OwnerReference, Due)> {
+    let owner = execution
+        .owner_references()
+        .iter()
+        .find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true));
+    owner.zip(child::due(execution))
+}
+
+/// The schedule as it is stored: a cache may be behind. Nothing when it is gone.
+async fn schedule_of(execution: &GraphExecution, owner: &OwnerReference, context: &Context) -> Result<Option<GraphSchedule>, Error> {
     let schedules: Api<GraphSchedule> = Api::namespaced(context.client.clone(), &execution.namespace().unwrap_or_default());
     let live = schedules.get_opt(&owner.name).await.map_err(|error| Error::Read(Box::new(error)))?;
-    // One that is gone takes its executions along, or leaves them without an owner.
-    let live = live.filter(|live| live.uid().as_deref() == Some(&owner.uid));
-    Ok(live.map_or(Word::NotYet, |live| decided::word(&live.status.unwrap_or_default(), &due)))
+    Ok(live.filter(|live| live.uid().as_deref() == Some(&owner.uid)))
 }
 
 /// Submits the run. The finalizer comes first: whatever happens next, a deletion stops the run.
@@ -424,6 +449,9 @@ async fn settle(execution: &GraphExecution, context: &Context) -> Result<Action,
         ..DeleteParams::background()
     };
     let _turn = context.cleaners.acquire().await;
+    if is_uncounted(execution, context).await? {
+        return Ok(Action::requeue(UNCOUNTED));
+    }
     match api(execution, context).delete(&execution.name_any(), &parameters).await {
         Ok(_) => Ok(Action::await_change()),
         Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => Ok(Action::await_change()),

@@ -122,6 +122,16 @@ pub fn word(status: &GraphScheduleStatus, due: &Due) -> Word {
     }
 }
 
+/// Whether a status that was stored has taken note of how something due ended, so that its execution may go.
+pub fn is_counted(status: &GraphScheduleStatus, due: &Due) -> bool {
+    // Not looked at since an older release wrote it.
+    if status.counters.is_none() {
+        return false;
+    }
+    let book = book::read(status);
+    family::is_decided(&book, due) && !book.active.contains(due)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +161,18 @@ mod tests {
             ..status.clone()
         };
         assert_eq!(word(&old, &"2026-01-01T00:05:00Z".parse().unwrap()), Word::NotYet);
+    }
+
+    #[test]
+    fn an_end_is_counted_when_its_due_time_is_decided_and_not_active() {
+        let known =
+            json!({"decidedThrough": "2026-01-01T00:05:00Z", "counters": {}, "active": ["2026-01-01T00:04:00Z"], "buffer": ["2026-01-01T00:03:00Z"]});
+        let status: GraphScheduleStatus = serde_json::from_value(known).unwrap();
+        let of = |status: &GraphScheduleStatus, minute: u8| is_counted(status, &format!("2026-01-01T00:0{minute}:00Z").parse().unwrap());
+        let counted = [1, 3, 4, 5, 6].map(|minute| of(&status, minute));
+        assert_eq!(counted, [true, false, false, true, false]);
+        let old = GraphScheduleStatus { counters: None, ..status };
+        assert!(!of(&old, 1));
     }
 
     #[tokio::test]

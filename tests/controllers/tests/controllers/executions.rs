@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use controllers_tests::World;
 use controllers_tests::eventually::{eventually, within};
 use crds::conditions::{self, reason};
@@ -11,6 +12,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
+use operator::runtime::time;
 use serde_json::{Value, json};
 
 const ID: &str = "0190f1d2-0000-7000-8000-000000000001";
@@ -95,6 +97,28 @@ async fn a_run_cancelled_before_it_was_submitted_never_starts() {
     expect(&world, "stillborn", conditions::SUCCEEDED, "False", reason::CANCELLED).await;
     assert_eq!(get(&world, "stillborn").await.status.unwrap().phase, Some(Phase::Terminated));
     expect_gone(&world, "stillborn").await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_ttl_takes_an_execution_after_its_time_and_not_before() {
+    const TTL: i64 = 4;
+    let world = World::new().await;
+    let operator = world.operator("a").await;
+    for (name, ttl) in [("short", json!(TTL)), ("long", json!(3600)), ("kept", json!(null))] {
+        let mut cancelled = execution(name, json!({"cancel": true}));
+        cancelled["spec"]["ttlSecondsAfterFinished"] = ttl;
+        world.create::<GraphExecution>(cancelled).await;
+    }
+    expect(&world, "short", conditions::SUCCEEDED, "False", reason::CANCELLED).await;
+    let ended = time::to_chrono(&get(&world, "short").await.status.unwrap().completion_time.unwrap());
+    expect_gone(&world, "short").await;
+    let age = Utc::now() - ended;
+    let time_is_up = TimeDelta::seconds(TTL)..TimeDelta::seconds(TTL + 4);
+    assert!(time_is_up.contains(&age), "{age}");
+    for name in ["long", "kept"] {
+        assert_eq!(get(&world, name).await.status.unwrap().phase, Some(Phase::Terminated), "{name}");
+    }
     operator.stop().await;
 }
 

@@ -271,6 +271,48 @@ async fn what_an_admission_policy_refuses_is_said_by_every_kind_until_it_is_allo
     operator.assert_running().await.stop().await;
 }
 
+#[tokio::test]
+async fn a_schedule_that_cannot_be_written_to_keeps_what_it_has_not_counted_whatever_the_ttl() {
+    let world = World::new().await;
+    let operator = world.operator("a").await;
+    world.apply(&object("AutoGPTPlatform", "p", json!({"paused": true}))).await.unwrap();
+    let backfill = json!({"name": "b", "from": "2026-01-01T00:00:00Z", "to": "2026-01-03T00:00:00Z", "overlapPolicy": "Allow"});
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "schedules": ["@daily"],
+        "ttlSecondsAfterFinished": 0, "backfills": [backfill]});
+    world.create::<GraphSchedule>(object("GraphSchedule", "s", spec)).await;
+    let status = || async { world.api::<GraphSchedule>().get("s").await.unwrap().status.unwrap_or_default() };
+    let names = || async {
+        let all = world.api::<GraphExecution>().list(&ListParams::default()).await.unwrap();
+        all.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    };
+    eventually("three run", || async {
+        let active = status().await.active;
+        if active.len() == 3 { Ok(()) } else { Err(active) }
+    })
+    .await;
+    let rules = json!([
+        {"apiGroups": ["autogpt.dev"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["graphexecutions"]},
+        {"apiGroups": ["autogpt.dev"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["graphschedules/status"]},
+    ]);
+    let policy = Policy::forbid(&world, rules).await;
+    let three = names().await;
+    for name in &three {
+        let verdict = json!({"type": "Succeeded", "status": "True", "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let over = json!({"phase": "COMPLETED", "completionTime": "2026-01-01T00:00:00Z", "conditions": [verdict]});
+        world.merge_status::<GraphExecution>(name, over).await;
+    }
+    tokio::time::sleep(REFUSED).await;
+    assert_eq!(names().await, three, "they are not counted");
+    policy.lift().await;
+    within(PATIENCE, "all are counted, and go", || async {
+        let counted = status().await.counters.unwrap_or_default().succeeded;
+        let left = names().await;
+        if (counted, left.len()) == (3, 0) { Ok(()) } else { Err((counted, left)) }
+    })
+    .await;
+    operator.stop().await;
+}
+
 /// What the chart lets the operator do in its namespace.
 fn roles(world: &World) -> Vec<Value> {
     documents(&world.render(&[]))
