@@ -28,6 +28,7 @@ use crate::execution::gate::{self, NotNow};
 use crate::execution::going::Going;
 use crate::execution::revocation::Revocation;
 use crate::execution::scheduler::Ways;
+use crate::execution::unstopped::{Run, unstopped};
 use crate::execution::{status, submit};
 use crate::runtime::LOOKS;
 use crate::runtime::cache::{Cache, cache, hear_outcome};
@@ -466,12 +467,11 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
         context.board.forget(execution);
         return Ok(Action::await_change());
     }
-    let id = execution.status.as_ref().and_then(|status| status.execution_id.clone());
-    let id = id.or_else(|| context.board.progress(execution).map(|progress| progress.graph_exec_id.to_string()));
+    let run = Run::of(execution, context.board.progress(execution).as_ref());
     let platform = platform_of(execution, context).filter(|platform| platform.metadata.deletion_timestamp.is_none());
-    let outcome = match (status::is_over(execution), platform, id) {
+    let outcome = match (status::is_over(execution), platform, &run) {
         (true, _, _) | (_, None, _) => Ok(true),
-        (false, Some(platform), Some(id)) => stop(&platform, &id, context).await.map(|status| status.is_terminal()),
+        (false, Some(platform), Some(run)) => stop(&platform, &run.id, context).await.map(|status| status.is_terminal()),
         (false, Some(_), None) => Ok(was_submitted(execution, context) == Some(false)),
     };
     let waited = execution
@@ -483,11 +483,8 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
     match outcome {
         Ok(true) => {}
         _ if context.going.is() => {}
-        _ if impatient => {
-            let note = format!(
-                "the run could not be stopped within {} s: let go; the platform stops it when it can",
-                context.stop_patience.as_secs()
-            );
+        outcome if impatient => {
+            let note = unstopped(run.as_ref(), outcome.err().as_deref(), context.stop_patience);
             context.events.warning(execution, "StopFailed", note);
         }
         Ok(false) => return Ok(Action::requeue(STOPPING)),

@@ -14,3 +14,4 @@ pub mod row;
 pub mod scheduler;
 pub mod status;
 mod submit;
+mod unstopped;

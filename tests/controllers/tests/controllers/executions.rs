@@ -9,13 +9,15 @@ use crds::conditions::{self, reason};
 use crds::execution::Phase;
 use crds::{AutoGPTPlatform, EXECUTION_FINALIZER, GraphExecution};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use operator::runtime::time;
 use serde_json::{Value, json};
 
 const ID: &str = "0190f1d2-0000-7000-8000-000000000001";
+const GRAPH: &str = "0190f1d2-0000-7000-8000-000000000009";
 
 fn execution(name: &str, spec: Value) -> Value {
     let graph = json!({"inline": {"name": "g", "nodes": [{"id": "a", "block_id": ID}]}});
@@ -168,7 +170,7 @@ async fn a_platform_that_does_not_answer_holds_a_deleted_run_only_for_a_while() 
     world.apply(&execution("held", json!({}))).await.unwrap();
     expect(&world, "held", conditions::ACCEPTED, "False", reason::PLATFORM_UNREACHABLE).await;
     world
-        .merge_status::<GraphExecution>("held", json!({"executionId": ID, "phase": "RUNNING"}))
+        .merge_status::<GraphExecution>("held", json!({"executionId": ID, "graphId": GRAPH, "phase": "RUNNING"}))
         .await;
     world.api::<GraphExecution>().delete("held", &DeleteParams::default()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -183,6 +185,16 @@ async fn a_platform_that_does_not_answer_holds_a_deleted_run_only_for_a_while() 
         }
     })
     .await;
+    let note = eventually("an event says what is left to do", || async {
+        let events = world.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        let about_it = events.into_iter().find(|event| event.reason.as_deref() == Some("StopFailed"));
+        about_it.and_then(|event| event.note).ok_or("no event")
+    })
+    .await;
+    // The platform never heard of it.
+    assert!(!note.contains("the platform stops it"), "{note}");
+    let stop = format!("POST /api/graphs/{GRAPH}/executions/{ID}/stop");
+    assert!(note.contains("may go on to its end") && note.contains(&stop), "{note}");
     operator.stop().await;
 }
 
