@@ -562,6 +562,7 @@ fn claimed(shape: &Shape) -> Result<ClaimedRun, GraphError> {
         started_at: None,
         node_executions: node_executions.collect(),
         nodes_input_masks: masks,
+        given: Default::default(),
         context: ExecutionContext::default(),
         stats: StoredStats::default(),
         cancel_requested: false,

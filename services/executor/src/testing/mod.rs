@@ -152,6 +152,7 @@ impl World {
             started_at: None,
             inputs: Map::new(),
             nodes_input_masks: Default::default(),
+            given: Default::default(),
             context: ExecutionContext::default(),
             stats: StoredStats::default(),
             cancel_requested: false,

@@ -1,9 +1,14 @@
 //! Claiming runs and keeping them: the executor's side of the lease (design §6.2–6.3).
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::execution::Outputs;
-use crate::{ExecutionContext, ExecutionStatus, GraphExecId, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, StoredStats, Timestamp, UserId};
+use crate::{
+    CredentialsMetaInput, ExecutionContext, ExecutionStatus, GraphExecId, GraphId, Map, NodeExecId, NodeId, NodeInputMasks, StoredStats, Timestamp,
+    UserId,
+};
 
 /// A run that now belongs to the claiming executor, with everything needed to go on with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,9 @@ pub struct ClaimedRun {
     pub inputs: Map,
     /// Compiled masks: credential references already put on every node that needs them.
     pub nodes_input_masks: NodeInputMasks,
+    /// What the run shows of what it was given.
+    #[serde(default)]
+    pub given: Given,
     pub context: ExecutionContext,
     pub stats: StoredStats,
     pub cancel_requested: bool,
@@ -36,6 +44,15 @@ pub struct ClaimedRun {
     pub seconds_left: Option<f64>,
     /// All node executions so far in the order in which they were added.
     pub node_executions: Vec<NodeExecutionRecord>,
+}
+
+/// What a run was given beside its inputs, as it was given: nothing runs by it, events carry it (internals §3.1).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Given {
+    pub preset_id: Option<Uuid>,
+    pub credential_inputs: IndexMap<String, CredentialsMetaInput>,
+    /// Without the credential references of [`ClaimedRun::nodes_input_masks`].
+    pub nodes_input_masks: NodeInputMasks,
 }
 
 /// A run as one claim took it: what an executor gives back names the claim, so that a call that arrives late takes nothing from a later one.

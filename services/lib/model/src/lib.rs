@@ -29,7 +29,7 @@ pub mod user;
 pub mod waiting;
 pub mod webhook;
 
-pub use claim::{ClaimedRun, GivenUpRun, HeldRun, NodeExecutionRecord, RenewOutcome};
+pub use claim::{ClaimedRun, Given, GivenUpRun, HeldRun, NodeExecutionRecord, RenewOutcome};
 pub use credentials::CredentialsMetaInput;
 pub use credits::{CreditCheck, CreditReservation, ReserveOutcome};
 pub use event::ExecutionEvent;

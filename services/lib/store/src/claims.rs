@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use model::claim::{ClaimedRun, RenewOutcome};
-use model::{ExecutionContext, GraphExecId, GraphId, HeldRun, UserId};
+use model::{ExecutionContext, Given, GraphExecId, GraphId, HeldRun, UserId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 use uuid::Uuid;
@@ -246,7 +246,7 @@ async fn take(connection: &mut PgConnection, owner: Uuid, order: &[Turn], limits
          UPDATE graph_executions g SET lease_owner = $1, lease_epoch = g.lease_epoch + 1, claimed_at = clock_timestamp()
          WHERE g.id = ANY(ARRAY(SELECT id FROM free))
          RETURNING g.id, g.user_id, g.graph_id, g.graph_version, g.lease_epoch, g.journal_seq, g.status, g.created_at, g.started_at, g.inputs,
-             g.compiled_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent,
+             g.compiled_masks, g.preset_id, g.credential_inputs, g.nodes_input_masks, g.context, g.stats, g.cancel_requested, g.news, g.traceparent,
              extract(epoch FROM g.deadline_at - clock_timestamp())::float8 AS seconds_left",
         held = held_of("p", "$5")
     );
@@ -281,6 +281,11 @@ fn claimed(row: &PgRow) -> Result<ClaimedRun> {
         started_at: time(row, "started_at")?,
         inputs: map(row, "inputs")?,
         nodes_input_masks: json(row, "compiled_masks")?.unwrap_or_default(),
+        given: Given {
+            preset_id: row.try_get("preset_id")?,
+            credential_inputs: json(row, "credential_inputs")?.unwrap_or_default(),
+            nodes_input_masks: json(row, "nodes_input_masks")?.unwrap_or_default(),
+        },
         context: json::<ExecutionContext>(row, "context")?.unwrap_or_default(),
         stats: json(row, "stats")?.unwrap_or_default(),
         cancel_requested: row.try_get("cancel_requested")?,

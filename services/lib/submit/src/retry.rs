@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::run::Run;
-use model::{ClaimedRun, ExecutionStatus, GraphExecId, JournalEntry, NodeExecutionRecord, StoredStats, Timestamp, UserId};
+use model::{ClaimedRun, ExecutionStatus, Given, GraphExecId, JournalEntry, NodeExecutionRecord, StoredStats, Timestamp, UserId};
 use store::{Accepted, FormerRun, NewRun, StartingNode};
 use uuid::Uuid;
 
@@ -103,6 +103,11 @@ fn unclaimed(run: &NewRun, now: Timestamp) -> ClaimedRun {
         started_at: None,
         inputs: run.inputs.clone(),
         nodes_input_masks: run.compiled_masks.clone(),
+        given: Given {
+            preset_id: run.preset_id,
+            credential_inputs: run.credential_inputs.clone(),
+            nodes_input_masks: run.nodes_input_masks.clone(),
+        },
         context: run.context.clone(),
         stats: StoredStats::default(),
         cancel_requested: false,

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use blocks::Registry;
-use engine::run::NodeResult;
-use model::{ExecutionStatus, Graph, GraphModel, Map, UserId};
+use engine::run::{NodeResult, Run};
+use model::{ClaimedRun, CredentialsMetaInput, ExecutionStatus, Graph, GraphModel, Map, UserId};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use store::{IoBlocks, Store};
@@ -295,15 +295,8 @@ async fn play(world: &World, healed: bool) -> Vec<String> {
         per_user_and_graph: 25,
     };
     let claimed = world.store().claim(owner, "test", limits).await.unwrap().remove(0);
-    let graph = world
-        .store()
-        .get_graph(claimed.graph_id, Some(claimed.graph_version))
-        .await
-        .unwrap()
-        .unwrap();
-    let plan = engine::plan::Plan::compile(&graph.nodes, &graph.links, Registry::standard().as_ref()).unwrap();
     let (id, epoch, first_seq) = (claimed.graph_exec_id, claimed.epoch, claimed.next_seq);
-    let mut run = engine::run::Run::restore(plan.into(), claimed, Uuid::now_v7);
+    let mut run = restored(world, claimed).await;
     let now = model::Timestamp::now;
     run.begin(now());
     let mut ran = Vec::new();
@@ -497,4 +490,95 @@ async fn waiting_inserts(url: &str, count: i64) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("fewer than {count} statements wait");
+}
+
+/// Takes credentials of the host of its `url`.
+const WEB_REQUEST: &str = "fff86bcd-e001-4bad-a7f6-2eae4720c8dc";
+const HOST_NEED: &str = "a.test-http_host_scoped_credentials";
+
+/// A reference to credentials for `a.test` that the user has.
+async fn kept_credentials(world: &World) -> CredentialsMetaInput {
+    let id = Uuid::new_v4();
+    let credential = store::Credential {
+        id,
+        user_id: world.user,
+        provider: "http".to_owned(),
+        kind: "host_scoped".to_owned(),
+        title: None,
+        username: None,
+        host: Some("a.test".to_owned()),
+        scopes: None,
+        origin: None,
+        key_id: "test".to_owned(),
+        sealed: vec![1],
+    };
+    world.store().put_credential(&credential).await.unwrap();
+    reference(&id.to_string())
+}
+
+fn reference(id: &str) -> CredentialsMetaInput {
+    serde_json::from_value(json!({"id": id, "provider": "http", "type": "host_scoped"})).unwrap()
+}
+
+/// Claims what waits, oldest first.
+async fn claim(world: &World, owner: Uuid) -> Vec<ClaimedRun> {
+    let limits = store::ClaimLimits {
+        free_slots: 9,
+        per_user_and_graph: 25,
+    };
+    world.store().claim(owner, "test", limits).await.unwrap()
+}
+
+/// The claimed run as its executor has it.
+async fn restored(world: &World, claimed: ClaimedRun) -> Run {
+    let graph = world.store().get_graph(claimed.graph_id, Some(claimed.graph_version)).await;
+    let graph = graph.unwrap().unwrap();
+    let plan = engine::plan::Plan::compile(&graph.nodes, &graph.links, Registry::standard().as_ref()).unwrap();
+    Run::restore(plan.into(), claimed, Uuid::now_v7)
+}
+
+#[tokio::test]
+async fn a_run_shows_what_it_was_given_and_not_what_was_made_of_it() {
+    let world = World::new().await;
+    let node = json!([{"id": "1", "block_id": WEB_REQUEST, "input_default": {"url": "https://a.test"}}]);
+    let saved = world.submitter.create_graph(world.user, graph(node, json!([]))).await.unwrap();
+    let node = saved.nodes[0].id;
+    let with_all = SubmitCommand {
+        credentials: [(HOST_NEED.to_owned(), kept_credentials(&world).await)].into_iter().collect(),
+        masks: [(node, map(json!({"body": {"a": 1}})))].into_iter().collect(),
+        preset_id: Some(Uuid::new_v4().to_string()),
+        inputs: Map::new(),
+        ..world.command(&saved)
+    };
+    let accepted = world.submitter.submit(with_all.clone()).await.unwrap();
+    let older = world.submitter.submit(with_all).await.unwrap();
+    let mut connection = PgConnection::connect(&world.url).await.unwrap();
+    sqlx::query("UPDATE graph_executions SET credential_inputs = NULL, nodes_input_masks = NULL, preset_id = NULL WHERE id = $1")
+        .bind(older.id)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+
+    let mut claimed = claim(&world, Uuid::new_v4()).await;
+    let older = claimed.pop().unwrap();
+    let claimed = claimed.pop().unwrap();
+    assert!(
+        claimed.nodes_input_masks[&node].contains_key("credentials"),
+        "it runs by the compiled ones"
+    );
+    let shown = restored(&world, claimed.clone()).await.graph_execution().meta;
+    assert_eq!(
+        (&shown.preset_id, &shown.credential_inputs, &shown.nodes_input_masks),
+        (&accepted.preset_id, &accepted.credential_inputs, &accepted.nodes_input_masks)
+    );
+    assert!(shown.preset_id.is_some() && shown.credential_inputs.is_some());
+
+    let shown = restored(&world, older).await.graph_execution().meta;
+    assert_eq!((shown.preset_id, shown.credential_inputs), (None, None));
+    assert_eq!(shown.nodes_input_masks, Some(Default::default()), "a row that has none of it");
+    // A database manager that is not yet renewed says nothing of it.
+    let mut said = serde_json::to_value(claimed).unwrap();
+    said.as_object_mut().unwrap().shift_remove("given").unwrap();
+    let claimed: ClaimedRun = serde_json::from_value(said).unwrap();
+    assert_eq!(restored(&world, claimed).await.graph_execution().meta.preset_id, None);
 }

@@ -21,7 +21,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use model::{
-    BlockId, ExecutionStatus, GraphExecId, GraphId, JournalEntry, Map, NodeExecId, NodeId, NodeInputMasks, NodeStats, StoredStats, Timestamp, UserId,
+    BlockId, ExecutionStatus, Given, GraphExecId, GraphId, JournalEntry, Map, NodeExecId, NodeId, NodeInputMasks, NodeStats, StoredStats, Timestamp,
+    UserId,
 };
 use serde_json::Value;
 
@@ -74,7 +75,9 @@ pub struct Facts {
     pub epoch: i64,
     pub created_at: Timestamp,
     pub inputs: Map,
+    /// Compiled: what the nodes run by.
     pub nodes_input_masks: NodeInputMasks,
+    pub given: Given,
     pub context: model::ExecutionContext,
 }
 

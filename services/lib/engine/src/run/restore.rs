@@ -54,6 +54,7 @@ impl Run {
                 created_at: claimed.created_at,
                 inputs: claimed.inputs,
                 nodes_input_masks: claimed.nodes_input_masks,
+                given: claimed.given,
                 context: claimed.context,
             },
             plan,

@@ -60,8 +60,9 @@ impl Run {
         self.execs.iter().filter_map(|exec| self.node_execution(exec.id))
     }
 
-    /// The run with its outputs so far.
+    /// The run with its outputs so far. Whether it is shared is the database's to know: events say that it is not.
     pub fn graph_execution(&self) -> GraphExecution {
+        let given = &self.facts.given;
         GraphExecution {
             meta: GraphExecutionMeta {
                 id: self.facts.graph_exec_id,
@@ -69,9 +70,9 @@ impl Run {
                 graph_id: self.facts.graph_id,
                 graph_version: self.facts.graph_version,
                 inputs: Some(self.facts.inputs.clone()),
-                credential_inputs: None,
-                nodes_input_masks: Some(self.facts.nodes_input_masks.clone()),
-                preset_id: None,
+                credential_inputs: Some(given.credential_inputs.clone()).filter(|inputs| !inputs.is_empty()),
+                nodes_input_masks: Some(given.nodes_input_masks.clone()),
+                preset_id: given.preset_id.map(|id| id.to_string()),
                 status: self.status,
                 started_at: self.started_at.unwrap_or(self.facts.created_at),
                 ended_at: self.changed_at,

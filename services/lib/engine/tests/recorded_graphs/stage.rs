@@ -96,6 +96,7 @@ pub fn submit(stored: &Stored, inputs: &Map, registry: &Registry) -> Result<(Arc
         started_at: None,
         inputs: inputs.clone(),
         nodes_input_masks: masks,
+        given: Default::default(),
         context: ExecutionContext::default(),
         stats: StoredStats::default(),
         cancel_requested: false,

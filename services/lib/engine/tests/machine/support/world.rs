@@ -142,6 +142,7 @@ impl World {
             created_at: at(0),
             started_at: None,
             nodes_input_masks: self.masks.clone(),
+            given: Default::default(),
             context: ExecutionContext::default(),
             stats: StoredStats::default(),
             cancel_requested: false,
