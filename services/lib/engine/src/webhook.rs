@@ -9,6 +9,9 @@ pub const PROVIDERS: [(BlockId, &str); 2] = [
     (uuid!("9464a020-ed1d-49e1-990f-7f2ac924a2b7"), "compass"),
 ];
 
+/// The pin on which a trigger gets what was sent.
+pub const PAYLOAD: &str = "payload";
+
 /// Whose deliveries the block waits for. None for a block that nothing from outside starts.
 pub fn provider(block: BlockId) -> Option<&'static str> {
     PROVIDERS.iter().find(|(id, _)| *id == block).map(|(_, provider)| *provider)

@@ -142,9 +142,9 @@ impl Store {
     /// Adds what the run's input and output nodes hold (internals §3.1).
     pub(crate) async fn with_outputs(&self, mut meta: GraphExecutionMeta, blocks: &IoBlocks) -> Result<GraphExecution> {
         let received = self.io_node_inputs(meta.id, blocks).await?;
-        if meta.inputs.is_none() {
-            meta.inputs = Some(inputs_of(&received, blocks));
-        }
+        let mut inputs = meta.inputs.take().unwrap_or_else(|| inputs_of(&received, blocks));
+        inputs.extend(payload_of(&received, blocks).map(|payload| ("payload".to_owned(), payload.clone())));
+        meta.inputs = Some(inputs);
         let outputs = outputs_of(&received, blocks);
         Ok(GraphExecution { meta, outputs })
     }
@@ -216,21 +216,21 @@ impl Store {
     }
 }
 
-/// `name → value` of the input nodes, and what a webhook brought as `payload`.
+/// `name → value` of the input nodes.
 fn inputs_of(received: &[(BlockId, Map)], blocks: &IoBlocks) -> Map {
     let mut inputs = Map::new();
-    for (block_id, data) in received {
-        if blocks.input.contains(block_id) {
-            if let Some(name) = data.get("name").and_then(Value::as_str) {
-                inputs.insert(name.to_owned(), data.get("value").cloned().unwrap_or_default());
-            }
-        } else if blocks.webhook.contains(block_id)
-            && let Some(payload) = data.get("payload")
-        {
-            inputs.insert("payload".to_owned(), payload.clone());
+    for (_, data) in received.iter().filter(|(block_id, _)| blocks.input.contains(block_id)) {
+        if let Some(name) = data.get("name").and_then(Value::as_str) {
+            inputs.insert(name.to_owned(), data.get("value").cloned().unwrap_or_default());
         }
     }
     inputs
+}
+
+/// What webhooks brought last.
+fn payload_of<'a>(received: &'a [(BlockId, Map)], blocks: &IoBlocks) -> Option<&'a Value> {
+    let of_webhooks = received.iter().rev().filter(|(block_id, _)| blocks.webhook.contains(block_id));
+    of_webhooks.into_iter().find_map(|(_, data)| data.get("payload"))
 }
 
 /// Per `name` the *input* values of the output nodes, not what they format.

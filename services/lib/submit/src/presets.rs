@@ -3,13 +3,13 @@
 use engine::block::BlockDescriptor;
 use engine::check::Check;
 use engine::schema::is_credentials;
-use engine::webhook::provider;
+use engine::webhook::{PAYLOAD, provider};
 use model::library::{LibraryAgentPreset, NewPreset, PresetUpdate};
 use model::webhook::Webhook;
 use model::{GraphModel, Map, NodeModel, UserId};
 use serde_json::Value;
 
-use crate::webhooks::{Delivery, PAYLOAD, new_webhook};
+use crate::webhooks::{Delivery, new_webhook};
 use crate::{ReadyGraph, SubmitCommand, SubmitError, Submitter};
 
 impl Submitter {

@@ -1,6 +1,6 @@
 //! Webhooks of graphs: made when a graph with a trigger is saved, and what a delivery starts.
 
-use engine::webhook::provider;
+use engine::webhook::{PAYLOAD, provider};
 use model::webhook::Webhook;
 use model::{GraphExecutionMeta, GraphModel, Map};
 use serde_json::Value;
@@ -8,9 +8,6 @@ use store::Listener;
 use uuid::Uuid;
 
 use crate::{SubmitCommand, SubmitError, Submitter};
-
-/// The pin on which a trigger gets what was sent.
-pub(crate) const PAYLOAD: &str = "payload";
 
 /// What arrived at a webhook.
 #[derive(Debug, Clone)]
@@ -74,7 +71,11 @@ impl Submitter {
                 Err(error) => Err(error),
             };
             match accepted {
-                Ok(execution) => started.push(execution),
+                Ok(mut execution) => {
+                    let payload = Value::Object(delivery.payload.clone());
+                    execution.inputs.get_or_insert_default().insert(PAYLOAD.to_owned(), payload);
+                    started.push(execution);
+                }
                 Err(SubmitError::Store(error)) => return Err(error.into()),
                 Err(error) => tracing::warn!(webhook = %webhook.id, %error, "a delivery could not start what listens to it"),
             }

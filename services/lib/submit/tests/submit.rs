@@ -492,6 +492,7 @@ async fn waiting_inserts(url: &str, count: i64) {
     panic!("fewer than {count} statements wait");
 }
 
+const TRIGGER: &str = "8fa8c167-2002-47ce-aba8-97572fc5d387";
 /// Takes credentials of the host of its `url`.
 const WEB_REQUEST: &str = "fff86bcd-e001-4bad-a7f6-2eae4720c8dc";
 const HOST_NEED: &str = "a.test-http_host_scoped_credentials";
@@ -581,4 +582,57 @@ async fn a_run_shows_what_it_was_given_and_not_what_was_made_of_it() {
     said.as_object_mut().unwrap().shift_remove("given").unwrap();
     let claimed: ClaimedRun = serde_json::from_value(said).unwrap();
     assert_eq!(restored(&world, claimed).await.graph_execution().meta.preset_id, None);
+}
+
+#[tokio::test]
+async fn what_a_webhook_brought_is_among_the_inputs_of_the_run() {
+    let world = World::new().await;
+    let nodes = json!([
+        {"id": "1", "block_id": TRIGGER, "input_default": {"constants": {"c": 1}}},
+        {"id": "2", "block_id": INPUT, "input_default": {"name": "x", "value": "own"}},
+    ]);
+    let saved = world.submitter.create_graph(world.user, graph(nodes, json!([]))).await.unwrap();
+    let webhook = serde_json::from_value(saved.nodes[0].webhook.clone().unwrap()).unwrap();
+    let delivery = submit::Delivery {
+        payload: map(json!({"event": "push"})),
+        id: None,
+    };
+    let started = world.submitter.deliver(&webhook, &delivery).await.unwrap().remove(0);
+    let expected = Some(map(json!({"payload": {"event": "push"}})));
+    assert_eq!(started.inputs, expected, "as the first event says");
+    let blocks = IoBlocks {
+        input: vec![INPUT.parse().unwrap()],
+        webhook: vec![TRIGGER.parse().unwrap()],
+        ..IoBlocks::default()
+    };
+    let stored = async || {
+        let stored = world.store().get_execution(Some(world.user), started.id, &blocks).await;
+        stored.unwrap().unwrap().meta.inputs
+    };
+    assert_eq!(stored().await, expected);
+
+    let claimed = claim(&world, Uuid::new_v4()).await.remove(0);
+    let mut run = restored(&world, claimed).await;
+    assert_eq!(run.graph_execution().meta.inputs, expected, "as later events say");
+    run.begin(model::Timestamp::now());
+    while let Some(start) = run.next_ready(model::Timestamp::now()) {
+        run.finish(
+            start.node_exec_id,
+            NodeResult::Completed,
+            model::NodeStats::default(),
+            model::Timestamp::now(),
+        );
+    }
+    assert_eq!(run.graph_execution().meta.inputs, expected);
+
+    let mut connection = PgConnection::connect(&world.url).await.unwrap();
+    sqlx::query("UPDATE graph_executions SET inputs = NULL")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(
+        stored().await,
+        Some(map(json!({"x": "own", "payload": {"event": "push"}}))),
+        "of a row without inputs they are made"
+    );
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::Run;
 use super::state::{Exec, ExecIndex};
-use crate::block::BlockKind;
 use crate::input::{Dynamic, resolve};
 use crate::pins::{Sink, parse_output};
 use crate::plan::{NodeIndex, Plan, PlanNode, Route};
@@ -189,9 +188,7 @@ impl Run {
             state.incomplete.remove(&index);
             state.latest_queued = Some(index);
         }
-        if sink.block.kind == BlockKind::Output {
-            self.outputs.push(index);
-        }
+        self.note_shown(Some(sink.block.kind), index);
         self.ready.push_back(index);
         Some(resolved)
     }

@@ -58,6 +58,8 @@ pub struct Run {
     parked: Vec<ExecIndex>,
     /// Executions of output nodes by queue time.
     outputs: Vec<ExecIndex>,
+    /// Executions of webhook nodes by queue time.
+    triggers: Vec<ExecIndex>,
     cancelled: bool,
     failure: Option<String>,
     journal: Vec<JournalEntry>,

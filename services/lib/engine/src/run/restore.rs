@@ -40,6 +40,7 @@ impl Run {
             waiting: Vec::new(),
             parked: Vec::new(),
             outputs: Vec::new(),
+            triggers: Vec::new(),
             cancelled: claimed.cancel_requested,
             failure: None,
             journal: Vec::new(),
@@ -121,12 +122,20 @@ impl Run {
             if let Some(state) = self.nodes.get_mut(exec.node) {
                 state.latest_queued = Some(index);
             }
-            if self.plan.at(exec.node).is_some_and(|node| node.block.kind == BlockKind::Output) {
-                self.outputs.push(index);
-            }
+            let kind = self.plan.at(exec.node).map(|node| node.block.kind);
             if matches!(exec.status, ExecutionStatus::Queued | ExecutionStatus::Running | ExecutionStatus::Review) {
                 self.ready.push_back(index);
             }
+            self.note_shown(kind, index);
+        }
+    }
+
+    /// Notes a queued execution whose input the run shows as its own.
+    pub(super) fn note_shown(&mut self, kind: Option<BlockKind>, index: ExecIndex) {
+        match kind {
+            Some(BlockKind::Output) => self.outputs.push(index),
+            Some(BlockKind::Webhook | BlockKind::WebhookManual) => self.triggers.push(index),
+            _ => {}
         }
     }
 

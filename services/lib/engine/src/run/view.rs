@@ -1,10 +1,11 @@
 //! What a run shows: the records that events carry (internals §3.1).
 
 use model::execution::Outputs;
-use model::{ExecutionStatus, GraphExecution, GraphExecutionMeta, NodeExecId, NodeExecutionResult, StoredStats, Timestamp};
+use model::{ExecutionStatus, GraphExecution, GraphExecutionMeta, Map, NodeExecId, NodeExecutionResult, StoredStats, Timestamp};
 use serde_json::Value;
 
 use super::{Facts, Run};
+use crate::webhook::PAYLOAD;
 
 impl Run {
     pub fn facts(&self) -> &Facts {
@@ -69,7 +70,7 @@ impl Run {
                 user_id: self.facts.user_id,
                 graph_id: self.facts.graph_id,
                 graph_version: self.facts.graph_version,
-                inputs: Some(self.facts.inputs.clone()),
+                inputs: Some(self.inputs()),
                 credential_inputs: Some(given.credential_inputs.clone()).filter(|inputs| !inputs.is_empty()),
                 nodes_input_masks: Some(given.nodes_input_masks.clone()),
                 preset_id: given.preset_id.map(|id| id.to_string()),
@@ -82,6 +83,17 @@ impl Run {
             },
             outputs: self.outputs(),
         }
+    }
+
+    /// What the run was given, and what webhooks brought (internals §3.1).
+    fn inputs(&self) -> Map {
+        let mut inputs = self.facts.inputs.clone();
+        for exec in self.triggers.iter().filter_map(|index| self.execs.get(*index)) {
+            if let Some(payload) = exec.data().get(PAYLOAD) {
+                inputs.insert(PAYLOAD.to_owned(), payload.clone());
+            }
+        }
+        inputs
     }
 
     /// `name → values` of the output nodes: the values that they received, not what they made of them (finding 15).
