@@ -49,10 +49,14 @@ fn without_secrets(map: &mut Map) {
         let name = name.to_ascii_lowercase();
         value.is_boolean() || !SECRET_WORDS.iter().any(|word| name.contains(word))
     });
-    for value in map.values_mut() {
-        if let Value::Object(inner) = value {
-            without_secrets(inner);
-        }
+    map.values_mut().for_each(clean_value);
+}
+
+fn clean_value(value: &mut Value) {
+    match value {
+        Value::Object(inner) => without_secrets(inner),
+        Value::Array(items) => items.iter_mut().for_each(clean_value),
+        _ => {}
     }
 }
 
@@ -66,10 +70,12 @@ mod tests {
         let Value::Object(mut map) = json!({
             "api_key": "k", "OPENAI_API_KEY": "k", "credentials": {"id": "c"}, "max_tokens": 5, "use_token": true,
             "nested": {"password": "p", "kept": 1}, "text": "kept",
+            "listed": [{"password": "p", "kept": 2}, [[{"api_key": "k"}], 3], "secret"],
         }) else {
             unreachable!()
         };
         without_secrets(&mut map);
-        assert_eq!(Value::Object(map), json!({"use_token": true, "nested": {"kept": 1}, "text": "kept"}));
+        let expected = json!({"use_token": true, "nested": {"kept": 1}, "text": "kept", "listed": [{"kept": 2}, [[{}], 3], "secret"]});
+        assert_eq!(Value::Object(map), expected);
     }
 }
