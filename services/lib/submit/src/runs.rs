@@ -99,8 +99,8 @@ impl Submitter {
         }
         let masks = masks::compile(&ready.graph, &command.credentials, &command.masks, self.catalog.as_ref());
         let mut node_errors = validate::for_run(&ready.graph, self.catalog.as_ref(), &masks)?;
-        if node_errors.is_empty() {
-            node_errors = self.credential_errors(command.user_id, &ready.graph, &masks).await?;
+        for (node, fields) in self.credential_errors(command.user_id, &ready.graph, &masks).await? {
+            node_errors.entry(node).or_default().extend(fields);
         }
         if !node_errors.is_empty() {
             return Err(SubmitError::Validation {

@@ -495,6 +495,8 @@ async fn waiting_inserts(url: &str, count: i64) {
 const TRIGGER: &str = "8fa8c167-2002-47ce-aba8-97572fc5d387";
 /// Takes credentials of the host of its `url`.
 const WEB_REQUEST: &str = "fff86bcd-e001-4bad-a7f6-2eae4720c8dc";
+/// Needs a `prompt`, and credentials for its model.
+const TEXT_GENERATOR: &str = "1f292d4a-41a4-4977-9684-7c8d560b9f91";
 const HOST_NEED: &str = "a.test-http_host_scoped_credentials";
 
 /// A reference to credentials for `a.test` that the user has.
@@ -635,4 +637,31 @@ async fn what_a_webhook_brought_is_among_the_inputs_of_the_run() {
         Some(map(json!({"x": "own", "payload": {"event": "push"}}))),
         "of a row without inputs they are made"
     );
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_there_are_told_beside_everything_else() {
+    let world = World::new().await;
+    let nodes = json!([
+        {"id": "1", "block_id": TEXT_GENERATOR},
+        {"id": "2", "block_id": CALCULATOR, "input_default": {"operation": "Add", "a": 1}},
+    ]);
+    let saved = world.submitter.create_graph(world.user, graph(nodes, json!([]))).await.unwrap();
+    let [generator, calculator] = [saved.nodes[0].id, saved.nodes[1].id];
+    let unknown = Uuid::new_v4();
+    let mask = json!({"credentials": {"id": unknown, "provider": "openai", "type": "api_key"}});
+    let command = SubmitCommand {
+        masks: [(generator, map(mask))].into_iter().collect(),
+        ..world.command(&saved)
+    };
+    let Err(SubmitError::Validation { message, node_errors }) = world.submitter.submit(command).await else {
+        panic!("accepted")
+    };
+    let required = "This field is required";
+    let expected = json!({
+        generator.to_string(): {"prompt": required, "credentials": format!("Unknown credentials #{unknown}")},
+        calculator.to_string(): {"b": required},
+    });
+    assert_eq!(serde_json::to_value(&node_errors).unwrap(), expected);
+    assert_eq!(message, "Graph validation failed: 3 issues on 2 nodes");
 }
