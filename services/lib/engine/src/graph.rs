@@ -206,7 +206,9 @@ pub fn complete(graph: &mut GraphModel, catalog: &dyn BlockCatalog) {
     }
     graph.input_schema = schema::input_schema(&graph.nodes, catalog);
     graph.output_schema = schema::output_schema(&graph.nodes, catalog);
-    graph.credentials_input_schema = schema::credentials_input_schema(&graph.name, &graph.nodes, catalog);
+    // Agents inside get the credentials of the run that they belong to (internals §2.2 step 3).
+    let inside = graph.sub_graphs.iter().flat_map(|agent| &agent.nodes);
+    graph.credentials_input_schema = schema::credentials_input_schema(&graph.name, graph.nodes.iter().chain(inside), catalog);
     graph.has_external_trigger = schema::has_kind(&graph.nodes, catalog, &[BlockKind::Webhook, BlockKind::WebhookManual]);
     graph.has_human_in_the_loop = schema::has_kind(&graph.nodes, catalog, &[BlockKind::HumanInTheLoop]);
     graph.trigger_setup_info = schema::trigger_setup_info(&graph.nodes, catalog);

@@ -73,8 +73,8 @@ pub fn is_credentials(pin_name: &str) -> bool {
 }
 
 /// Schema of the credentials that a run needs: needs with equal providers and types are one. A provider that the node has chosen is the only
-/// one, and credentials of hosts are needed host by host.
-pub fn credentials_input_schema(graph_name: &str, nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Value {
+/// one, and credentials of hosts are needed host by host. `nodes` are those of the graph and of the agents inside it.
+pub fn credentials_input_schema<'a>(graph_name: &str, nodes: impl IntoIterator<Item = &'a NodeModel>, catalog: &dyn BlockCatalog) -> Value {
     let mut needs: IndexMap<String, Need> = IndexMap::new();
     for node in nodes {
         let Some(block) = catalog.block(node.block_id) else { continue };

@@ -41,10 +41,11 @@ pub struct ListedGraph {
 }
 
 impl GraphInterface {
-    fn of(name: &str, nodes: &[NodeModel], catalog: &dyn BlockCatalog) -> Self {
+    fn of(name: &str, nodes: &[NodeModel], inside: &[GraphModel], catalog: &dyn BlockCatalog) -> Self {
         let input_schema = schema::input_schema(nodes, catalog);
         let output_schema = schema::output_schema(nodes, catalog);
-        let credentials_input_schema = schema::credentials_input_schema(name, nodes, catalog);
+        let credentials_input_schema =
+            schema::credentials_input_schema(name, nodes.iter().chain(inside.iter().flat_map(|agent| &agent.nodes)), catalog);
         let trigger_setup_info = schema::trigger_setup_info(nodes, catalog);
         Self {
             json: InterfaceJson {
@@ -79,7 +80,8 @@ fn written(value: &Value) -> Box<RawValue> {
 }
 
 impl Submitter {
-    /// The interfaces of these graph versions (id, version, name), in their order, whoever owns them. One query for all that are not known yet.
+    /// The interfaces of these graph versions (id, version, name), in their order, whoever owns them. One query for all that are not known yet,
+    /// and more for each of them that runs agents.
     pub async fn interfaces(&self, versions: &[(GraphId, i32, &str)]) -> Result<Vec<Arc<GraphInterface>>, SubmitError> {
         let mut found = Vec::with_capacity(versions.len());
         let mut unknown = Vec::new();
@@ -102,7 +104,12 @@ impl Submitter {
                 Some(known) => known,
                 None => {
                     let nodes = nodes.get(&(*id, *version)).map(Vec::as_slice).unwrap_or_default();
-                    let made = Arc::new(GraphInterface::of(name, nodes, self.catalog.as_ref()));
+                    let made = Arc::new(GraphInterface::of(
+                        name,
+                        nodes,
+                        &self.inside(*id, *version, nodes).await?,
+                        self.catalog.as_ref(),
+                    ));
                     self.interfaces.insert((*id, *version), Arc::clone(&made)).await;
                     made
                 }
@@ -110,6 +117,15 @@ impl Submitter {
             interfaces.push(interface);
         }
         Ok(interfaces)
+    }
+
+    /// The agents that a graph version with these nodes runs.
+    async fn inside(&self, id: GraphId, version: i32, nodes: &[NodeModel]) -> Result<Vec<GraphModel>, SubmitError> {
+        if !schema::has_kind(nodes, self.catalog.as_ref(), &[BlockKind::Agent]) {
+            return Ok(Vec::new());
+        }
+        let bundle = self.load_bundle(id, Some(version)).await?;
+        Ok(bundle.map(|bundle| bundle.sub_graphs).unwrap_or_default())
     }
 
     /// Graphs that were read without nodes and links, with what follows from these.

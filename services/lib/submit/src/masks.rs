@@ -5,7 +5,7 @@ use engine::schema::{credentials_key, is_credentials};
 use indexmap::IndexMap;
 use model::{CredentialsMetaInput, GraphModel, NodeInputMasks};
 
-/// References by need, then the caller's own masks over them, pin by pin.
+/// References by need, those of the agents inside included; then the caller's own masks over them, pin by pin.
 pub(crate) fn compile(
     graph: &GraphModel,
     credentials: &IndexMap<String, CredentialsMetaInput>,
@@ -13,7 +13,9 @@ pub(crate) fn compile(
     catalog: &dyn BlockCatalog,
 ) -> NodeInputMasks {
     let mut compiled = NodeInputMasks::new();
-    let blocks = graph.nodes.iter().filter_map(|node| Some((node, catalog.block(node.block_id)?)));
+    // A node that runs an agent hands the masks on to it.
+    let nodes = std::iter::once(graph).chain(&graph.sub_graphs).flat_map(|part| &part.nodes);
+    let blocks = nodes.filter_map(|node| Some((node, catalog.block(node.block_id)?)));
     for (node, block) in blocks.filter(|_| !credentials.is_empty()) {
         for pin in block.inputs.iter().filter(|pin| is_credentials(pin.name)) {
             if let Some(reference) = credentials.get(&credentials_key(node, pin)) {

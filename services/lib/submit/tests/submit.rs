@@ -493,6 +493,7 @@ async fn waiting_inserts(url: &str, count: i64) {
 }
 
 const TRIGGER: &str = "8fa8c167-2002-47ce-aba8-97572fc5d387";
+const AGENT: &str = "e189baac-8c20-45a1-94a7-55177ea42565";
 /// Takes credentials of the host of its `url`.
 const WEB_REQUEST: &str = "fff86bcd-e001-4bad-a7f6-2eae4720c8dc";
 /// Needs a `prompt`, and credentials for its model.
@@ -664,4 +665,65 @@ async fn credentials_that_are_not_there_are_told_beside_everything_else() {
     });
     assert_eq!(serde_json::to_value(&node_errors).unwrap(), expected);
     assert_eq!(message, "Graph validation failed: 3 issues on 2 nodes");
+}
+
+/// An agent that runs an agent that runs one that needs credentials and has none.
+fn nested() -> Graph {
+    let agent = |id: &str| json!({"block_id": AGENT, "input_default": {"graph_id": id, "graph_version": 1, "inputs": {}, "input_schema": {}, "output_schema": {}}});
+    let mut outer = graph(json!([agent("middle")]), json!([]));
+    let mut middle = graph(json!([agent("inner")]), json!([]));
+    middle.id = "middle".to_owned();
+    let mut inner = graph(json!([{"block_id": WEB_REQUEST, "input_default": {"url": "https://a.test"}}]), json!([]));
+    inner.id = "inner".to_owned();
+    outer.sub_graphs = vec![middle, inner];
+    outer
+}
+
+#[tokio::test]
+async fn credentials_of_a_run_reach_the_agents_inside() {
+    let world = World::new().await;
+    let saved = world.submitter.create_graph(world.user, nested()).await.unwrap();
+    let needs = |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(needs(&saved.credentials_input_schema), [HOST_NEED]);
+    let fresh = Submitter::new(world.store().clone(), Registry::standard());
+    let listed = fresh.list_graphs(world.user).await.unwrap().into_iter();
+    let listed = listed
+        .filter(|listed| listed.graph.id == saved.id)
+        .map(|listed| listed.interface.credentials_input_schema.clone());
+    assert_eq!(needs(&listed.last().unwrap()), [HOST_NEED], "lists say so too");
+
+    let reference = kept_credentials(&world).await;
+    let command = SubmitCommand {
+        credentials: [(HOST_NEED.to_owned(), reference.clone())].into_iter().collect(),
+        inputs: Map::new(),
+        origin: Origin::Resource,
+        ..world.command(&saved)
+    };
+    world.submitter.submit(command).await.unwrap();
+    let owner = Uuid::new_v4();
+    // Outer, middle, inner: each is asked for by the one before.
+    for depth in 0..3 {
+        let claimed = claim(&world, owner).await.remove(0);
+        let (parent, epoch) = (claimed.graph_exec_id, claimed.epoch);
+        let mut run = restored(&world, claimed).await;
+        run.begin(model::Timestamp::now());
+        let start = run.next_ready(model::Timestamp::now()).unwrap();
+        if depth == 2 {
+            assert_eq!(start.input["credentials"], serde_json::to_value(&reference).unwrap());
+            break;
+        }
+        let child = |masks: Value| SubmitCommand {
+            user_id: world.user,
+            graph_id: start.input["graph_id"].as_str().unwrap().parse().unwrap(),
+            graph_version: Some(1),
+            masks: serde_json::from_value(masks).unwrap(),
+            origin: Origin::Agent { parent, epoch },
+            ..SubmitCommand::default()
+        };
+        if depth == 1 {
+            let without = world.submitter.submit(child(json!({}))).await;
+            assert!(matches!(without, Err(SubmitError::Validation { .. })), "{without:?}");
+        }
+        world.submitter.submit(child(start.input["nodes_input_masks"].clone())).await.unwrap();
+    }
 }

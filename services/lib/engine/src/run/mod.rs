@@ -33,6 +33,9 @@ use crate::policy::NodePolicy;
 use crate::value::{StorageError, storable, storable_text};
 use state::{Exec, ExecIndex, NodeState};
 
+/// The pin of an agent block that holds what overrides inputs inside the agent.
+const MASKS: &str = "nodes_input_masks";
+
 /// A run of one graph, owned by one executor.
 pub struct Run {
     plan: Arc<Plan>,
@@ -203,11 +206,24 @@ impl Run {
         input.insert("inputs".to_owned(), Value::Object(data));
         input.insert("user_id".to_owned(), Value::String(self.facts.user_id.to_string()));
         if !self.facts.nodes_input_masks.is_empty() {
-            let masks = self.facts.nodes_input_masks.iter();
-            let masks: Map = masks.map(|(node, mask)| (node.to_string(), Value::Object(mask.clone()))).collect();
-            input.insert("nodes_input_masks".to_owned(), Value::Object(masks));
+            let own = match input.shift_remove(MASKS) {
+                Some(Value::Object(own)) => own,
+                _ => Map::new(),
+            };
+            input.insert(MASKS.to_owned(), Value::Object(self.masks_over(own)));
         }
         input
+    }
+
+    /// The run's masks over those that an agent block has of its own, pin by pin.
+    fn masks_over(&self, mut own: Map) -> Map {
+        for (node, mask) in &self.facts.nodes_input_masks {
+            match own.entry(node.to_string()).or_insert_with(|| Value::Object(Map::new())) {
+                Value::Object(known) => known.extend(mask.clone()),
+                other => *other = Value::Object(mask.clone()),
+            }
+        }
+        own
     }
 
     /// Takes a value that a running block emitted, and routes it.

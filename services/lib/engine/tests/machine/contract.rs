@@ -7,6 +7,7 @@ use model::NodeStats;
 use serde_json::{Value, json};
 
 use crate::support::simulator::{run, statuses};
+use crate::support::world::object;
 use crate::support::{InOrder, Simulator, World, at};
 
 #[test]
@@ -285,11 +286,14 @@ fn a_given_null_hides_the_default_of_an_input() {
 #[test]
 fn an_agent_gets_its_settings_with_the_values_as_inputs() {
     let schema = |name: &str| json!({"properties": {name: {}}});
-    let settings = json!({"graph_id": "g", "input_schema": schema("a"), "output_schema": schema("r"), "inputs": {"b": 2}});
-    let world = World::new()
+    let mut settings = json!({"graph_id": "g", "input_schema": schema("a"), "output_schema": schema("r"), "inputs": {"b": 2}});
+    let inner = "00000000-0000-0000-0000-0000000000aa";
+    settings["nodes_input_masks"] = json!({ inner: {"own": 1, "both": 1} });
+    let mut world = World::new()
         .node("in", "input", json!({"name": "x"}))
         .node("agent", "agent", settings)
         .link("in.result -> agent.a");
+    world.masks.insert(inner.parse().unwrap(), object(json!({"both": 2, "given": 2})));
     let mut simulator = run(world, json!({"x": "inf"}));
     let agent = &simulator.of("agent")[0];
     assert_eq!(Value::Object(agent.input_data.clone()), json!({"b": 2, "a": "inf"}));
@@ -302,6 +306,11 @@ fn an_agent_gets_its_settings_with_the_values_as_inputs() {
     assert_eq!(payload["inputs"], json!({"b": 2, "a": "inf"}));
     assert_eq!(payload["graph_id"], "g");
     assert_eq!(payload["user_id"], uuid::Uuid::nil().to_string());
+    assert_eq!(
+        payload["nodes_input_masks"],
+        json!({ inner: {"own": 1, "both": 2, "given": 2} }),
+        "the run's over its own"
+    );
 }
 
 #[test]
