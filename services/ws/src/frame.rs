@@ -16,7 +16,7 @@ pub enum Method {
     Notification,
     Error,
     Heartbeat,
-    /// Ours: events were lost, the present state follows. Only for clients that said `last_event_id`.
+    /// Ours: events were lost, the present state follows. Only for clients that said `last_event_id`, or when not all of the state does.
     Resync,
 }
 

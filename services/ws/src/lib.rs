@@ -74,7 +74,10 @@ pub async fn run_with(settings: Settings, listener: TcpListener, shutdown: Shutd
     let door = Door {
         verifier,
         surroundings: Surroundings {
-            rooms: Rooms::new(Source::start(&settings, &closing), Resync::new(database.clone(), &closing)),
+            rooms: Rooms::new(
+                Source::start(&settings, &closing),
+                Resync::new(database.clone(), settings.max_message_size_limit, &closing),
+            ),
             database,
         },
         connections,

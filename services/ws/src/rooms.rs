@@ -5,13 +5,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use axum::extract::ws::Utf8Bytes;
 use model::{GraphExecId, GraphId, UserId};
 use tokio::sync::OnceCell;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::abreast::Abreast;
-use crate::outbox::Outbox;
+use crate::outbox::{Item, Outbox};
 use crate::resync::Resync;
 use crate::source::{Heard, Source, Subscription};
 
@@ -61,6 +60,12 @@ pub struct Membership {
     topic: Topic,
     room: Arc<Room>,
     number: u64,
+}
+
+impl Membership {
+    pub fn topic(&self) -> Topic {
+        self.topic
+    }
 }
 
 impl Rooms {
@@ -160,23 +165,23 @@ impl Pump {
                     continue;
                 }
             };
-            let frames = match heard {
+            let item = match heard {
                 Heard::Frame { frame, run } => {
                     if let Some(run) = run {
                         self.let_pass(run).await;
                     }
-                    vec![frame]
+                    Item::Frame(frame)
                 }
                 Heard::Gap => {
                     self.abreast.follow(false);
                     // Boxed: it is seldom, and every room would have room for it.
-                    let frames = Box::pin(resync.frames(&self.topic)).await;
+                    let replay = Box::pin(resync.replay(&self.topic)).await;
                     self.abreast.follow(true);
-                    frames
+                    Item::Replay(replay)
                 }
             };
             let Some(room) = self.room.upgrade() else { return };
-            room.hand_out(&frames);
+            room.hand_out(&item);
         }
     }
 
@@ -192,11 +197,9 @@ impl Pump {
 }
 
 impl Room {
-    fn hand_out(&self, frames: &[Utf8Bytes]) {
+    fn hand_out(&self, item: &Item) {
         let members = lock(&self.members);
-        for frame in frames {
-            members.outboxes.values().for_each(|outbox| outbox.push(frame.clone()));
-        }
+        members.outboxes.values().for_each(|outbox| outbox.push(item.clone()));
     }
 }
 

@@ -10,7 +10,7 @@ use rpc::services::DatabaseManager;
 use uuid::Uuid;
 
 use crate::frame::{self, Method, Request};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Replay};
 use crate::rooms::{Membership, Rooms, Topic};
 
 /// Subscriptions of one connection; a browser tab has a handful.
@@ -18,6 +18,9 @@ const MAX_SUBSCRIPTIONS: usize = 1000;
 /// How long a subscription may wait for the database manager and Redis. A browser gives up on a connection after 10 s
 /// without an answer to its heartbeat.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long the state of a run that the client has missed may take to be read: a large one has hundreds of megabytes. Heartbeats are
+/// answered meanwhile.
+const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Characters that the log keeps of an error that a client reports.
 const LONGEST_COMPLAINT: usize = 200;
@@ -37,8 +40,8 @@ pub struct Session {
     subscriptions: HashMap<String, Option<Membership>>,
     /// What concerns the user beside runs. Every connection hears it without asking.
     notifications: Option<Membership>,
-    /// What goes behind the reply to the present request.
-    missed: Vec<Utf8Bytes>,
+    /// What goes behind the reply to the present request, before everything that has happened since.
+    missed: Option<Arc<Replay>>,
     /// Whether an error of the client's has been logged.
     complained: bool,
 }
@@ -51,7 +54,7 @@ impl Session {
             surroundings,
             subscriptions: HashMap::new(),
             notifications: None,
-            missed: Vec::new(),
+            missed: None,
             complained: false,
         }
     }
@@ -60,6 +63,11 @@ impl Session {
     pub async fn open(&mut self) {
         let topic = Topic::Notifications { user_id: self.user_id };
         self.notifications = Some(self.surroundings.rooms.join(topic, &self.outbox).await);
+    }
+
+    /// What the client has missed, for behind the reply to the last request.
+    pub fn missed(&mut self) -> Option<Arc<Replay>> {
+        self.missed.take()
     }
 
     /// Carries a request out. The reply of a subscription comes when events can no longer be missed.
@@ -80,7 +88,6 @@ impl Session {
             } => {
                 let channel = execution_channel(self.user_id, &graph_exec_id);
                 let outcome = self.subscribe(&channel, Wanted::Execution(graph_exec_id, last_event_id)).await;
-                self.missed.drain(..).for_each(|frame| self.outbox.push(frame));
                 Some(reply(Method::SubscribeGraphExecution, &channel, outcome))
             }
             Request::SubscribeGraph { graph_id } => {
@@ -107,38 +114,52 @@ impl Session {
                 "This connection has {MAX_SUBSCRIPTIONS} subscriptions already: unsubscribe from some first"
             ));
         }
-        let joined = tokio::time::timeout(PATIENCE, self.join(wanted)).await;
-        let membership = joined.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        let membership = membership.map_err(|reason| {
+        let (place, missed) = self.join(channel, wanted).await.map_err(|reason| {
             tracing::warn!(user = %self.user_id, channel, reason, "a subscription failed");
             "The subscription could not be made: subscribe again in a moment".to_owned()
         })?;
-        self.subscriptions.insert(channel.to_owned(), membership);
+        if let Place::Entered(membership) = place {
+            self.subscriptions.insert(channel.to_owned(), membership);
+        }
+        self.missed = missed;
         Ok(())
     }
 
-    async fn join(&mut self, wanted: Wanted) -> Result<Option<Membership>, String> {
-        let topic = match wanted {
-            Wanted::Execution(graph_exec_id, last_event_id) => {
-                let Some(run) = self.run(&graph_exec_id, last_event_id).await? else {
-                    return Ok(None);
-                };
-                let membership = self.surroundings.rooms.join(run.topic, &self.outbox).await;
-                if let Some(seen) = run.seen {
-                    // In the room already: what happens while this is read comes behind it, and may come twice.
-                    self.missed = self.surroundings.rooms.resync().since(&run.topic, seen).await?;
-                }
-                return Ok(Some(membership));
-            }
-            Wanted::Graph(graph_id) => parsed(&graph_id).map(|graph_id: GraphId| Topic::Graph {
-                user_id: self.user_id,
-                graph_id,
-            }),
+    async fn join(&self, channel: &str, wanted: Wanted) -> Result<(Place, Option<Arc<Replay>>), String> {
+        let (place, seen) = in_time(PATIENCE, self.enter(channel, wanted)).await?;
+        let missed = match seen {
+            // In the room already: what happens while this is read comes behind it, and may come twice.
+            Some((topic, seen)) => in_time(STATE_PATIENCE, self.surroundings.rooms.resync().since(&topic, seen)).await?,
+            None => None,
         };
-        match topic {
-            Some(topic) => Ok(Some(self.surroundings.rooms.join(topic, &self.outbox).await)),
-            None => Ok(None),
-        }
+        Ok((place, missed))
+    }
+
+    /// The place in the room, and how far the journal of a run is known.
+    async fn enter(&self, channel: &str, wanted: Wanted) -> Result<(Place, Option<(Topic, i64)>), String> {
+        let (topic, seen) = match wanted {
+            Wanted::Execution(graph_exec_id, last_event_id) => match self.run(&graph_exec_id, last_event_id).await? {
+                Some(run) => (Some(run.topic), run.seen.map(|seen| (run.topic, seen))),
+                None => (None, None),
+            },
+            Wanted::Graph(graph_id) => {
+                let topic = parsed(&graph_id).map(|graph_id: GraphId| Topic::Graph {
+                    user_id: self.user_id,
+                    graph_id,
+                });
+                (topic, None)
+            }
+        };
+        let Some(topic) = topic else {
+            return Ok((Place::Entered(None), None));
+        };
+        // Somebody twice in a room would be told everything twice.
+        let is_there = matches!(self.subscriptions.get(channel), Some(Some(membership)) if membership.topic() == topic);
+        let place = match is_there {
+            true => Place::Kept,
+            false => Place::Entered(Some(self.surroundings.rooms.join(topic, &self.outbox).await)),
+        };
+        Ok((place, seen))
     }
 
     /// A run, once the database manager has named its graph. None when the user has no such run.
@@ -180,9 +201,21 @@ struct Run {
     seen: Option<i64>,
 }
 
+/// Where a subscription is after a request.
+enum Place {
+    /// Where it was.
+    Kept,
+    Entered(Option<Membership>),
+}
+
 enum Wanted {
     Execution(String, Option<i64>),
     Graph(String),
+}
+
+async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let done = tokio::time::timeout(patience, work).await;
+    done.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
 fn parsed(text: &str) -> Option<Uuid> {

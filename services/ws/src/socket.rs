@@ -96,8 +96,11 @@ impl<H> Conversation<H> {
         }
         tokio::select! {
             () = self.bounds.shutdown.cancelled() => Err(End::Close(close_code::AWAY, "the server is going away")),
-            (session, reply) = finished(&mut self.answering) => {
+            (mut session, reply) = finished(&mut self.answering) => {
                 self.answering = None;
+                if let Some(missed) = session.missed() {
+                    self.queue.put_first(missed);
+                }
                 self.idle = Some(session);
                 Ok(reply.map(Message::Text))
             }

@@ -127,6 +127,11 @@ struct Event {
     run: Option<GraphExecId>,
 }
 
+/// The frame of a message. None when the topic's readers are not meant to see it.
+pub fn frame_of(topic: &Topic, message: &[u8]) -> Option<Utf8Bytes> {
+    event(topic, message).map(|event| event.frame)
+}
+
 /// None when the topic's readers are not meant to see the message.
 fn event(topic: &Topic, message: &[u8]) -> Option<Event> {
     let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;

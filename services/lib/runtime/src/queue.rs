@@ -97,6 +97,11 @@ impl<T> Receiver<T> {
         self.0.lock().items.is_empty()
     }
 
+    /// Whether the queue was closed: nothing comes any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.lock().closed
+    }
+
     /// The next item. None once the queue was closed; for ever pending when all senders are gone. Nothing is lost when the caller gives up
     /// waiting.
     pub async fn recv(&mut self) -> Option<T> {
@@ -180,7 +185,9 @@ mod tests {
     async fn the_end_drops_what_waits() {
         let (sender, mut receiver) = bounded(4);
         sender.try_send(1).unwrap();
+        assert!(!receiver.is_closed());
         sender.close();
+        assert!(receiver.is_closed());
         assert_eq!(receiver.recv().await, None);
     }
 }

@@ -26,17 +26,21 @@ use uuid::Uuid;
 
 const SECRET: &str = "a secret of the tests, long enough for HS256";
 /// Long enough for anything that happens, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough to notice something that must not happen.
 const QUIET: Duration = Duration::from_millis(300);
 
 type Runs = Arc<Mutex<HashMap<Uuid, GraphExecutionMeta>>>;
+type Nodes = Arc<Mutex<HashMap<Uuid, Vec<NodeExecutionResult>>>>;
 
 /// Where the journals of all runs are, and how much further each time somebody asks.
 #[derive(Default)]
 struct Journal {
     gone: AtomicI64,
     step: AtomicI64,
+    /// Held while nobody may read a state, and how many have asked for one.
+    states: tokio::sync::Mutex<()>,
+    asked: AtomicI64,
 }
 
 /// A running service.
@@ -47,6 +51,7 @@ pub struct TestApp {
     bus: EventBus,
     redis: redis::Client,
     runs: Runs,
+    nodes: Nodes,
     journal: Arc<Journal>,
 }
 
@@ -61,8 +66,8 @@ impl TestApp {
 
     pub async fn with_patience(settings: &[(&str, &str)], patience: ws::Patience) -> Self {
         runtime::install_tls_provider();
-        let (runs, journal) = (Runs::default(), Arc::<Journal>::default());
-        let database = serve_database(runs.clone(), journal.clone()).await;
+        let (runs, nodes, journal) = (Runs::default(), Nodes::default(), Arc::<Journal>::default());
+        let database = serve_database(runs.clone(), nodes.clone(), journal.clone()).await;
         let redis_url = devservices::testing::redis_url();
         let given = [
             ("REDIS_URL", redis_url.as_str()),
@@ -83,8 +88,25 @@ impl TestApp {
             bus,
             redis: redis::Client::open(redis_url).unwrap(),
             runs,
+            nodes,
             journal,
         }
+    }
+
+    /// Lets nobody read a state until the guard is dropped.
+    pub async fn hold_states(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.journal.asked.store(0, Ordering::Relaxed);
+        self.journal.states.lock().await
+    }
+
+    /// Returns when so many have asked for a state since it is held.
+    pub async fn states_asked(&self, count: i64) {
+        let asked = async {
+            while self.journal.asked.load(Ordering::Relaxed) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("nobody asks for the state");
     }
 
     /// From now on something happens in every run between two looks at its journal.
@@ -112,6 +134,18 @@ impl TestApp {
             stats: None,
         };
         self.runs.lock().unwrap().insert(run.id, run.clone());
+        run
+    }
+
+    /// A run whose nodes have these outputs.
+    pub fn run_with_outputs(&self, user: Uuid, outputs: impl IntoIterator<Item = String>) -> GraphExecutionMeta {
+        let run = self.run_of(user);
+        let node = |(number, output)| NodeExecutionResult {
+            node_exec_id: Uuid::from_u128(number),
+            output_data: [("result".to_owned(), vec![json!(output)])].into_iter().collect(),
+            ..node_of(&run)
+        };
+        self.nodes.lock().unwrap().insert(run.id, (0..).zip(outputs).map(node).collect());
         run
     }
 
@@ -212,12 +246,15 @@ pub async fn add_redis_user(user: &str) -> String {
 pub const POSITION: i64 = 5;
 
 /// The methods that the service asks for; returns the port.
-async fn serve_database(runs: Runs, journal: Arc<Journal>) -> String {
+async fn serve_database(runs: Runs, nodes: Nodes, journal: Arc<Journal>) -> String {
     let meta = async |State(runs): State<Runs>, Json(body): Json<Value>| Json(find(&runs, &body, "execution_id"));
-    let snapshot = async |State(runs): State<Runs>, Json(body): Json<Value>| {
+    let states = journal.clone();
+    let snapshot = async move |State(runs): State<Runs>, Json(body): Json<Value>| {
+        states.asked.fetch_add(1, Ordering::Relaxed);
+        drop(states.states.lock().await);
         Json(find(&runs, &body, "graph_exec_id").map(|meta| GraphExecutionWithNodes {
             waiting: None,
-            node_executions: vec![node_of(&meta)],
+            node_executions: nodes.lock().unwrap().get(&meta.id).cloned().unwrap_or_else(|| vec![node_of(&meta)]),
             execution: GraphExecution {
                 meta,
                 outputs: Default::default(),
@@ -323,6 +360,15 @@ impl Client {
         match self.message().await {
             Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
             other => panic!("no close: {other:?}"),
+        }
+    }
+
+    /// The next text frame, or the code and reason of the close.
+    pub async fn frame_or_close(&mut self) -> Result<String, (u16, String)> {
+        match self.message().await {
+            Message::Text(text) => Ok(text.to_string()),
+            Message::Close(Some(frame)) => Err((frame.code.into(), frame.reason.to_string())),
+            other => panic!("neither frame nor close: {other:?}"),
         }
     }
 

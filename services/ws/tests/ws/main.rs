@@ -417,6 +417,166 @@ async fn a_lost_event_is_followed_by_the_marker_and_the_present_state() {
     }
 }
 
+/// Five events of nearly the largest size, which is more than may wait for a connection, and one that is larger than an event may be.
+fn large() -> impl Iterator<Item = String> {
+    std::iter::repeat_n(15 << 20, 5).chain([20 << 20]).map(|bytes| "x".repeat(bytes))
+}
+
+/// Reads the present state of a run whose nodes have the outputs of `large`, behind its marker when there are numbers.
+async fn expect_large(client: &mut app::Client, run: Uuid, numbered: bool) {
+    if numbered {
+        let marker = client.json().await;
+        let expected = json!({"graph_exec_id": run, "position": POSITION});
+        assert_eq!((&marker["method"], &marker["data"]), (&json!("resync"), &expected));
+    }
+    for (number, whole) in large().enumerate() {
+        let frame = client.json().await;
+        assert_eq!(frame["data"]["graph_exec_id"], json!(run));
+        assert_eq!(frame["data"]["node_exec_id"], json!(Uuid::from_u128(number as u128)));
+        let output = frame["data"]["output_data"]["result"][0].as_str().unwrap();
+        match number {
+            5 => assert!(output.len() < 16 << 20 && output.contains("(omitted"), "{}", output.len()),
+            _ => assert!(output == whole, "{}", output.len()),
+        }
+    }
+    let frame = client.json().await;
+    assert_eq!((&frame["method"], &frame["data"]["id"]), (&json!("graph_execution_event"), &json!(run)));
+    assert_eq!(frame.get("event_id"), numbered.then_some(&json!(POSITION)));
+}
+
+#[tokio::test]
+async fn large_states_are_told_whole_to_who_reads_one_after_the_other() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let (one, other) = (app.run_with_outputs(user, large()), app.run_with_outputs(user, large()));
+    let mut client = app.connect(user).await;
+    for run in [&one, &other] {
+        let request = json!({"method": "subscribe_graph_execution", "data": {"graph_exec_id": run.id, "last_event_id": 0}});
+        client.send(request.to_string()).await;
+    }
+    for run in [&one, &other] {
+        let channel = format!("{user}|graph_exec#{}", run.id);
+        assert_eq!(client.json().await, done("subscribe_graph_execution", Some(channel)));
+        expect_large(&mut client, run.id, true).await;
+    }
+    client.expect_quiet().await;
+    assert_eq!(client.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+}
+
+#[tokio::test]
+async fn after_a_loss_a_large_state_is_told_whole_to_all_who_read() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_with_outputs(user, large());
+    let mut clients = [app.connect(user).await, app.connect(user).await];
+    for client in &mut clients {
+        client.ask(subscribe(run.id)).await;
+    }
+    app.publish_at(&node_event(&run), 6, 5);
+    // 7 is lost.
+    app.publish_at(&node_event(&run), 8, 7);
+    for client in &mut clients {
+        assert_eq!(client.json().await["method"], "node_execution_event");
+        expect_large(client, run.id, false).await;
+        assert_eq!(client.json().await["method"], "node_execution_event");
+        assert_eq!(client.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+    }
+}
+
+#[tokio::test]
+async fn all_nodes_of_a_run_are_told_and_where_there_may_be_more_the_marker_says_so() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let small = |count| std::iter::repeat_n("x".to_owned(), count);
+    let (some, many) = (app.run_with_outputs(user, small(300)), app.run_with_outputs(user, small(1000)));
+    app.let_runs_go_on();
+    for (run, count) in [(&some, 300), (&many, 1000)] {
+        let channel = format!("{user}|graph_exec#{}", run.id);
+        for last_event_id in [None, Some(0)] {
+            let mut client = app.connect(user).await;
+            match last_event_id {
+                Some(seen) => resume(&mut client, user, run.id, seen).await,
+                None => assert_eq!(client.ask(subscribe(run.id)).await["channel"], json!(channel)),
+            }
+            let is_whole = count < 1000;
+            if last_event_id.is_some() || !is_whole {
+                let marker = client.json().await;
+                assert_eq!((&marker["method"], &marker["channel"]), (&json!("resync"), &json!(channel)));
+                assert_eq!(marker["data"].get("complete"), (!is_whole).then_some(&json!(false)));
+                assert_eq!(marker["data"].get("position").is_some(), last_event_id.is_some());
+                assert_eq!(marker.get("event_id"), last_event_id.map(|_| &Value::Null));
+            }
+            for number in 0..count {
+                let id = json!(Uuid::from_u128(number));
+                assert_eq!(client.json().await["data"]["node_exec_id"], id);
+            }
+            assert_eq!(client.json().await["method"], "graph_execution_event");
+            client.expect_quiet().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_a_state_while_the_run_goes_on_is_closed() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_with_outputs(user, large());
+    let (mut slow, mut quick) = (app.connect(user).await, app.connect(user).await);
+    resume(&mut quick, user, run.id, POSITION).await;
+    resume(&mut slow, user, run.id, 0).await;
+    // More than may wait, while the first of the large frames waits for its reader.
+    for seq in POSITION + 1..POSITION + 601 {
+        app.publish_at(&graph_event(&run), seq, seq - 1);
+        assert_eq!(quick.json().await["event_id"], seq);
+    }
+    let mut told = 0;
+    let code = loop {
+        match slow.frame_or_close().await {
+            Ok(_) => told += 1,
+            Err((code, _)) => break code,
+        }
+    };
+    assert_eq!(code, 1013);
+    assert!(told < 7, "what is left of the state is not told: {told}");
+}
+
+#[tokio::test]
+async fn what_happens_while_a_state_is_read_is_told_once_and_behind_it() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let run = app.run_of(user);
+    let (mut new, mut known, mut other) = (app.connect(user).await, app.connect(user).await, app.connect(user).await);
+    resume(&mut other, user, run.id, POSITION).await;
+    resume(&mut known, user, run.id, POSITION).await;
+    let held = app.hold_states().await;
+    let request = json!({"method": "subscribe_graph_execution", "data": {"graph_exec_id": run.id, "last_event_id": 0}});
+    for client in [&mut new, &mut known] {
+        client.send(request.to_string()).await;
+    }
+    app.states_asked(2).await;
+    app.publish_at(&node_event(&run), POSITION + 1, POSITION);
+    assert_eq!(other.json().await["event_id"], POSITION + 1, "all are in one room");
+    drop(held);
+    let channel = format!("{user}|graph_exec#{}", run.id);
+    for mut client in [new, known] {
+        assert_eq!(client.json().await, done("subscribe_graph_execution", Some(channel.clone())));
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            let frame = client.json().await;
+            told.push((frame["method"].as_str().unwrap().to_owned(), frame["event_id"].as_i64()));
+        }
+        let told: Vec<_> = told.iter().map(|(method, id)| (method.as_str(), *id)).collect();
+        let expected = [
+            ("resync", None),
+            ("node_execution_event", None),
+            ("graph_execution_event", Some(POSITION)),
+            ("node_execution_event", Some(POSITION + 1)),
+        ];
+        assert_eq!(told, expected);
+        client.expect_quiet().await;
+    }
+}
+
 #[tokio::test]
 async fn a_connection_ends_with_its_token() {
     let app = TestApp::start().await;

@@ -9,8 +9,14 @@ pub use envelope::Envelope;
 pub use publisher::EventBus;
 pub use subscriber::{Received, Subscriber, Subscription};
 
-use model::{GraphExecId, GraphId, UserId};
+use model::{ExecutionEvent, GraphExecId, GraphId, UserId};
 use runtime::Settings;
+
+/// An event as it is published: compact JSON of at most `limit` bytes (or the contract's notice that even the shortened event has more).
+/// `seq` is the run's journal position, `prev` that of the event before: a reader sees a loss.
+pub fn message(event: &ExecutionEvent, seq: Option<i64>, prev: Option<i64>, limit: usize) -> Vec<u8> {
+    size::fitted(size::Seen { payload: event, seq, prev }, limit)
+}
 
 /// Channel names. The bus names are settings of the contract.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use runtime::retry::Backoff;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::{Channels, size};
+use super::Channels;
 
 /// Events that wait; beyond it the newest are dropped.
 const WAITING_EVENTS: usize = 8192;
@@ -77,7 +77,7 @@ impl EventBus {
                 )
             }
         };
-        let body = size::fitted(size::Seen { payload: event, seq, prev }, self.limit);
+        let body = super::message(event, seq, prev, self.limit);
         if let Some(graph_channel) = graph_channel {
             self.publish_bytes(graph_channel, body.clone());
             self.publish_bytes(self.channels.progress(), Vec::new());
