@@ -100,6 +100,24 @@ const CREATORS: &str = "
         SELECT coalesce(avg(r.score), 0)::float8 AS rating FROM store_listing_reviews r
         JOIN store_listing_versions rated ON rated.id = r.version_id WHERE rated.listing_id = l.id) stars ON true";
 
+/// Keeps the rows whose `text`, an expression, has all these words: as parts of words, or in other forms of them. What is longer than the
+/// database can index is searched at its beginning only for the latter.
+fn search(query: &mut QueryBuilder<Postgres>, text: &'static str, words: Option<&str>) {
+    let words = words.unwrap_or_default();
+    if words.trim().is_empty() {
+        return;
+    }
+    query.push(" AND ((true");
+    for word in words.split_whitespace() {
+        query.push(" AND ").push(text).push(" ILIKE ").push_bind(like(word));
+    }
+    query
+        .push(") OR to_tsvector('english', left(")
+        .push(text)
+        .push(", 100000)) @@ plainto_tsquery('english', ");
+    query.push_bind(words.to_owned()).push("))");
+}
+
 impl Store {
     /// A page of what the catalogue offers, and how much there is.
     pub async fn list_store_agents(&self, filter: &AgentFilter<'_>) -> Result<(Vec<StoreAgent>, i64)> {
@@ -115,11 +133,7 @@ impl Store {
             if let Some(category) = filter.category {
                 query.push(" AND ").push_bind(category.to_owned()).push(" = ANY(v.categories)");
             }
-            for word in filter.search_query.unwrap_or_default().split_whitespace() {
-                query
-                    .push(" AND concat_ws(' ', v.name, v.sub_heading, v.description) ILIKE ")
-                    .push_bind(like(word));
-            }
+            search(query, "concat_ws(' ', v.name, v.sub_heading, v.description)", filter.search_query);
         };
         let mut count = QueryBuilder::new("SELECT count(*)");
         count.push(OFFERED);
@@ -131,7 +145,7 @@ impl Store {
             AgentOrder::Updated => " ORDER BY v.reviewed_at DESC NULLS LAST, l.id",
             AgentOrder::Rating => " ORDER BY stars.rating DESC, use.runs DESC, l.id",
             AgentOrder::Runs => " ORDER BY use.runs DESC, stars.rating DESC, l.id",
-            AgentOrder::Name => " ORDER BY v.name, l.id",
+            AgentOrder::Name => " ORDER BY lower(v.name), l.id",
         };
         let window = Window {
             limit: filter.limit,
@@ -217,11 +231,7 @@ impl Store {
             if filter.featured {
                 query.push(" AND p.is_featured");
             }
-            for word in filter.search_query.unwrap_or_default().split_whitespace() {
-                query
-                    .push(" AND concat_ws(' ', p.name, p.username, p.description) ILIKE ")
-                    .push_bind(like(word));
-            }
+            search(query, "concat_ws(' ', p.name, p.username, p.description)", filter.search_query);
         };
         let count = QueryBuilder::new("SELECT count(*) FROM profiles p");
         let order = match filter.order {

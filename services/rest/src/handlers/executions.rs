@@ -94,6 +94,7 @@ pub async fn execute(
     // The contract answers 400 here, not 404: the frontend shows the text.
     let missing = || ApiError::value(format!("Graph #{graph_id} v{graph_version} not found."));
     let (Some(id), Some(version)) = (id(&graph_id), version) else {
+        check_balance(submitter.store(), user.id).await?;
         return Err(missing());
     };
     let preset = super::presets::known(submitter.store(), user.id, parameters.text("preset_id")).await?;
@@ -121,14 +122,22 @@ pub fn idempotency_key(headers: &HeaderMap, user_id: UserId, graph_id: GraphId) 
     }
 }
 
+/// Comes before everything that a submission is judged by (rest.md §2.5).
+async fn check_balance(store: &Store, user_id: UserId) -> ApiResult<()> {
+    match store.get_credits(user_id).await? {
+        ..=0 => Err(SubmitError::InsufficientBalance.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Accepts a run, for whoever has credits left, and tells those who watch.
 pub async fn start(submitter: &Submitter, announcer: &Announcer, command: SubmitCommand) -> ApiResult<GraphExecutionMeta> {
     let known = match &command.idempotency_key {
         Some(key) => submitter.store().find_by_idempotency_key(key).await?,
         None => None,
     };
-    if known.is_none() && submitter.store().get_credits(command.user_id).await? <= 0 {
-        return Err(SubmitError::InsufficientBalance.into());
+    if known.is_none() {
+        check_balance(submitter.store(), command.user_id).await?;
     }
     let accepted = submitter.accept(command).await?;
     if accepted.created {

@@ -207,6 +207,31 @@ async fn an_agent_is_offered_once_it_is_approved() {
 }
 
 #[tokio::test]
+async fn words_are_found_in_every_form_and_names_go_by_alphabet() {
+    let app = TestApp::start().await;
+    let author = named(&app, "author").await;
+    for slug in ["Zeta", "alpha"] {
+        let (_, submission) = submitted(&app, &author, slug).await;
+        assert_eq!(review(&app, &submission, true).await.status, 200);
+    }
+    let find = async |query: &str| {
+        let found = public(&app, &format!("/api/store/agents?sorted_by=name&search_query={query}")).await;
+        assert_eq!(found.status, 200, "{}", found.text);
+        slugs(&found.body).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // All are called "Agent …" and do "things".
+    for query in ["", "gent", "agents", "AGENT%20doing", "the%20agents", "th%20in%20gent"] {
+        assert_eq!(find(query).await, ["alpha", "zeta"], "{query}");
+    }
+    assert_eq!(find("zetas").await, ["zeta"]);
+    for query in ["agents%20beta", "the", "%26%20%7C%20!", "'"] {
+        assert!(find(query).await.is_empty(), "{query}");
+    }
+    let creators = public(&app, "/api/store/creators?search_query=authors").await.body;
+    assert_eq!(creators["creators"].as_array().unwrap().len(), 1, "{creators}");
+}
+
+#[tokio::test]
 async fn what_is_offered_is_added_run_forked_and_rated() {
     let app = TestApp::start().await;
     let author = named(&app, "author").await;

@@ -173,6 +173,14 @@ async fn without_credits_nothing_runs() {
     let answer = app.post(&user, &execute_path(&graph), json!({})).await;
     assert_eq!(answer.status, 402);
     assert!(answer.body["detail"].is_string());
+    // The balance is looked at before the graph.
+    for nothing in [
+        format!("/api/graphs/{}/execute/1", uuid::Uuid::new_v4()),
+        "/api/graphs/nope/execute/1".to_owned(),
+    ] {
+        let answer = app.post(&user, &nothing, json!({})).await;
+        assert_eq!(answer.status, 402, "{nothing}: {}", answer.text);
+    }
     app.store.book_credits(user.id, "grant", "GRANT", 1, &Value::Null).await.unwrap();
     app.run(&user, &graph, json!({"x": 1})).await;
 }
