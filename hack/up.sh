@@ -14,7 +14,8 @@ EXAMPLES=$ROOT/examples
 VALUES=()
 INGRESS=${INGRESS:-}
 # How the example platform is reached with INGRESS=1. Every *.localhost is this machine.
-OUTSIDE='{"spec": {"ingress": {}, "gateway": {"parentRef": {"name": "traefik", "namespace": "traefik"}, "hostnames": ["gateway.localhost"]}}}'
+OUTSIDE='{"spec": {"ingress": {}, "gateway": {"parentRef": {"name": "traefik", "namespace": "traefik"}, "hostnames": ["gateway.localhost"],
+  "url": "http://localhost:'$INGRESS_PORT'"}}}'
 
 k() { kubectl -n "$NAMESPACE" "$@"; }
 

@@ -9,6 +9,8 @@ use e2e_tests::cluster::{Cluster, condition, condition_message};
 use e2e_tests::platform::{Door, SERVICES, User, greeting_graph, ingress};
 use serde_json::{Value, json};
 
+/// The address for browsers.
+const OUTSIDE: &str = "http://localhost:18080";
 const SOON: Duration = Duration::from_secs(60);
 const A_WHILE: Duration = Duration::from_secs(180);
 
@@ -126,6 +128,9 @@ async fn an_agent_runs_over_http_with_live_events(user: &User) {
     let run = user.get(&format!("/api/graphs/{id}/executions/{execution}")).await;
     assert_eq!(run["outputs"], json!({"text": ["Hello, world!"]}));
     assert_eq!(run["node_executions"].as_array().map(Vec::len), Some(4));
+    let shared = user.post(&format!("/api/graphs/{id}/executions/{execution}/share"), json!({})).await;
+    let address = shared["share_url"].as_str().expect("an address");
+    assert!(address.starts_with(&format!("{OUTSIDE}/")), "{address}");
 }
 
 async fn everything_is_behind_the_ingress_and_behind_the_gateway(cluster: &Cluster) {
