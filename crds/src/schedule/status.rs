@@ -65,6 +65,10 @@ pub struct GraphScheduleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub calendar_hash: Option<String>,
+    /// When the API server noted the newest write of the schedule that was looked at. It notes none of a write that only takes fields away: a
+    /// change without a newer time was made at the moment of the look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_write_time: Option<Time>,
     /// Ready, SpecValid and, once a run was refused because of it, GraphUsable.
     #[serde(default)]
     #[schemars(schema_with = "condition_list")]

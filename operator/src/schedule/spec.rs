@@ -146,13 +146,19 @@ pub fn slim(schedule: &mut GraphSchedule) {
     });
 }
 
-/// When the calendar was edited after the last look, if it was.
-pub fn edited(schedule: &GraphSchedule) -> Option<DateTime<Utc>> {
-    let seen = schedule.status.as_ref()?.calendar_hash.as_ref()?;
-    if *seen == calendar_hash(&schedule.spec) {
-        return None;
-    }
+/// When the specification was changed after the last look. The API server notes no time of a write that only takes fields away: then it is
+/// the present moment, for what is due before an edit or a resumption must not fire.
+pub fn changed(schedule: &GraphSchedule, now: DateTime<Utc>) -> DateTime<Utc> {
+    let seen = schedule.status.as_ref().and_then(|status| status.observed_write_time.as_ref());
     written(schedule)
+        .filter(|written| seen.is_none_or(|seen| *written > time::to_chrono(seen)))
+        .unwrap_or(now)
+}
+
+/// When the calendar was edited after the last look, if it was.
+pub fn edited(schedule: &GraphSchedule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let seen = schedule.status.as_ref()?.calendar_hash.as_ref()?;
+    (*seen != calendar_hash(&schedule.spec)).then(|| changed(schedule, now))
 }
 
 /// A duration as Kubernetes writes it; nothing when it is negative or unreadable, which the schema rules out.
@@ -232,6 +238,24 @@ mod tests {
         slim(&mut schedule);
         assert_eq!((written(&schedule), schedule.managed_fields().len()), (before, 1));
         assert!(schedule.managed_fields()[0].fields_v1.is_none());
+    }
+
+    #[test]
+    fn a_change_without_a_time_was_made_now() {
+        let at = |minute: u32| format!("2026-01-01T00:{minute:02}:00Z").parse::<DateTime<Utc>>().unwrap();
+        let changed = |seen: Option<u32>, written: Option<u32>| {
+            let mut schedule = schedule(json!({}));
+            schedule.metadata.managed_fields = serde_json::from_value(json!(written.map(|minute| [json!({"time": at(minute)})]))).unwrap();
+            schedule.status = serde_json::from_value(json!({"calendarHash": "other", "observedWriteTime": seen.map(at)})).unwrap();
+            let changed = changed(&schedule, at(9));
+            assert_eq!(edited(&schedule, at(9)), Some(changed));
+            changed
+        };
+        assert_eq!(changed(Some(1), Some(2)), at(2), "a field was added or changed");
+        assert_eq!(changed(Some(1), Some(1)), at(9), "fields were taken away");
+        assert_eq!(changed(Some(2), Some(1)), at(9), "and with them whoever wrote last");
+        assert_eq!(changed(Some(1), None), at(9));
+        assert_eq!(changed(None, Some(1)), at(1), "before this was noted");
     }
 
     #[test]

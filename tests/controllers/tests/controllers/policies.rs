@@ -261,3 +261,41 @@ async fn what_an_edit_makes_due_in_the_past_is_not_due_later_either() {
     }
     operator.stop().await;
 }
+
+/// The API server notes no time of a write that only takes fields away, as resuming does.
+#[tokio::test]
+async fn what_is_taken_away_from_a_schedule_does_not_fire_the_past() {
+    let world = world_with_platform().await;
+    let operator = world.operator("a").await;
+    let policy = json!({"policy": "All", "limit": 1000});
+    let now = chrono::Utc::now();
+    let hours = |count: i64| (now + chrono::TimeDelta::hours(count)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let cases = [
+        ("resumed", json!({"suspend": {"note": "for a while"}, "catchUp": policy}), "suspend"),
+        ("endless", json!({"startAt": hours(-2), "endAt": hours(-1), "catchUp": policy}), "endAt"),
+        ("begun", json!({"startAt": hours(1), "catchUp": policy}), "startAt"),
+        (
+            "open",
+            json!({"exclusions": [{"from": hours(-1), "to": hours(1)}], "catchUp": policy}),
+            "exclusions",
+        ),
+    ];
+    for (name, spec, _) in &cases {
+        world.apply(&schedule(name, spec.clone())).await.unwrap();
+    }
+    for (name, ..) in &cases {
+        until(&world, name, "is looked at", |status| status.observed_generation == Some(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for (name, _, field) in &cases {
+        let before = chrono::Utc::now().timestamp();
+        world.merge::<GraphSchedule>(name, json!({"spec": {*field: null}})).await;
+        let fires = |status: &GraphScheduleStatus| status.counters.as_ref().is_some_and(|counters| counters.fired >= 3);
+        until(&world, name, "fires", fires).await;
+        for child in children(&world, name).await {
+            let slot = child.spec.scheduled_for.unwrap().0.as_second();
+            assert!(slot >= before, "{name}: {slot} fired, {field} was taken away at {before}");
+        }
+    }
+    operator.stop().await;
+}
