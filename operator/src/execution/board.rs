@@ -85,11 +85,11 @@ impl Board {
 }
 
 /// The idempotency key of an execution: schedule UID, due time and request of a schedule's child, whatever object stands for
-/// it, else the object's own UID.
+/// it under the child's name, else the object's own UID.
 pub fn key(execution: &GraphExecution) -> Option<String> {
-    match (child::schedule_uid(execution), child::due(execution)) {
-        (Some(uid), Some(due)) => Some(format!("{uid}/{due}")),
-        _ => execution.uid(),
+    match child::slot(execution) {
+        Some((uid, due)) => Some(format!("{uid}/{due}")),
+        None => execution.uid(),
     }
 }
 
@@ -146,21 +146,30 @@ mod tests {
     #[test]
     fn a_child_is_known_by_schedule_and_slot_and_others_by_their_uid() {
         let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": "schedule-uid", "controller": true}]);
-        let child = execution(
-            json!({"name": "c", "uid": "child-uid", "ownerReferences": owner}),
-            Some("2026-01-01T00:00:00Z"),
-        );
+        let slot = "2026-01-01T00:00:00Z";
+        let name = |due: &str| child::name("s", "schedule-uid", &due.parse().unwrap());
+        let child = execution(json!({"name": name(slot), "uid": "child-uid", "ownerReferences": owner}), Some(slot));
         assert_eq!(key(&child).as_deref(), Some("schedule-uid/2026-01-01T00:00:00Z"));
         let mut asked_for = child.clone();
         asked_for.spec.request = Some("run-now/r".to_owned());
+        asked_for.metadata.name = Some(name("2026-01-01T00:00:00Z/run-now/r"));
         assert_eq!(key(&asked_for).as_deref(), Some("schedule-uid/2026-01-01T00:00:00Z/run-now/r"));
         let mut orphan = child.clone();
         orphan.metadata.owner_references = None;
-        orphan.metadata.labels = Some([("autogpt.dev/schedule-uid".to_owned(), "schedule-uid".to_owned())].into());
+        let labels = [("autogpt.dev/schedule", "s"), ("autogpt.dev/schedule-uid", "schedule-uid")];
+        orphan.metadata.labels = Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         assert_eq!(key(&orphan), key(&child), "also after its schedule was deleted without it");
+        for mut copy in [child.clone(), orphan.clone()] {
+            copy.metadata.name = Some("copy".to_owned());
+            assert_eq!(key(&copy).as_deref(), Some("child-uid"), "it has a run of its own");
+            copy.metadata.name = child.metadata.name.clone();
+            copy.spec.scheduled_for = asked_for.spec.scheduled_for.clone();
+            copy.spec.request = Some("run-now/another".to_owned());
+            assert_eq!(key(&copy).as_deref(), Some("child-uid"), "of something else");
+        }
         assert_eq!(key(&execution(json!({"name": "e", "uid": "own-uid"}), None)).as_deref(), Some("own-uid"));
         assert_eq!(
-            key(&execution(json!({"name": "e", "uid": "own-uid"}), Some("2026-01-01T00:00:00Z"))).as_deref(),
+            key(&execution(json!({"name": "e", "uid": "own-uid"}), Some(slot))).as_deref(),
             Some("own-uid")
         );
     }

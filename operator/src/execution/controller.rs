@@ -345,11 +345,8 @@ async fn is_uncounted(execution: &GraphExecution, context: &Context) -> Result<b
 
 /// The schedule that has the execution, and what it is of.
 fn slot(execution: &GraphExecution) -> Option<(&OwnerReference, Due)> {
-    let owner = execution
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true));
-    owner.zip(child::due(execution))
+    let (_, due) = child::slot(execution)?;
+    child::owner(execution).map(|owner| (owner, due))
 }
 
 /// The schedule as it is stored: a cache may be behind. Nothing when it is gone.

@@ -1,6 +1,7 @@
 //! The execution of something due. Its name says of what: that is what makes it the only one.
 
 use crds::{GraphExecution, GraphExecutionSpec, GraphSchedule, LABEL_SCHEDULE, LABEL_SCHEDULE_UID};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use schedule::decide::{Due, Origin, instant};
@@ -55,7 +56,7 @@ pub fn written(schedule: &GraphSchedule, due: &Due) -> Option<Vec<u8>> {
     serde_json::to_vec(&child(schedule, due)?).ok()
 }
 
-/// What the execution is of, when it is one of a schedule.
+/// What the execution says that it is of: see [`slot`].
 pub fn due(execution: &GraphExecution) -> Option<Due> {
     let slot = instant(time::to_chrono(execution.spec.scheduled_for.as_ref()?));
     match &execution.spec.request {
@@ -64,16 +65,24 @@ pub fn due(execution: &GraphExecution) -> Option<Due> {
     }
 }
 
-/// The UID of the schedule that an execution belongs to. The label remembers it when the owner was taken away, as
-/// deleting a schedule without its executions does.
-pub fn schedule_uid(execution: &GraphExecution) -> Option<String> {
-    let owner = execution
-        .owner_references()
-        .iter()
-        .find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true));
-    owner
-        .map(|owner| owner.uid.clone())
-        .or_else(|| execution.labels().get(LABEL_SCHEDULE_UID).cloned())
+/// The schedule that controls an execution.
+pub fn owner(execution: &GraphExecution) -> Option<&OwnerReference> {
+    let mut owners = execution.owner_references().iter();
+    owners.find(|owner| owner.kind == "GraphSchedule" && owner.controller == Some(true))
+}
+
+/// The UID of the schedule whose execution this is, and what it is of. The labels remember the schedule when the owner was taken away, as
+/// deleting a schedule without its executions does. Nothing for an execution under another name than its schedule gives: it is a copy, and
+/// one of its own.
+pub fn slot(execution: &GraphExecution) -> Option<(&str, Due)> {
+    let label = |name: &str| execution.labels().get(name).map(String::as_str);
+    let (schedule, uid) = match owner(execution) {
+        Some(owner) => (owner.name.as_str(), owner.uid.as_str()),
+        None => (label(LABEL_SCHEDULE)?, label(LABEL_SCHEDULE_UID)?),
+    };
+    let due = due(execution)?;
+    let is_named_so = execution.metadata.name.as_deref() == Some(&*name(schedule, uid, &due));
+    is_named_so.then_some((uid, due))
 }
 
 /// `<schedule, at most 40 characters>-<6 characters of a hash of its UID>-<due time in base 36>`, with `-m<request>` or
@@ -177,9 +186,14 @@ mod tests {
             "2026-11-22T16:00:00Z/backfill/y",
         ] {
             let mut child = child(&schedule, &key(text)).unwrap();
-            assert_eq!(due(&child), Some(key(text)));
+            assert_eq!(slot(&child), Some((UID, key(text))));
+            let mut copy = child.clone();
+            copy.metadata.name = Some("copy".to_owned());
+            assert_eq!((slot(&copy), due(&copy)), (None, Some(key(text))));
             child.metadata.owner_references = None;
-            assert_eq!(schedule_uid(&child).as_deref(), Some(UID));
+            assert_eq!(slot(&child), Some((UID, key(text))), "its schedule was deleted without it");
+            copy.metadata.owner_references = None;
+            assert_eq!(slot(&copy), None);
         }
     }
 

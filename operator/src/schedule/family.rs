@@ -11,14 +11,20 @@ use schedule::decide::{Book, Due, End, Origin};
 
 use crate::schedule::child;
 
-/// The executions that carry this schedule's UID as their owner's, by what they are of.
+/// The executions that carry this schedule's UID as their owner's and the name that it gives, by what they are of.
 pub struct Family(BTreeMap<Due, Arc<GraphExecution>>);
 
 impl Family {
     /// Sorts out those that are the schedule's.
     pub fn of(schedule: &GraphSchedule, seen: impl IntoIterator<Item = Arc<GraphExecution>>) -> Self {
         let ours = seen.into_iter().filter(|child| is_owned_by(child, schedule));
-        Self(ours.filter_map(|child| Some((child::due(&child)?, child))).collect())
+        // A copy under another name takes nobody's place.
+        let (name, uid) = (schedule.name_any(), schedule.uid().unwrap_or_default());
+        let named = ours.filter_map(|child| {
+            let due = child::due(&child)?;
+            (child.name_any() == child::name(&name, &uid, &due)).then_some((due, child))
+        });
+        Self(named.collect())
     }
 
     /// The execution of something due.

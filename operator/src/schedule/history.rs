@@ -33,15 +33,16 @@ pub fn surplus(family: &Family, limit: &HistoryLimit, book: &Book) -> Vec<Arc<Gr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::child;
     use crds::GraphSchedule;
     use kube::ResourceExt;
     use schedule::decide::Due;
     use serde_json::json;
 
-    fn child(name: &str, minute: u32, phase: &str, succeeded: &str) -> Arc<GraphExecution> {
+    fn child(minute: u32, phase: &str, succeeded: &str) -> Arc<GraphExecution> {
         let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": "u", "controller": true}]);
         let execution = json!({
-            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name, "ownerReferences": owner},
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name(minute), "ownerReferences": owner},
             "spec": {"platformRef": {"name": "p"}, "graph": {}, "scheduledFor": format!("2026-01-01T00:{minute:02}:00Z")},
             "status": {"phase": phase, "conditions": [{"type": "Succeeded", "status": succeeded, "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
         });
@@ -50,6 +51,10 @@ mod tests {
 
     fn due(minute: u32) -> Due {
         format!("2026-01-01T00:{minute:02}:00Z").parse().unwrap()
+    }
+
+    fn name(minute: u32) -> String {
+        child::name("s", "u", &due(minute))
     }
 
     fn through(minute: u32) -> Book {
@@ -71,21 +76,33 @@ mod tests {
     #[test]
     fn the_oldest_of_each_verdict_go_first() {
         let family = family([
-            child("ok-1", 1, "COMPLETED", "True"),
-            child("bad-2", 2, "COMPLETED", "False"),
-            child("ok-3", 3, "COMPLETED", "True"),
-            child("bad-4", 4, "FAILED", "False"),
-            child("runs-5", 5, "RUNNING", "Unknown"),
-            child("ok-6", 6, "COMPLETED", "True"),
+            child(1, "COMPLETED", "True"),
+            child(2, "COMPLETED", "False"),
+            child(3, "COMPLETED", "True"),
+            child(4, "FAILED", "False"),
+            child(5, "RUNNING", "Unknown"),
+            child(6, "COMPLETED", "True"),
         ]);
         let limit = HistoryLimit { succeeded: 1, failed: 1 };
         let names: Vec<String> = surplus(&family, &limit, &through(9)).iter().map(|child| child.name_any()).collect();
-        assert_eq!(names, ["ok-1", "bad-2", "ok-3"]);
+        assert_eq!(names, [1, 2, 3].map(name));
+    }
+
+    #[test]
+    fn a_copy_under_another_name_takes_no_place_in_the_family() {
+        let original = child(1, "COMPLETED", "True");
+        let mut copy = child(1, "TERMINATED", "False");
+        Arc::make_mut(&mut copy).metadata.name = Some("z".to_owned());
+        let mut alone = child(2, "COMPLETED", "True");
+        Arc::make_mut(&mut alone).metadata.name = Some("a".to_owned());
+        let family = family([original.clone(), copy, alone]);
+        assert_eq!((family.get(&due(1)), family.all().count()), (Some(&original), 1));
+        assert!(family.made(&Book::default()).iter().eq([&due(1)]));
     }
 
     #[test]
     fn an_execution_whose_time_is_not_decided_or_that_is_not_counted_stays() {
-        let family = family([child("ok-1", 1, "COMPLETED", "True")]);
+        let family = family([child(1, "COMPLETED", "True")]);
         let none = HistoryLimit { succeeded: 0, failed: 0 };
         assert!(surplus(&family, &none, &through(0)).is_empty());
         assert!(surplus(&family, &none, &Book::default()).is_empty());

@@ -138,8 +138,9 @@ mod tests {
 
     fn execution(phase: &str) -> Arc<Kept<GraphExecution>> {
         let owner = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": "u", "controller": true});
+        let name = child::name("s", "u", &"2026-01-01T00:00:00Z".parse().unwrap());
         let execution: GraphExecution = serde_json::from_value(json!({
-            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "e", "namespace": "n", "ownerReferences": [owner]},
+            "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name, "namespace": "n", "ownerReferences": [owner]},
             "spec": {"platformRef": {"name": "p"}, "graph": {"id": "g"}, "scheduledFor": "2026-01-01T00:00:00Z"}, "status": {"phase": phase},
         }))
         .unwrap();

@@ -8,8 +8,11 @@ use crds::conditions::{self, reason};
 use crds::execution::Phase;
 use crds::schedule::{GraphScheduleStatus, Outcome};
 use crds::{ANNOTATION_RUN_NOW, GraphExecution, GraphSchedule, LABEL_SCHEDULE};
+use futures::future::join_all;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
+use operator::runtime::time;
+use operator::schedule::child;
 use serde_json::{Value, json};
 
 async fn world_with_platform() -> World {
@@ -51,7 +54,8 @@ async fn end(world: &World, name: &str, succeeded: bool) {
         json!({"type": kind, "status": status, "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"})
     };
     let phase = if succeeded { "COMPLETED" } else { "FAILED" };
-    let status = json!({"phase": phase, "conditions": [verdict("Succeeded", succeeded), verdict("Failed", !succeeded)]});
+    let verdicts = [verdict("Succeeded", succeeded), verdict("Failed", !succeeded)];
+    let status = json!({"phase": phase, "completionTime": time::now(), "conditions": verdicts});
     world.merge_status::<GraphExecution>(name, status).await;
 }
 
@@ -198,14 +202,16 @@ async fn an_execution_without_its_decision_never_runs() {
     let decision = json!({"slot": "2026-01-01T00:00:00Z", "outcome": "Skipped", "reason": "somebody was faster"});
     let known = json!({"counters": {}, "decidedThrough": "2026-01-01T00:00:00Z", "recentDecisions": [decision]});
     world.merge_status::<GraphSchedule>("s", known).await;
-    let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": object.metadata.uid, "controller": true}]);
+    let uid = object.metadata.uid.unwrap();
+    let name = child::name("s", &uid, &"2026-01-01T00:00:00Z".parse().unwrap());
+    let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "s", "uid": uid, "controller": true}]);
     let spec = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "scheduledFor": "2026-01-01T00:00:00Z"});
     let late = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "spec": spec,
-        "metadata": {"name": "late", "labels": {LABEL_SCHEDULE: "s"}, "ownerReferences": owner}});
+        "metadata": {"name": name, "labels": {LABEL_SCHEDULE: "s"}, "ownerReferences": owner}});
     world.create::<GraphExecution>(late).await;
     let operator = world.operator("a").await;
     let closed = eventually("it is closed", || async {
-        let late = world.api::<GraphExecution>().get_opt("late").await.unwrap();
+        let late = world.api::<GraphExecution>().get_opt(&name).await.unwrap();
         late.and_then(|late| late.status)
             .filter(|status| status.phase == Some(Phase::Terminated))
             .ok_or("open")
@@ -297,5 +303,74 @@ async fn what_is_taken_away_from_a_schedule_does_not_fire_the_past() {
             assert!(slot >= before, "{name}: {slot} fired, {field} was taken away at {before}");
         }
     }
+    operator.stop().await;
+}
+
+/// Asks for a backfill of the first twenty days of a month, and waits until all of them are there.
+async fn backfill(world: &World, schedule: &str, month: u8) -> Vec<GraphExecution> {
+    let name = format!("month-{month}");
+    let day = |day: u8| format!("2026-{month:02}-{day:02}T00:00:00Z");
+    let wanted = json!([{"name": name, "from": day(1), "to": day(20), "overlapPolicy": "Allow"}]);
+    world.merge::<GraphSchedule>(schedule, json!({"spec": {"backfills": wanted}})).await;
+    until(world, schedule, "is backfilled", |status| {
+        status.active.len() == 20 && status.active.iter().all(|due| due.ends_with(&name))
+    })
+    .await;
+    let mut all = children(world, schedule).await;
+    all.sort_by_key(ResourceExt::name_any);
+    assert_eq!(all.len(), 20);
+    all
+}
+
+/// Ends these in one moment, the first `succeeded` of them well.
+async fn end_all(world: &World, executions: &[GraphExecution], succeeded: usize) {
+    let ends = executions.iter().enumerate().map(|(index, execution)| {
+        let name = execution.name_any();
+        async move { end(world, &name, index < succeeded).await }
+    });
+    join_all(ends).await;
+}
+
+async fn all_are_gone(world: &World, executions: &[GraphExecution]) {
+    within(Duration::from_secs(30), "their time is up", || async {
+        let mut left = children(world, "short").await;
+        left.retain(|child| executions.iter().any(|execution| execution.uid() == child.uid()));
+        if left.is_empty() { Ok(()) } else { Err(left.len()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_short_ttl_takes_no_execution_that_its_schedule_has_not_counted() {
+    let world = world_with_platform().await;
+    let spec = json!({"schedules": ["@daily"], "seconds": false, "ttlSecondsAfterFinished": 0});
+    world.apply(&schedule("short", spec)).await.unwrap();
+    let operator = world.operator("a").await;
+    let counts = |succeeded, failed| {
+        move |status: &GraphScheduleStatus| {
+            let counters = status.counters.clone().unwrap_or_default();
+            status.active.is_empty() && (counters.succeeded, counters.failed) == (succeeded, failed)
+        }
+    };
+    let first = backfill(&world, "short", 1).await;
+    end_all(&world, &first, 12).await;
+    all_are_gone(&world, &first).await;
+    let counted = until(&world, "short", "has counted all", counts(12, 8)).await;
+    let newest = first.iter().take(12).filter_map(|child| child.spec.scheduled_for.clone()).max();
+    assert_eq!(counted.last_success_time, newest);
+
+    // Those that end while no operator looks.
+    let second = backfill(&world, "short", 2).await;
+    operator.stop().await;
+    end_all(&world, &second, 5).await;
+    let operator = world.operator("b").await;
+    all_are_gone(&world, &second).await;
+    until(&world, "short", "has counted all of both", counts(17, 23)).await;
+
+    // Without the schedule nobody counts.
+    let third = backfill(&world, "short", 3).await;
+    world.api::<GraphSchedule>().delete("short", &DeleteParams::default()).await.unwrap();
+    end_all(&world, &third, 20).await;
+    all_are_gone(&world, &third).await;
     operator.stop().await;
 }

@@ -7,10 +7,10 @@ use controllers_tests::world::documents;
 use controllers_tests::{Operator, Services, World, eventually};
 use crds::conditions::{self, reason};
 use crds::execution::{GraphExecutionStatus, Phase};
-use crds::{EXECUTION_FINALIZER, GraphExecution};
+use crds::{ANNOTATION_RUN_NOW, EXECUTION_FINALIZER, GraphExecution, GraphSchedule};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams, PostParams};
 use model::ExecutionStatus;
 use model::progress::{GraphSource, RunProgress, SubmitRequest, Submitted};
 use rpc::services::Scheduler;
@@ -349,6 +349,43 @@ async fn a_run_that_was_submitted_before_a_crash_is_taken_up_and_not_started_aga
     assert_eq!(status.outputs.map(Value::Object), Some(json!({"y": [2]})));
     assert_eq!(scene.services.client().get_execution_progress(None, 0, 10).await.unwrap().runs.len(), 1);
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_a_schedules_execution_has_a_run_of_its_own() {
+    let mut scene = Scene::new().await;
+    scene.services.start_executor().await;
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": calculation("Add", 1)}, "inputs": {"x": 1}, "schedules": ["@yearly"]});
+    let metadata = json!({"name": "s", "annotations": {ANNOTATION_RUN_NOW: "r"}});
+    let schedule = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": metadata, "spec": spec});
+    scene.world.apply(&schedule).await.unwrap();
+    let original = eventually("it runs", || async {
+        let all = scene.world.api::<GraphExecution>().list(&ListParams::default()).await.unwrap();
+        all.items.into_iter().next().ok_or("none")
+    })
+    .await;
+    let mut ids = vec![scene.reaches(&original.name_any(), Phase::Completed).await.execution_id.unwrap()];
+    // As it is shown, under another name: with its owner, and without.
+    for (name, owned) in [("owned", true), ("free", false)] {
+        let mut copy = GraphExecution::new(name, original.spec.clone());
+        copy.metadata.labels = original.metadata.labels.clone();
+        copy.metadata.owner_references = original.metadata.owner_references.clone().filter(|_| owned);
+        scene.world.api::<GraphExecution>().create(&PostParams::default(), &copy).await.unwrap();
+        ids.push(scene.reaches(name, Phase::Completed).await.execution_id.unwrap());
+    }
+    let mut runs: Vec<String> = scene.runs().await.iter().map(|run| run.graph_exec_id.to_string()).collect();
+    runs.sort();
+    ids.sort();
+    assert_eq!(ids, runs);
+    assert_eq!(runs.len(), 3);
+    let counters = eventually("the schedule counts its own", || async {
+        let schedule = scene.world.api::<GraphSchedule>().get("s").await.unwrap();
+        let status = schedule.status.unwrap_or_default();
+        status.counters.filter(|_| status.active.is_empty()).ok_or(status.active)
+    })
+    .await;
+    assert_eq!((counters.fired, counters.succeeded), (1, 1));
+    scene.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

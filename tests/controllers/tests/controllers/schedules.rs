@@ -180,17 +180,20 @@ async fn finished_executions_beyond_the_limit_go() {
     world
         .merge_status::<GraphSchedule>("keeps", json!({"decidedThrough": "2026-01-01T00:03:00Z"}))
         .await;
-    let owner =
-        json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "keeps", "uid": object.metadata.uid, "controller": true}]);
+    let uid = object.metadata.uid.unwrap();
+    let of = |minute: u8| {
+        let slot = format!("2026-01-01T00:0{minute}:00Z");
+        (child::name("keeps", &uid, &slot.parse().unwrap()), slot)
+    };
+    let owner = json!([{"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "name": "keeps", "uid": uid, "controller": true}]);
     for (minute, phase, succeeded) in [
         (1, "COMPLETED", "True"),
         (2, "FAILED", "False"),
         (3, "COMPLETED", "True"),
         (4, "COMPLETED", "True"),
     ] {
-        let name = format!("keeps-{minute}");
-        let spec =
-            json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "scheduledFor": format!("2026-01-01T00:0{minute}:00Z")});
+        let (name, slot) = of(minute);
+        let spec = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "g"}}, "scheduledFor": slot});
         let metadata = json!({"name": name, "labels": {LABEL_SCHEDULE: "keeps"}, "ownerReferences": owner});
         world
             .create::<GraphExecution>(json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": metadata, "spec": spec}))
@@ -205,7 +208,7 @@ async fn finished_executions_beyond_the_limit_go() {
         let mut left: Vec<String> = children(&world, "keeps").await.iter().map(ResourceExt::name_any).collect();
         left.sort();
         // Number 4 is of a time that is not decided.
-        if left == ["keeps-3", "keeps-4"] { Ok(()) } else { Err(left) }
+        if left == [of(3).0, of(4).0] { Ok(()) } else { Err(left) }
     })
     .await;
     operator.stop().await;
