@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use controllers_tests::World;
 use controllers_tests::eventually::{eventually, within};
+use controllers_tests::{Services, World};
 use crds::conditions::{self, reason};
 use crds::execution::Phase;
 use crds::schedule::{GraphScheduleStatus, Outcome};
@@ -224,6 +224,150 @@ async fn an_execution_without_its_decision_never_runs() {
     operator.stop().await;
 }
 
+/// Asks for a backfill of the first twenty days of a month, and waits until all of them are there.
+async fn backfill(world: &World, schedule: &str, month: u8) -> Vec<GraphExecution> {
+    let name = format!("month-{month}");
+    let day = |day: u8| format!("2026-{month:02}-{day:02}T00:00:00Z");
+    let wanted = json!([{"name": name, "from": day(1), "to": day(20), "overlapPolicy": "Allow"}]);
+    world.merge::<GraphSchedule>(schedule, json!({"spec": {"backfills": wanted}})).await;
+    until(world, schedule, "is backfilled", |status| {
+        status.active.len() == 20 && status.active.iter().all(|due| due.ends_with(&name))
+    })
+    .await;
+    let mut all = children(world, schedule).await;
+    all.sort_by_key(ResourceExt::name_any);
+    assert_eq!(all.len(), 20);
+    all
+}
+
+/// Ends these in one moment, the first `succeeded` of them well.
+async fn end_all(world: &World, executions: &[GraphExecution], succeeded: usize) {
+    let ends = executions.iter().enumerate().map(|(index, execution)| {
+        let name = execution.name_any();
+        async move { end(world, &name, index < succeeded).await }
+    });
+    join_all(ends).await;
+}
+
+async fn all_are_gone(world: &World, executions: &[GraphExecution]) {
+    within(Duration::from_secs(30), "their time is up", || async {
+        let mut left = children(world, "short").await;
+        left.retain(|child| executions.iter().any(|execution| execution.uid() == child.uid()));
+        if left.is_empty() { Ok(()) } else { Err(left.len()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_short_ttl_takes_no_execution_that_its_schedule_has_not_counted() {
+    let world = world_with_platform().await;
+    let spec = json!({"schedules": ["@daily"], "seconds": false, "ttlSecondsAfterFinished": 0});
+    world.apply(&schedule("short", spec)).await.unwrap();
+    let operator = world.operator("a").await;
+    let counts = |succeeded, failed| {
+        move |status: &GraphScheduleStatus| {
+            let counters = status.counters.clone().unwrap_or_default();
+            status.active.is_empty() && (counters.succeeded, counters.failed) == (succeeded, failed)
+        }
+    };
+    let first = backfill(&world, "short", 1).await;
+    end_all(&world, &first, 12).await;
+    all_are_gone(&world, &first).await;
+    let counted = until(&world, "short", "has counted all", counts(12, 8)).await;
+    let newest = first.iter().take(12).filter_map(|child| child.spec.scheduled_for.clone()).max();
+    assert_eq!(counted.last_success_time, newest);
+
+    // Those that end while no operator looks.
+    let second = backfill(&world, "short", 2).await;
+    operator.stop().await;
+    end_all(&world, &second, 5).await;
+    let operator = world.operator("b").await;
+    all_are_gone(&world, &second).await;
+    until(&world, "short", "has counted all of both", counts(17, 23)).await;
+
+    // Without the schedule nobody counts.
+    let third = backfill(&world, "short", 3).await;
+    world.api::<GraphSchedule>().delete("short", &DeleteParams::default()).await.unwrap();
+    end_all(&world, &third, 20).await;
+    all_are_gone(&world, &third).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_of_a_due_time_is_named_in_its_decision() {
+    let world = world_with_platform().await;
+    let object = world.apply(&schedule("s", json!({"overlapPolicy": "Allow"}))).await.unwrap();
+    let made = time::to_chrono(object.metadata.creation_timestamp.as_ref().unwrap());
+    let slot = time::from_chrono(made + chrono::TimeDelta::seconds(10));
+    let due = serde_json::to_value(&slot).unwrap().as_str().unwrap().parse().unwrap();
+    let name = child::name("s", &object.metadata.uid.unwrap(), &due);
+    let spec = json!({"platformRef": {"name": "p"}, "graph": {"configMapRef": {"name": "theirs"}}});
+    let theirs = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": name}, "spec": spec});
+    let theirs: GraphExecution = world.create(theirs).await;
+    let operator = world.operator("a").await;
+    let decided = until(&world, "s", "decides and goes on", |status| {
+        let newest = status.recent_decisions.first();
+        newest.is_some_and(|newest| newest.outcome == Outcome::Fired && newest.slot > slot)
+    })
+    .await;
+    let decision = decided.recent_decisions.iter().find(|decision| decision.slot == slot).unwrap();
+    assert_eq!((decision.outcome, decision.execution.clone()), (Outcome::Missed, None));
+    let why = decision.reason.clone().unwrap();
+    assert!(why.contains(&name) && why.contains("delete or rename it"), "{why}");
+    assert!(!decided.active.contains(&due.to_string()), "{:?}", decided.active);
+    let still = world.api::<GraphExecution>().get(&name).await.unwrap();
+    assert_eq!((still.uid(), still.spec), (theirs.uid(), theirs.spec), "it is somebody else's");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_run_that_displaces_another_runs() {
+    let services = Services::prepare().await;
+    services.start().await;
+    let (world, operator) = services.in_cluster().await;
+    let input = json!({"name": "g", "description": "", "nodes": [{"id": "n", "block_id": "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b", "input_default": {"name": "x"}}], "links": []});
+    let policies = [("other", "CancelOther"), ("replace", "Replace")];
+    let ask = async |name: &str, request: &str| {
+        let annotate = json!({"metadata": {"annotations": {ANNOTATION_RUN_NOW: request}}});
+        world.merge::<GraphSchedule>(name, annotate).await;
+    };
+    let reaches = async |name: &str, request: &str, phase: Phase| {
+        let wanted = format!("run-now/{request}");
+        eventually(&format!("{request} of {name} is {phase:?}"), || async {
+            let all = children(&world, name).await;
+            let status = all
+                .into_iter()
+                .find(|child| child.spec.request.as_ref() == Some(&wanted))
+                .and_then(|child| child.status);
+            match status {
+                Some(status) if status.phase == Some(phase) => Ok(status),
+                other => Err(other),
+            }
+        })
+        .await
+    };
+    // Nobody executes yet: what is submitted waits.
+    for (name, policy) in policies {
+        let spec = json!({"graph": {"inline": input}, "inputs": {"x": 1}, "schedules": ["@yearly"], "seconds": false, "overlapPolicy": policy});
+        world.apply(&schedule(name, spec)).await.unwrap();
+        ask(name, "first").await;
+        reaches(name, "first", Phase::Queued).await;
+        ask(name, "second").await;
+        reaches(name, "first", Phase::Terminated).await;
+        reaches(name, "second", Phase::Queued).await;
+    }
+    services.start_executor().await;
+    for (name, _) in policies {
+        let over = reaches(name, "second", Phase::Completed).await;
+        let run = services.execution(over.execution_id.as_deref().unwrap()).await;
+        assert_eq!(run.execution.meta.status, model::ExecutionStatus::Completed, "{name}");
+        let counted = until(&world, name, "counts", |status| status.active.is_empty()).await;
+        let counters = counted.counters.unwrap();
+        assert_eq!((counters.fired, counters.succeeded, counters.failed), (2, 1, 0), "{name}");
+    }
+    operator.stop().await;
+}
+
 #[tokio::test]
 async fn a_schedule_made_anew_begins_anew_and_an_edit_does_not_fire_the_past() {
     let world = world_with_platform().await;
@@ -303,74 +447,5 @@ async fn what_is_taken_away_from_a_schedule_does_not_fire_the_past() {
             assert!(slot >= before, "{name}: {slot} fired, {field} was taken away at {before}");
         }
     }
-    operator.stop().await;
-}
-
-/// Asks for a backfill of the first twenty days of a month, and waits until all of them are there.
-async fn backfill(world: &World, schedule: &str, month: u8) -> Vec<GraphExecution> {
-    let name = format!("month-{month}");
-    let day = |day: u8| format!("2026-{month:02}-{day:02}T00:00:00Z");
-    let wanted = json!([{"name": name, "from": day(1), "to": day(20), "overlapPolicy": "Allow"}]);
-    world.merge::<GraphSchedule>(schedule, json!({"spec": {"backfills": wanted}})).await;
-    until(world, schedule, "is backfilled", |status| {
-        status.active.len() == 20 && status.active.iter().all(|due| due.ends_with(&name))
-    })
-    .await;
-    let mut all = children(world, schedule).await;
-    all.sort_by_key(ResourceExt::name_any);
-    assert_eq!(all.len(), 20);
-    all
-}
-
-/// Ends these in one moment, the first `succeeded` of them well.
-async fn end_all(world: &World, executions: &[GraphExecution], succeeded: usize) {
-    let ends = executions.iter().enumerate().map(|(index, execution)| {
-        let name = execution.name_any();
-        async move { end(world, &name, index < succeeded).await }
-    });
-    join_all(ends).await;
-}
-
-async fn all_are_gone(world: &World, executions: &[GraphExecution]) {
-    within(Duration::from_secs(30), "their time is up", || async {
-        let mut left = children(world, "short").await;
-        left.retain(|child| executions.iter().any(|execution| execution.uid() == child.uid()));
-        if left.is_empty() { Ok(()) } else { Err(left.len()) }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_short_ttl_takes_no_execution_that_its_schedule_has_not_counted() {
-    let world = world_with_platform().await;
-    let spec = json!({"schedules": ["@daily"], "seconds": false, "ttlSecondsAfterFinished": 0});
-    world.apply(&schedule("short", spec)).await.unwrap();
-    let operator = world.operator("a").await;
-    let counts = |succeeded, failed| {
-        move |status: &GraphScheduleStatus| {
-            let counters = status.counters.clone().unwrap_or_default();
-            status.active.is_empty() && (counters.succeeded, counters.failed) == (succeeded, failed)
-        }
-    };
-    let first = backfill(&world, "short", 1).await;
-    end_all(&world, &first, 12).await;
-    all_are_gone(&world, &first).await;
-    let counted = until(&world, "short", "has counted all", counts(12, 8)).await;
-    let newest = first.iter().take(12).filter_map(|child| child.spec.scheduled_for.clone()).max();
-    assert_eq!(counted.last_success_time, newest);
-
-    // Those that end while no operator looks.
-    let second = backfill(&world, "short", 2).await;
-    operator.stop().await;
-    end_all(&world, &second, 5).await;
-    let operator = world.operator("b").await;
-    all_are_gone(&world, &second).await;
-    until(&world, "short", "has counted all of both", counts(17, 23)).await;
-
-    // Without the schedule nobody counts.
-    let third = backfill(&world, "short", 3).await;
-    world.api::<GraphSchedule>().delete("short", &DeleteParams::default()).await.unwrap();
-    end_all(&world, &third, 20).await;
-    all_are_gone(&world, &third).await;
     operator.stop().await;
 }
