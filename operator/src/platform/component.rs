@@ -90,7 +90,8 @@ impl Component {
         matches!(self, Self::Rest | Self::Websocket)
     }
 
-    /// Seconds between SIGTERM and SIGKILL. The executor lets nodes with outside effects finish.
+    /// Seconds between the wish that a pod goes and SIGKILL. The executor lets nodes with outside effects finish; the others serve on for a
+    /// moment before SIGTERM (`build::pod::linger`).
     pub fn termination_grace(self) -> i64 {
         match self {
             Self::Executor => 135,

@@ -90,6 +90,12 @@ impl User {
         (status, response.json().await.expect("JSON"))
     }
 
+    /// Whether a GET is answered with 200.
+    pub async fn reaches(&self, path: &str) -> bool {
+        let request = self.http.get(self.door.url(path)).bearer_auth(&self.token);
+        request.send().await.is_ok_and(|response| response.status().is_success())
+    }
+
     /// Status and body of one call.
     pub async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.http.request(method, self.door.url(path));

@@ -3,6 +3,8 @@
 //! One test, because the cluster is made once; each step is a function that says what it shows.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use e2e_tests::cluster::{Cluster, condition, condition_message};
@@ -25,6 +27,7 @@ async fn a_newcomer_gets_a_platform_that_runs_agents_and_survives_breakage() {
     let user = User::new(SERVICES, cluster.token("newcomer@example.com"));
     an_agent_runs_over_http_with_live_events(&user).await;
     everything_is_behind_the_ingress_and_behind_the_gateway(&cluster).await;
+    the_forwarder_leads_to_the_pod_that_stays(&cluster, &user).await;
     a_schedule_made_over_http_is_an_object_of_the_cluster(&cluster, &user).await;
     what_makes_no_sense_is_refused_at_its_door(&cluster);
     a_run_can_be_cancelled(&cluster);
@@ -144,6 +147,7 @@ async fn everything_is_behind_the_ingress_and_behind_the_gateway(cluster: &Clust
     becomes_ready(cluster);
     pages_come_from_the_frontend(by_ingress).await;
     one_address_is_enough(by_ingress, "ingress@example.com").await;
+    a_roll_out_turns_nobody_away(cluster, by_ingress).await;
 
     change(cluster, &json!({"ingress": null}));
     leads_nowhere(cluster, by_ingress).await;
@@ -159,6 +163,51 @@ async fn everything_is_behind_the_ingress_and_behind_the_gateway(cluster: &Clust
     leads_nowhere(cluster, by_route).await;
     becomes_ready(cluster);
     assert!(cluster.get("deployment", "autogpt-frontend").is_null(), "the frontend is gone");
+}
+
+/// Calls REST all the time while it rolls: each call is answered by REST, by its old pod or its new one.
+async fn a_roll_out_turns_nobody_away(cluster: &Cluster, door: Door) {
+    let rolled = Arc::new(AtomicBool::new(false));
+    let calls = [false, true].map(|new_connections| tokio::spawn(call_until(rolled.clone(), door, new_connections)));
+    change(cluster, &json!({"components": {"rest": {"env": [{"name": "ROLLED", "value": "once"}]}}}));
+    becomes_ready(cluster);
+    the_former_pod_is_gone(cluster);
+    rolled.store(true, Ordering::Relaxed);
+    for answered in calls {
+        println!("  REST rolled under {} calls", answered.await.expect("each is answered"));
+    }
+}
+
+/// The number of calls, on one connection or on new ones.
+async fn call_until(done: Arc<AtomicBool>, door: Door, new_connections: bool) -> usize {
+    let mut client = door.client();
+    let mut answered = 0;
+    while !done.load(Ordering::Relaxed) {
+        if new_connections {
+            client = door.client();
+        }
+        let response = client.get(door.url("/api/graphs")).send().await.expect("the controller answers");
+        assert_eq!(response.status(), 401, "call {answered}: {:?}", response.text().await);
+        answered += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    answered
+}
+
+fn the_former_pod_is_gone(cluster: &Cluster) {
+    cluster.eventually("the former pod of REST is gone", A_WHILE, || {
+        Some(()).filter(|()| cluster.list("pods", "app.kubernetes.io/component=rest").len() == 1)
+    });
+}
+
+/// Without a gateway the platform has another public address, so REST rolls; a forwarded port belongs to one pod and ends with it.
+async fn the_forwarder_leads_to_the_pod_that_stays(cluster: &Cluster, user: &User) {
+    the_former_pod_is_gone(cluster);
+    let start = std::time::Instant::now();
+    while !user.reaches("/api/graphs").await {
+        assert!(start.elapsed() < SOON, "REST does not answer by the forwarder");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The controller's own image, which answers `/ping` on the frontend's port and says 404 to all else.

@@ -65,6 +65,7 @@ fn pod_spec(platform: &Validated, options: &Frontend, env: Vec<EnvVar>) -> PodSp
             env: Some(env),
             liveness_probe: Some(pod::socket_probe("http", 10, 6)),
             readiness_probe: Some(pod::socket_probe("http", 2, 3)),
+            lifecycle: Some(pod::linger()),
             resources: Some(pod::resources(options.resources.as_ref(), "50m", "256Mi")),
             // It keeps a cache beside its code.
             security_context: Some(SecurityContext {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crds::platform::{ResourceList, Resources};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, Probe, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecurityContext, TCPSocketAction, Volume, VolumeMount,
+    Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle, LifecycleHandler, PodSecurityContext, Probe,
+    ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, SleepAction, TCPSocketAction, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -16,6 +16,9 @@ use crate::platform::validate::SecretKey;
 pub const SERVICE_USER: i64 = 65532;
 /// User and group of the data services' images.
 pub const DATA_USER: i64 = 999;
+/// Seconds that a pod which is asked to go serves on: proxies and ingress controllers hear of it a little later, and a caller sent to a pod
+/// that is gone waits for nothing, half a minute with some.
+const LINGER: i64 = 10;
 
 pub fn security(user: i64) -> PodSecurityContext {
     PodSecurityContext {
@@ -74,6 +77,17 @@ pub fn port(name: &str, number: i32) -> ContainerPort {
         container_port: number,
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
+    }
+}
+
+/// Keeps a container that others call until nobody is sent to it any more.
+pub fn linger() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction { seconds: LINGER }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
     }
 }
 

@@ -73,6 +73,8 @@ fn pod_spec(platform: &Validated, component: Component, env: Vec<EnvVar>) -> Pod
             env_from: mail(platform, component),
             liveness_probe: Some(pod::http_probe("/livez", "http", 10, 6)),
             readiness_probe: Some(pod::http_probe("/readyz", "http", 2, 3)),
+            // Nobody calls an executor, and its runs are to be handed over at once.
+            lifecycle: (component != Component::Executor).then(pod::linger),
             resources: Some(pod::resources(options.resources.as_ref(), "25m", "48Mi")),
             security_context: Some(pod::confinement()),
             volume_mounts: Some(vec![pod::mount("tmp", "/tmp")]),
