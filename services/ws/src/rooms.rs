@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::abreast::Abreast;
 use crate::outbox::{Item, Outbox};
 use crate::resync::Resync;
-use crate::source::{Heard, Source, Subscription};
+use crate::source::{Heard, Source, Subscription, Told};
 
 /// What there is to hear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,19 +120,23 @@ impl Rooms {
 }
 
 impl Shared {
-    /// How far the rooms of a run are, of those that somebody is in.
-    fn rooms_of_run(&self, graph: &Topic, graph_exec_id: GraphExecId) -> Vec<Arc<Abreast>> {
-        let Topic::Graph { user_id, graph_id } = *graph else {
-            return Vec::new();
-        };
-        let topic = |numbered| Topic::Execution {
-            user_id,
-            graph_id,
-            graph_exec_id,
-            numbered,
+    /// How far the other rooms are, of those that somebody is in, that tell of the run beside the room of `topic`.
+    fn others_of_run(&self, topic: &Topic, run: GraphExecId) -> Vec<Arc<Abreast>> {
+        let others = match *topic {
+            Topic::Graph { user_id, graph_id } => {
+                let topic = |numbered| Topic::Execution {
+                    user_id,
+                    graph_id,
+                    graph_exec_id: run,
+                    numbered,
+                };
+                [Some(topic(false)), Some(topic(true))]
+            }
+            Topic::Execution { user_id, graph_id, .. } => [Some(Topic::Graph { user_id, graph_id }), None],
+            Topic::Notifications { .. } => [None, None],
         };
         let rooms = lock(&self.rooms);
-        let found = [false, true].into_iter().filter_map(|numbered| rooms.get(&topic(numbered)));
+        let found = others.into_iter().flatten().filter_map(|topic| rooms.get(&topic));
         found.map(|room| room.abreast.clone()).collect()
     }
 }
@@ -161,14 +165,16 @@ impl Pump {
                 biased;
                 heard = subscription.next() => heard,
                 () = self.abreast.asked() => {
-                    self.abreast.answer();
+                    self.abreast.answer(|| subscription.is_empty());
                     continue;
                 }
             };
+            let place = subscription.place();
+            self.abreast.takes(place);
             let item = match heard {
-                Heard::Frame { frame, run } => {
+                Heard::Frame(Told { frame, run }) => {
                     if let Some(run) = run {
-                        self.let_pass(run).await;
+                        self.let_pass(run, place).await;
                     }
                     Item::Frame(frame)
                 }
@@ -185,13 +191,13 @@ impl Pump {
         }
     }
 
-    /// Lets go ahead what the run's own rooms have received.
-    async fn let_pass(&self, run: GraphExecId) {
-        let Some(rooms) = self.shared.upgrade().map(|shared| shared.rooms_of_run(&self.topic, run)) else {
+    /// Lets go ahead what other rooms that tell of the run have received before.
+    async fn let_pass(&self, run: GraphExecId, place: u64) {
+        let Some(others) = self.shared.upgrade().map(|shared| shared.others_of_run(&self.topic, run)) else {
             return;
         };
-        for abreast in rooms {
-            abreast.reached().await;
+        for abreast in others {
+            abreast.reached(place).await;
         }
     }
 }

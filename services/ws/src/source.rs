@@ -26,18 +26,21 @@ pub struct Subscription {
     /// The place of the last event of the run.
     last: Option<i64>,
     /// What comes behind a gap.
-    behind: Option<Utf8Bytes>,
+    behind: Option<Told>,
 }
 
 /// What a subscription yields.
 pub enum Heard {
-    Frame {
-        frame: Utf8Bytes,
-        /// Of which of the graph's runs it tells, in the channel of a graph.
-        run: Option<GraphExecId>,
-    },
+    Frame(Told),
     /// Something was lost.
     Gap,
+}
+
+/// Something that happened.
+pub struct Told {
+    pub frame: Utf8Bytes,
+    /// The run that it tells of. None when it tells of a node, or of no run.
+    pub run: Option<GraphExecId>,
 }
 
 #[derive(Deserialize)]
@@ -81,8 +84,8 @@ impl Source {
 
 impl Subscription {
     pub async fn next(&mut self) -> Heard {
-        if let Some(frame) = self.behind.take() {
-            return Heard::Frame { frame, run: None };
+        if let Some(told) = self.behind.take() {
+            return Heard::Frame(told);
         }
         loop {
             let message = match self.events.next().await {
@@ -92,16 +95,26 @@ impl Subscription {
                 }
                 Received::Message(message) => message,
             };
-            let Some(Event { frame, place, run }) = event(&self.topic, &message) else {
+            let Some((told, place)) = event(&self.topic, &message) else {
                 tracing::debug!(topic = ?self.topic, "an event that is for no client");
                 continue;
             };
             if self.misses(place) {
-                self.behind = Some(frame);
+                self.behind = Some(told);
                 return Heard::Gap;
             }
-            return Heard::Frame { frame, run };
+            return Heard::Frame(told);
         }
+    }
+
+    /// The place of what was last returned among everything received on all channels.
+    pub fn place(&self) -> u64 {
+        self.events.place()
+    }
+
+    /// Whether nothing that was received waits.
+    pub fn is_empty(&self) -> bool {
+        self.behind.is_none() && self.events.is_empty()
     }
 
     /// Whether events of the run were lost before the one at `place`.
@@ -120,20 +133,13 @@ struct Place {
     prev: Option<i64>,
 }
 
-/// What a message is to the topic's readers.
-struct Event {
-    frame: Utf8Bytes,
-    place: Place,
-    run: Option<GraphExecId>,
-}
-
 /// The frame of a message. None when the topic's readers are not meant to see it.
 pub fn frame_of(topic: &Topic, message: &[u8]) -> Option<Utf8Bytes> {
-    event(topic, message).map(|event| event.frame)
+    event(topic, message).map(|(told, _)| told.frame)
 }
 
 /// None when the topic's readers are not meant to see the message.
-fn event(topic: &Topic, message: &[u8]) -> Option<Event> {
+fn event(topic: &Topic, message: &[u8]) -> Option<(Told, Place)> {
     let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
     let place = Place {
         seq: envelope.seq,
@@ -154,7 +160,10 @@ fn event(topic: &Topic, message: &[u8]) -> Option<Event> {
             ..
         } => {
             let method = match kind()?.event_type.as_ref() {
-                "graph_execution_update" => Method::GraphExecutionEvent,
+                "graph_execution_update" => {
+                    run = Some(graph_exec_id);
+                    Method::GraphExecutionEvent
+                }
                 "node_execution_update" => Method::NodeExecutionEvent,
                 _ => return None,
             };
@@ -172,7 +181,7 @@ fn event(topic: &Topic, message: &[u8]) -> Option<Event> {
             (kind.event_type == "graph_execution_update").then(|| frame::event(Method::GraphExecutionEvent, envelope.payload, Some(&channel)))
         }
     };
-    Some(Event { frame: frame?, place, run })
+    Some((Told { frame: frame?, run }, place))
 }
 
 #[cfg(test)]
@@ -184,7 +193,7 @@ mod tests {
     const GRAPH: &[u8] = br#"{"payload":{"id":"e","event_type":"graph_execution_update"}}"#;
 
     fn text(topic: &Topic, message: &[u8]) -> Option<String> {
-        event(topic, message).map(|event| event.frame.to_string())
+        event(topic, message).map(|(told, _)| told.frame.to_string())
     }
 
     #[test]

@@ -151,6 +151,30 @@ async fn what_a_graph_tells_of_a_run_never_overtakes_the_runs_nodes() {
 }
 
 #[tokio::test]
+async fn a_run_and_its_graph_are_told_in_one_order() {
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let mut run = app.run_of(user);
+    let mut client = app.connect(user).await;
+    client.ask(subscribe(run.id)).await;
+    client.ask(subscribe_graph(run.graph_id)).await;
+    let rounds = 100;
+    for round in 1..=rounds {
+        // Stands for what changes: RUNNING behind COMPLETED would be an earlier one behind a later one.
+        run.graph_version = round;
+        app.publish(&graph_event(&run));
+    }
+    let mut newest = 0;
+    for _ in 0..2 * rounds {
+        let frame = client.json().await;
+        let version = frame["data"]["graph_version"].as_i64().unwrap();
+        assert!(version >= newest, "{} tells {version} behind {newest}", frame["channel"]);
+        newest = version;
+    }
+    assert_eq!(newest, i64::from(rounds));
+}
+
+#[tokio::test]
 async fn somebody_elses_run_is_accepted_and_silent() {
     let app = TestApp::start().await;
     let (owner, stranger) = (Uuid::new_v4(), Uuid::new_v4());

@@ -45,6 +45,8 @@ struct Wanted {
     touched: HashSet<Arc<str>>,
     /// The number of the next reader.
     next: u64,
+    /// How many messages have been received.
+    received: u64,
 }
 
 #[derive(Default)]
@@ -59,7 +61,7 @@ struct Entry {
 /// The sending end of one subscription.
 struct Reader {
     number: u64,
-    queue: Sender<Received>,
+    queue: Sender<(u64, Received)>,
     /// The last thing in the queue is a gap that the reader has not seen yet.
     behind: bool,
 }
@@ -69,7 +71,8 @@ pub struct Subscription {
     channel: Arc<str>,
     number: u64,
     shared: Arc<Shared>,
-    queue: Receiver<Received>,
+    queue: Receiver<(u64, Received)>,
+    place: u64,
 }
 
 impl Subscriber {
@@ -117,6 +120,7 @@ impl Subscriber {
             number,
             shared: self.0.clone(),
             queue,
+            place: 0,
         };
         self.0.changed.notify_one();
         let _ = timeout(CONFIRM, confirmation).await;
@@ -127,16 +131,30 @@ impl Subscriber {
 impl Subscription {
     pub async fn next(&mut self) -> Received {
         match self.queue.recv().await {
-            Some(received) => received,
+            Some((place, received)) => {
+                self.place = place;
+                received
+            }
             // Nobody closes the queue while the subscription lives.
             None => std::future::pending().await,
         }
     }
+
+    /// The place of what was last returned among all that the [`Subscriber`] has received, whichever the channel: what came later has a
+    /// higher one.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// Whether everything received has been returned.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
 }
 
 impl Entry {
-    fn send(&mut self, received: &Received) {
-        self.readers.iter_mut().for_each(|reader| reader.send(received));
+    fn send(&mut self, place: u64, received: &Received) {
+        self.readers.iter_mut().for_each(|reader| reader.send(place, received));
     }
 
     fn confirm(&mut self) {
@@ -149,13 +167,14 @@ impl Entry {
 
 impl Reader {
     /// Never waits. The last place of the queue is the gap's; what comes until the reader has seen that, it reads elsewhere then.
-    fn send(&mut self, received: &Received) {
+    fn send(&mut self, place: u64, received: &Received) {
         let waiting = self.queue.waiting();
         if self.behind && waiting > 0 {
             return;
         }
         self.behind = waiting + 1 == BACKLOG;
-        let _ = self.queue.try_send(if self.behind { Received::Gap } else { received.clone() });
+        let received = if self.behind { Received::Gap } else { received.clone() };
+        let _ = self.queue.try_send((place, received));
     }
 }
 
@@ -228,8 +247,9 @@ async fn serve(mut sink: PubSubSink, mut stream: PubSubStream, shared: &Shared, 
                 let Some(message) = message else { return "the server closed it".to_owned() };
                 let body = Received::Message(message.get_payload_bytes().into());
                 shared.locked(|wanted| {
+                    wanted.received += 1;
                     if let Some(entry) = wanted.channels.get_mut(message.get_channel_name()) {
-                        entry.send(&body);
+                        entry.send(wanted.received, &body);
                     }
                 });
             }
@@ -267,11 +287,11 @@ async fn align(sink: &mut PubSubSink, shared: &Shared, subscribed: &mut HashSet<
     if !missing.is_empty() {
         sink.subscribe(missing.as_slice()).await.map_err(|error| error.to_string())?;
     }
-    shared.locked(|Wanted { channels, .. }| {
+    shared.locked(|Wanted { channels, received, .. }| {
         for channel in &wanted {
             let Some(entry) = channels.get_mut(channel) else { continue };
             if announce_gap {
-                entry.send(&Received::Gap);
+                entry.send(*received, &Received::Gap);
             }
             entry.confirm();
         }
