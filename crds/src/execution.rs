@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -148,7 +148,7 @@ pub struct GraphExecutionStatus {
     /// Node executions by state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeCounts>,
-    /// What the output blocks received, by the name of the output; present when the run is over.
+    /// What the output blocks received, by the name of the output: while the run is under way what there is so far, about once a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "inputs")]
     pub outputs: Option<Map<String, Value>>,
@@ -208,4 +208,36 @@ pub struct NodeCounts {
     /// Ended badly.
     #[schemars(range(min = 0))]
     pub failed: i64,
+    /// Those of a run under way that started or ended last, the newest last, about once a second. Gone when the run is over: the platform
+    /// keeps them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
+    pub latest: Vec<NodeRun>,
+}
+
+/// One node execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRun {
+    /// Its id at the platform.
+    #[schemars(length(max = 36))]
+    pub id: String,
+    /// Id of its node in the graph as the platform has it.
+    #[schemars(length(max = 36))]
+    pub node_id: String,
+    /// What the graph calls the node (`metadata.customized_name`), else the name of its block.
+    #[schemars(length(max = 128))]
+    pub name: String,
+    /// The platform's word for its state.
+    pub status: Phase,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<MicroTime>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<MicroTime>,
+    /// Why it failed, cut short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub error: Option<String>,
 }

@@ -1,12 +1,13 @@
 //! What is known of runs that are not over: the newest progress by idempotency key, and whose it is.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use crds::{AutoGPTPlatform, GraphExecution};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use model::progress::RunProgress;
+use model::progress::{Look, RunProgress};
 use model::{ExecutionStatus, GraphExecId};
 
 use crate::schedule::child;
@@ -18,7 +19,10 @@ pub struct Board(Mutex<HashMap<String, Entry>>);
 struct Entry {
     object: ObjectRef<GraphExecution>,
     platform: String,
+    /// Its look is here until the object shows it, and not kept any longer: outputs are large.
     progress: Option<RunProgress>,
+    /// Tells the newest look from others.
+    look: u64,
 }
 
 impl Board {
@@ -30,6 +34,7 @@ impl Board {
                 object: ObjectRef::from_obj(execution),
                 platform: execution.spec.platform_ref.name.clone(),
                 progress: None,
+                look: 0,
             });
         });
     }
@@ -45,17 +50,44 @@ impl Board {
         });
     }
 
-    /// Notes progress; says whose it is, if anybody waits for it. A run that is over is over, whatever an answer says that took longer.
-    pub fn note(&self, progress: RunProgress) -> Option<ObjectRef<GraphExecution>> {
+    /// Notes progress; says whose it is, if anybody waits for it and it is new. A run that is over is over, whatever an answer says that
+    /// took longer.
+    pub fn note(&self, mut progress: RunProgress) -> Option<ObjectRef<GraphExecution>> {
+        let look = progress.look.take();
         self.locked(|entries| {
             let entry = entries.get_mut(&progress.idempotency_key)?;
-            let over = entry.progress.as_ref().is_some_and(|known| known.status.is_terminal());
-            if over && !progress.status.is_terminal() || entry.progress.as_ref() == Some(&progress) {
-                return None;
+            let is_over = progress.status.is_terminal();
+            let mut shown = None;
+            if let Some(known) = &mut entry.progress {
+                if known.status.is_terminal() && !is_over {
+                    return None;
+                }
+                shown = known.look.take();
+                let is_known = *known == progress && look.as_ref().is_none_or(|look| mark(look) == entry.look);
+                if is_known {
+                    known.look = shown;
+                    return None;
+                }
             }
+            if let Some(look) = &look {
+                entry.look = mark(look);
+            }
+            // One that the object does not show yet is not lost over a change of status.
+            progress.look = look.or(shown).filter(|_| !is_over);
             entry.progress = Some(progress);
             Some(entry.object.clone())
         })
+    }
+
+    /// The object shows this.
+    pub fn is_shown(&self, execution: &GraphExecution, progress: &RunProgress) {
+        let Some(key) = key(execution) else { return };
+        self.locked(|entries| {
+            let known = entries.get_mut(&key).and_then(|entry| entry.progress.as_mut());
+            if let Some(known) = known.filter(|known| known.look == progress.look) {
+                known.look = None;
+            }
+        });
     }
 
     /// The newest progress of a run.
@@ -82,6 +114,12 @@ impl Board {
     fn locked<T>(&self, use_entries: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
         use_entries(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn mark(look: &Look) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_vec(look).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The idempotency key of an execution: schedule UID, due time and request of a schedule's child, whatever object stands for
@@ -125,6 +163,38 @@ mod tests {
         assert!(board.note(progress("u", 1, "RUNNING")).is_none());
         assert_eq!(board.progress(&awaited).unwrap().status, ExecutionStatus::Completed);
         assert!(board.note(progress("nobody", 2, "RUNNING")).is_none());
+    }
+
+    #[test]
+    fn a_look_is_kept_until_it_is_shown_and_no_longer() {
+        let board = Board::default();
+        let awaited = execution(json!({"name": "e", "uid": "u"}), None);
+        board.expect(&awaited);
+        let look = |value: i32| -> RunProgress {
+            let look = serde_json::from_value(json!({"nodes": [], "outputs": {"y": [value]}, "is_cut": false})).unwrap();
+            RunProgress {
+                look: Some(look),
+                ..progress("u", 1, "RUNNING")
+            }
+        };
+        assert!(board.note(look(1)).is_some());
+        assert!(board.note(look(1)).is_none(), "nothing new");
+        assert!(board.note(progress("u", 1, "REVIEW")).is_some());
+        let kept = board.progress(&awaited).unwrap();
+        assert_eq!(
+            (kept.status, &kept.look),
+            (ExecutionStatus::Review, &look(1).look),
+            "nobody has shown it yet"
+        );
+        board.note(look(2));
+        board.is_shown(&awaited, &kept);
+        assert_eq!(board.progress(&awaited).unwrap().look, look(2).look, "that is another one");
+        board.is_shown(&awaited, &look(2));
+        assert_eq!(board.progress(&awaited).unwrap().look, None);
+        assert!(board.note(look(2)).is_none(), "the same again");
+        assert!(board.note(look(3)).is_some());
+        assert!(board.note(progress("u", 1, "COMPLETED")).is_some());
+        assert_eq!(board.progress(&awaited).unwrap().look, None, "a run that is over has nothing under way");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Client, Resource, ResourceExt};
 use model::ExecutionStatus;
+use model::progress::RunProgress;
 use rpc::services::{Scheduler, SchedulerClient};
 use schedule::decide::Due;
 use serde_json::json;
@@ -229,7 +230,7 @@ async fn reconcile(execution: Arc<Kept<GraphExecution>>, context: Arc<Context>) 
     context.platforms.ready().await;
     beside(async move {
         let open = execution.open()?;
-        let outcome = look(&open, &context).await;
+        let outcome = look(&open, execution.facts.shows, &context).await;
         match &outcome {
             Ok(_) => context.retries.reset(&execution.name_any()),
             Err(error) => say(&open, error, &context).await,
@@ -257,7 +258,8 @@ async fn say(execution: &GraphExecution, error: &Error, context: &Context) {
     }
 }
 
-async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, Error> {
+/// `shows` says that the stored object has more in its status than this one: see [`ExecutionFacts`](crate::execution::row::ExecutionFacts).
+async fn look(execution: &GraphExecution, shows: bool, context: &Context) -> Result<Action, Error> {
     if execution.metadata.deletion_timestamp.is_some() {
         return let_go(execution, context).await;
     }
@@ -294,10 +296,8 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
         context.followers.follow(platform);
     }
     if let Some(progress) = context.board.progress(execution) {
-        let next = status::followed(execution, &progress, &now);
-        let over = next.phase.is_some_and(|phase| phase.is_terminal());
-        write_status(execution, next, context).await?;
-        if over {
+        report(execution, shows, &progress, context).await?;
+        if progress.status.is_terminal() {
             let note = format!("run {} ended {}", progress.graph_exec_id, progress.status);
             context.events.normal(execution, "Ended", note);
             return Ok(Action::await_change());
@@ -311,6 +311,27 @@ async fn look(execution: &GraphExecution, context: &Context) -> Result<Action, E
         return Ok(Action::requeue(STOPPING));
     }
     Ok(Action::await_change())
+}
+
+/// Writes down how the run gets on.
+async fn report(execution: &GraphExecution, shows: bool, progress: &RunProgress, context: &Context) -> Result<(), Error> {
+    let now = time::now();
+    let next = status::followed(execution, progress, &now);
+    if !shows || progress.look.is_some() || progress.status.is_terminal() {
+        write_status(execution, next, context).await?;
+        context.board.is_shown(execution, progress);
+        return Ok(());
+    }
+    if execution.status.as_ref() == Some(&next) {
+        return Ok(());
+    }
+    // What the object shows is to stay.
+    let live = api(execution, context).get_opt(&execution.name_any()).await;
+    let live = live.map_err(|error| Error::Read(Box::new(error)))?;
+    match live.filter(|live| live.uid() == execution.uid()) {
+        Some(live) => write_status(&live, status::followed(&live, progress, &now), context).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether it may be submitted. An execution of a schedule waits until the schedule's decision to run it is stored.

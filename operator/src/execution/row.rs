@@ -30,6 +30,8 @@ pub struct ExecutionFacts {
     pub wanted: bool,
     /// Whether it is to be deleted when it is over.
     pub expires: bool,
+    /// Whether the stored object shows nodes and outputs of a run under way, which are not kept.
+    pub shows: bool,
 }
 
 impl ExecutionFacts {
@@ -61,13 +63,11 @@ impl ExecutionFacts {
 impl Keep for GraphExecution {
     type Facts = ExecutionFacts;
 
-    /// Not who wrote which field, and of one that is over not what came out.
+    /// Not who wrote which field, and not what came out.
     fn slim(&mut self) {
         without_writers(self);
-        if status::is_over(self)
-            && let Some(status) = &mut self.status
-        {
-            status.outputs = None;
+        if let Some(status) = &mut self.status {
+            status::without_look(status);
         }
     }
 
@@ -85,6 +85,7 @@ impl Keep for GraphExecution {
             held,
             wanted: (going && held) || (!over && (self.spec.cancel || self.status.is_none())),
             expires: self.spec.ttl_seconds_after_finished.is_some(),
+            shows: !over && self.status.as_ref().is_some_and(status::has_look),
         }
     }
 }
@@ -92,6 +93,7 @@ impl Keep for GraphExecution {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::kept::Packer;
     use serde_json::{Value, json};
 
     fn turn(metadata: &Value, spec: &Value, status: &Value) -> Turn {
@@ -104,6 +106,25 @@ mod tests {
         }
         object["status"] = status.clone();
         serde_json::from_value::<GraphExecution>(object).unwrap().facts().turn()
+    }
+
+    #[test]
+    fn what_a_run_under_way_shows_is_not_kept_but_known() {
+        let of = |phase: &str, text: &str| {
+            let latest = json!([{"id": "i", "nodeId": "n", "name": text, "status": "FAILED", "error": text}]);
+            let nodes = json!({"total": 1, "active": 0, "completed": 0, "failed": 1, "latest": latest});
+            let object = json!({
+                "apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphExecution", "metadata": {"name": "e"},
+                "spec": {"platformRef": {"name": "p"}, "graph": {}}, "status": {"phase": phase, "nodes": nodes, "outputs": {"y": [text]}},
+            });
+            Packer::default().pack(serde_json::from_value::<GraphExecution>(object).unwrap()).unwrap()
+        };
+        for (phase, shows) in [("RUNNING", true), ("COMPLETED", false)] {
+            let kept = of(phase, "what came out");
+            let open = kept.open().unwrap();
+            assert!(!serde_json::to_string(&open).unwrap().contains("what came out"), "{open:?}");
+            assert_eq!((open.status.unwrap().nodes.unwrap().failed, kept.facts.shows), (1, shows));
+        }
     }
 
     #[test]

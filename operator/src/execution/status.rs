@@ -2,9 +2,9 @@
 
 use crds::GraphExecution;
 use crds::conditions::{self, reason, set, set_unknown};
-use crds::execution::{GraphExecutionStatus, NodeCounts, Phase};
+use crds::execution::{GraphExecutionStatus, NodeCounts, NodeRun, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use model::progress::{RunProgress, Submitted};
+use model::progress::{Look, NodeProgress, RunProgress, Submitted};
 use model::{ExecutionStatus, PAST_DEADLINE};
 
 use crate::execution::outputs;
@@ -12,6 +12,12 @@ use crate::runtime::time;
 
 /// Longest message of a run.
 const MESSAGE: usize = 8192;
+/// Longest reason of a node.
+const NODE_ERROR: usize = 512;
+/// Longest name of a node.
+const NODE_NAME: usize = 128;
+/// What the schema takes of the newest node executions.
+const LATEST: usize = 10;
 
 /// The contract's word for the state of a run.
 pub fn phase(status: ExecutionStatus) -> Phase {
@@ -30,6 +36,19 @@ pub fn phase(status: ExecutionStatus) -> Phase {
 pub fn is_over(execution: &GraphExecution) -> bool {
     let phase = execution.status.as_ref().and_then(|status| status.phase);
     phase.is_some_and(|phase| phase.is_terminal())
+}
+
+/// Leaves out what a run under way shows of its nodes and outputs: all of it is in the next look.
+pub fn without_look(status: &mut GraphExecutionStatus) {
+    status.outputs = None;
+    if let Some(nodes) = &mut status.nodes {
+        nodes.latest.clear();
+    }
+}
+
+/// Whether there is something that [`without_look`] leaves out.
+pub fn has_look(status: &GraphExecutionStatus) -> bool {
+    status.outputs.is_some() || status.nodes.as_ref().is_some_and(|nodes| !nodes.latest.is_empty())
 }
 
 /// The platform does not have the run yet, and why.
@@ -127,7 +146,7 @@ pub fn accepted(execution: &GraphExecution, submitted: &Submitted, hash: Option<
     status
 }
 
-/// The run as its progress reports it.
+/// The run as its progress reports it. Without a look a run under way shows what it showed before.
 pub fn followed(execution: &GraphExecution, progress: &RunProgress, now: &Time) -> GraphExecutionStatus {
     let generation = execution.metadata.generation;
     let mut status = before(execution);
@@ -137,7 +156,7 @@ pub fn followed(execution: &GraphExecution, progress: &RunProgress, now: &Time) 
     status.graph_id = Some(progress.graph_id.to_string());
     status.graph_version = Some(progress.graph_version);
     status.start_time = progress.started_at.map(|at| time::from_chrono(at.into_inner()));
-    let nodes = counts(progress);
+    let mut nodes = counts(progress);
     if phase.is_terminal() {
         status.completion_time = Some(progress.ended_at.map_or_else(|| now.clone(), |at| time::from_chrono(at.into_inner())));
         if let Some(all) = &progress.outputs {
@@ -157,6 +176,15 @@ pub fn followed(execution: &GraphExecution, progress: &RunProgress, now: &Time) 
         verdict(&mut status, execution, progress, &nodes, generation, now);
     } else {
         unfinished(&mut status, generation, now);
+        match &progress.look {
+            Some(look) => {
+                nodes.latest = latest(look);
+                let (kept, truncated) = outputs::fit(&look.outputs);
+                status.outputs = (!kept.is_empty()).then_some(kept);
+                status.outputs_truncated = (truncated || look.is_cut).then_some(true);
+            }
+            None => nodes.latest = status.nodes.take().map(|before| before.latest).unwrap_or_default(),
+        }
     }
     status.nodes = Some(nodes);
     status
@@ -230,6 +258,30 @@ fn counts(progress: &RunProgress) -> NodeCounts {
         active,
         completed,
         failed,
+        latest: Vec::new(),
+    }
+}
+
+fn latest(look: &Look) -> Vec<NodeRun> {
+    let newest = look.nodes.get(look.nodes.len().saturating_sub(LATEST)..).unwrap_or_default();
+    newest.iter().map(node_run).collect()
+}
+
+fn node_run(node: &NodeProgress) -> NodeRun {
+    let short = |text: &str, most: usize| {
+        let mut text = text.to_owned();
+        conditions::truncate(&mut text, most);
+        text
+    };
+    let node_id = node.node_id.to_string();
+    NodeRun {
+        id: node.node_exec_id.to_string(),
+        name: short(node.name.as_deref().unwrap_or(&node_id), NODE_NAME),
+        node_id,
+        status: phase(node.status),
+        start_time: node.started_at.map(|at| time::with_micros(at.into_inner())),
+        end_time: node.ended_at.map(|at| time::with_micros(at.into_inner())),
+        error: node.error.as_deref().map(|error| short(error, NODE_ERROR)),
     }
 }
 
@@ -328,6 +380,44 @@ mod tests {
         let under_way = followed(&execution(json!({})), &progress("RUNNING", json!({"RUNNING": 1}), Value::Null), &now());
         assert_eq!(verdict_of(&under_way), ("Unknown", "Unknown", reason::NOT_FINISHED));
         assert_eq!(under_way.completion_time, None);
+    }
+
+    #[test]
+    fn a_run_under_way_shows_its_newest_nodes_and_its_outputs_so_far() {
+        let mut run = progress("RUNNING", json!({"RUNNING": 1, "FAILED": 1}), Value::Null);
+        let id = "0190f1d2-0000-7000-8000-000000000003";
+        let node = |status: &str, name: Value, error: Value| {
+            json!({"node_exec_id": id, "node_id": id, "block_id": id, "name": name, "status": status,
+                "started_at": "2026-01-01T00:00:00.25Z", "ended_at": null, "error": error})
+        };
+        let mut nodes = vec![node("COMPLETED", json!("early"), Value::Null); LATEST];
+        nodes.push(node("FAILED", json!("n".repeat(999)), json!("é".repeat(999))));
+        nodes.push(node("RUNNING", Value::Null, Value::Null));
+        run.look = Some(serde_json::from_value(json!({"nodes": nodes, "outputs": {"y": ["x".repeat(100_000)]}, "is_cut": false})).unwrap());
+        let mut object = execution(json!({}));
+        let shown = followed(&object, &run, &now());
+        let latest = &shown.nodes.as_ref().unwrap().latest;
+        assert_eq!((latest.len(), latest[0].name.as_str(), latest[9].name.as_str()), (LATEST, "early", id));
+        assert_eq!(latest[9].status, Phase::Running);
+        assert_eq!(serde_json::to_value(&latest[9].start_time).unwrap(), "2026-01-01T00:00:00.250000Z");
+        assert!(latest[8].name.len() <= NODE_NAME && latest[8].error.as_ref().unwrap().len() <= NODE_ERROR);
+        assert!(shown.outputs.as_ref().unwrap()["y"][0].as_str().unwrap().len() <= outputs::LIMIT);
+        assert_eq!(shown.outputs_truncated, Some(true));
+
+        // A change of status brings no look, and the end has no nodes.
+        object.status = Some(shown.clone());
+        run.look = None;
+        run.status = ExecutionStatus::Review;
+        assert_eq!(
+            followed(&object, &run, &now()),
+            GraphExecutionStatus {
+                phase: Some(Phase::Review),
+                ..shown
+            }
+        );
+        let over = followed(&object, &progress("COMPLETED", json!({"COMPLETED": 2}), json!({"y": [1]})), &now());
+        assert!(over.nodes.unwrap().latest.is_empty());
+        assert_eq!((over.outputs.map(Value::Object), over.outputs_truncated), (Some(json!({"y": [1]})), None));
     }
 
     #[test]

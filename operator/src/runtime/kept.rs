@@ -25,7 +25,7 @@ pub trait Keep:
     /// Leaves out what nobody here reads.
     fn slim(&mut self);
 
-    /// What can be known without opening it.
+    /// What can be known without opening it, of the whole object.
     fn facts(&self) -> Self::Facts;
 }
 
@@ -87,6 +87,7 @@ const LEAST_USES: usize = 256;
 impl Packer {
     /// Slims and packs an object.
     pub fn pack<K: Keep>(&mut self, mut object: K) -> Result<Kept<K>, serde_json::Error> {
+        let facts = object.facts();
         object.slim();
         let text = serde_json::to_vec(&object)?;
         if self.model.is_empty() {
@@ -95,7 +96,7 @@ impl Packer {
         let packed = compress_prepend_size_with_dict(&text, &self.model);
         let kept = Kept {
             names: names(&object),
-            facts: object.facts(),
+            facts,
             packed: Packed {
                 text: packed.into(),
                 model: self.model.clone(),

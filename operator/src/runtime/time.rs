@@ -1,7 +1,7 @@
-//! Kubernetes' time (whole seconds, jiff) and the calendar's (chrono).
+//! Kubernetes' time (jiff, mostly whole seconds) and the calendar's (chrono).
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff;
 
 /// The present moment as Kubernetes writes it: whole seconds.
@@ -12,6 +12,11 @@ pub fn now() -> Time {
 /// As Kubernetes writes it: whole seconds.
 pub fn from_chrono(instant: DateTime<Utc>) -> Time {
     Time(jiff::Timestamp::from_second(instant.timestamp()).unwrap_or_default())
+}
+
+/// As Kubernetes writes what is shorter than a second.
+pub fn with_micros(instant: DateTime<Utc>) -> MicroTime {
+    MicroTime(jiff::Timestamp::from_microsecond(instant.timestamp_micros()).unwrap_or_default())
 }
 
 /// For calculations.

@@ -54,7 +54,7 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
     let store = Store::connect(&settings.database.url, settings.database.connection_limit)?;
     let credentials = Credentials::new(store.clone(), settings.auth.encryption_key.expose())?;
     let blocks = io_blocks(&catalog);
-    let submitter = Submitter::new(store.clone(), catalog).with_run_deadline(settings.executor.run_deadline());
+    let submitter = Submitter::new(store.clone(), catalog.clone()).with_run_deadline(settings.executor.run_deadline());
     let changed = Arc::new(Notify::new());
     let schedules: Arc<dyn ScheduleStore> = match settings.scheduler.store {
         ScheduleStoreKind::Postgres => Arc::new(PostgresSchedules::new(store.clone(), changed.clone())),
@@ -75,7 +75,7 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
             metrics: metrics.clone(),
         },
         credentials: credentials.clone(),
-        progress: Progress::start(store.clone(), blocks, &settings, &shutdown),
+        progress: Progress::start(store.clone(), catalog, blocks, &settings, &shutdown),
     };
     let firing = Firing {
         store: store.clone(),

@@ -1,8 +1,11 @@
 //! The progress of submitted runs as a long poll (design §5, Execution): answered from Postgres, woken by Redis.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use blocks::Registry;
 use bus::events::{Channels, Subscriber};
+use engine::block::BlockCatalog;
 use model::GraphExecId;
 use model::progress::{ProgressCursor, ProgressPage, RunProgress};
 use runtime::{Settings, Shutdown};
@@ -23,6 +26,7 @@ const MOST_RUNS: usize = 1000;
 #[derive(Clone)]
 pub struct Progress {
     store: Store,
+    catalog: Arc<Registry>,
     blocks: IoBlocks,
     hint: watch::Receiver<()>,
     shutdown: Shutdown,
@@ -30,7 +34,7 @@ pub struct Progress {
 
 impl Progress {
     /// Starts the task that listens for hints.
-    pub fn start(store: Store, blocks: IoBlocks, settings: &Settings, shutdown: &Shutdown) -> Self {
+    pub fn start(store: Store, catalog: Arc<Registry>, blocks: IoBlocks, settings: &Settings, shutdown: &Shutdown) -> Self {
         let (sender, hint) = watch::channel(());
         let subscriber = Subscriber::start(settings, shutdown);
         let channel = Channels::new(settings).progress();
@@ -51,16 +55,23 @@ impl Progress {
         });
         Self {
             store,
+            catalog,
             blocks,
             hint,
             shutdown: shutdown.clone(),
         }
     }
 
-    /// The present state of these runs.
+    /// The present state of these runs, and what those under way have to show.
     pub async fn of(&self, graph_exec_ids: &[GraphExecId]) -> store::Result<Vec<RunProgress>> {
         let asked = graph_exec_ids.get(..MOST_RUNS).unwrap_or(graph_exec_ids);
-        self.store.progress_of(asked, &self.blocks).await
+        let mut runs = self.store.progress_of(asked, &self.blocks).await?;
+        for node in runs.iter_mut().filter_map(|run| run.look.as_mut()).flat_map(|look| &mut look.nodes) {
+            if node.name.is_none() {
+                node.name = self.catalog.block(node.block_id).map(|block| block.name.to_owned());
+            }
+        }
+        Ok(runs)
     }
 
     /// At once when something changed after the cursor, otherwise when something does, at the latest after `wait`.

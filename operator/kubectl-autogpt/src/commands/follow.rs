@@ -1,10 +1,11 @@
-//! `follow`: an execution until it is over, a line for each change, then its outputs.
+//! `follow`: an execution until it is over, a line for each change, each node and each output, then the verdict.
 
+use std::collections::HashMap;
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
 use crds::conditions::{self, FAILED, SUCCEEDED};
-use crds::execution::Phase;
+use crds::execution::{NodeRun, Phase};
 use crds::{GraphExecution, GraphExecutionStatus};
 use futures::TryStreamExt;
 use kube::runtime::watcher::watch_object;
@@ -17,15 +18,12 @@ use crate::complaint::{Complaint, chain};
 pub async fn run(cluster: &Cluster, name: &str, out: &mut impl Write) -> Result<Done, Complaint> {
     // A name that does not exist is an error at once.
     cluster.get::<GraphExecution>(name).await?;
-    let mut last = String::new();
+    let mut view = View::default();
     let status = until_over(cluster, name, |status| {
-        let line = progress(status);
-        if line != last {
-            writeln!(out, "{}  {line}", Utc::now().format("%H:%M:%S"))?;
-            out.flush()?;
-            last = line;
+        for line in view.news(status, Utc::now()) {
+            writeln!(out, "{line}")?;
         }
-        Ok(())
+        out.flush()
     })
     .await?;
     write!(out, "{}", ending(name, &status))?;
@@ -73,6 +71,63 @@ pub fn word(phase: Phase) -> String {
     }
 }
 
+/// What has been told of a run.
+#[derive(Default)]
+struct View {
+    progress: String,
+    /// Node executions, by their ids.
+    nodes: HashMap<String, Phase>,
+    /// How many values of each output.
+    outputs: HashMap<String, usize>,
+}
+
+impl View {
+    /// Lines about what has not been told yet.
+    fn news(&mut self, status: &GraphExecutionStatus, now: DateTime<Utc>) -> Vec<String> {
+        let mut lines = Vec::new();
+        let at = now.format("%H:%M:%S");
+        let line = progress(status);
+        if line != self.progress {
+            lines.push(format!("{at}  {line}"));
+            self.progress = line;
+        }
+        for node in status.nodes.iter().flat_map(|nodes| &nodes.latest) {
+            if self.nodes.insert(node.id.clone(), node.status) != Some(node.status) {
+                lines.push(format!("{at}    {}", node_line(node)));
+            }
+        }
+        for (output, values) in status.outputs.iter().flatten() {
+            let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
+            let told = self.outputs.entry(output.clone()).or_default();
+            lines.extend(values.iter().skip(*told).map(|value| format!("{output}: {}", shown(value))));
+            *told = values.len().max(*told);
+        }
+        lines
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(line) => line.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Name, state, how long it took, and why it failed.
+fn node_line(node: &NodeRun) -> String {
+    let mut line = format!("{}  {}", node.name, word(node.status));
+    if let (Some(start), Some(end)) = (&node.start_time, &node.end_time) {
+        let millis = end.0.as_millisecond() - start.0.as_millisecond();
+        line.push_str(&format!(" after {}.{} s", millis / 1000, millis.rem_euclid(1000) / 100));
+    }
+    if let Some(error) = &node.error {
+        // A line stays a line.
+        let words: Vec<&str> = error.split_whitespace().collect();
+        line.push_str(&format!(": {}", words.join(" ")));
+    }
+    line
+}
+
 /// One line about a run under way.
 fn progress(status: &GraphExecutionStatus) -> String {
     let phase = word(status.phase.unwrap_or(Phase::Pending));
@@ -92,28 +147,15 @@ fn progress(status: &GraphExecutionStatus) -> String {
     line
 }
 
-/// What a finished run has to say.
+/// What became of a finished run.
 fn ending(name: &str, status: &GraphExecutionStatus) -> String {
-    let mut text = String::new();
-    for (output, values) in status.outputs.iter().flatten() {
-        for value in values.as_array().into_iter().flatten() {
-            let shown = match value {
-                Value::String(line) => line.clone(),
-                other => other.to_string(),
-            };
-            text.push_str(&format!("{output}: {shown}\n"));
-        }
-    }
     let verdict = match (holds(status, SUCCEEDED), holds(status, FAILED)) {
         (true, _) => "succeeded",
         (_, true) => "failed",
         _ => "was stopped",
     };
     let took = took(status).map(|seconds| format!(" after {seconds} s")).unwrap_or_default();
-    text.push_str(&format!(
-        "{name} {verdict}{took}: {}\n",
-        status.message.as_deref().unwrap_or("no message")
-    ));
+    let mut text = format!("{name} {verdict}{took}: {}\n", status.message.as_deref().unwrap_or("no message"));
     if holds(status, FAILED) && status.execution_id.is_some() {
         text.push_str(&format!("`kubectl autogpt retry {name}` goes on where it failed\n"));
     }
@@ -157,17 +199,53 @@ mod tests {
     }
 
     #[test]
-    fn the_end_shows_outputs_and_verdict() {
+    fn nodes_and_outputs_are_told_once_and_when_they_come() {
+        let node = |id: &str, status: &str, end: Option<&str>, error: Option<&str>| {
+            json!({"id": id, "nodeId": "n", "name": format!("{id}Block"), "status": status, "startTime": "2026-01-01T00:00:00.500000Z",
+                "endTime": end, "error": error})
+        };
+        let at = |phase: &str, completed: i64, latest: Value, outputs: Value| {
+            let nodes = json!({"total": 3, "active": 3 - completed, "completed": completed, "failed": 0, "latest": latest});
+            status(json!({"phase": phase, "nodes": nodes, "outputs": outputs}))
+        };
+        let now = "2026-01-01T12:00:01Z".parse().unwrap();
+        let mut view = View::default();
+        let quick = node("Quick", "COMPLETED", Some("2026-01-01T00:00:00.620000Z"), None);
+        let first = at("RUNNING", 1, json!([quick, node("Slow", "RUNNING", None, None)]), json!({"y": ["one"]}));
+        assert_eq!(
+            view.news(&first, now),
+            [
+                "12:00:01  RUNNING  1 of 3 nodes done, 2 under way",
+                "12:00:01    QuickBlock  COMPLETED after 0.1 s",
+                "12:00:01    SlowBlock  RUNNING",
+                "y: one",
+            ]
+        );
+        assert_eq!(view.news(&first, now), [""; 0], "nothing new");
+        let failed = node("Slow", "FAILED", Some("2026-01-01T00:01:05.400000Z"), Some("no\nanswer"));
+        let second = at("RUNNING", 2, json!([quick, failed]), json!({"y": ["one", "two"], "z": [{"a": 1}]}));
+        assert_eq!(
+            view.news(&second, now),
+            [
+                "12:00:01  RUNNING  2 of 3 nodes done, 1 under way",
+                "12:00:01    SlowBlock  FAILED after 64.9 s: no answer",
+                "y: two",
+                "z: {\"a\":1}",
+            ]
+        );
+        let over = at("COMPLETED", 3, json!([]), json!({"y": ["one", "two"], "z": [{"a": 1}, 2]}));
+        assert_eq!(view.news(&over, now), ["12:00:01  COMPLETED  3 of 3 nodes done", "z: 2"]);
+    }
+
+    #[test]
+    fn the_end_shows_the_verdict() {
         let condition =
             |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let well = status(json!({
-            "phase": "COMPLETED", "executionId": "e", "outputs": {"a": ["x", 1], "b": [{"c": []}]}, "message": "completed: 3 node executions",
+            "phase": "COMPLETED", "executionId": "e", "message": "completed: 3 node executions",
             "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:02Z", "conditions": [condition("Succeeded")],
         }));
-        assert_eq!(
-            ending("e", &well),
-            "a: x\na: 1\nb: {\"c\":[]}\ne succeeded after 2 s: completed: 3 node executions\n"
-        );
+        assert_eq!(ending("e", &well), "e succeeded after 2 s: completed: 3 node executions\n");
         assert!(!is_failure(&well));
         let failed = status(json!({"phase": "FAILED", "executionId": "e", "message": "no", "conditions": [condition("Failed")]}));
         assert_eq!(ending("e", &failed), "e failed: no\n`kubectl autogpt retry e` goes on where it failed\n");

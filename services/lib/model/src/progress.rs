@@ -4,7 +4,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::execution::Outputs;
-use crate::{CredentialsMetaInput, ExecutionStats, ExecutionStatus, Graph, GraphExecId, GraphId, Map, Timestamp, UserId};
+use crate::{
+    BlockId, CredentialsMetaInput, ExecutionStats, ExecutionStatus, Graph, GraphExecId, GraphId, Map, NodeExecId, NodeId, Timestamp, UserId,
+};
 
 /// Which graph a submission means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,35 @@ pub struct RunProgress {
     pub node_counts: IndexMap<String, i64>,
     /// Present when the run is terminal.
     pub outputs: Option<Outputs>,
+    /// Present when somebody asked for this run and it is not terminal; never in the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
+}
+
+/// What a run under way has to show.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// The node executions that started or ended last, at most 10, the newest last.
+    pub nodes: Vec<NodeProgress>,
+    /// What the output blocks have received so far.
+    pub outputs: Outputs,
+    /// Whether `outputs` is not everything: a look shows about 64 KiB.
+    pub is_cut: bool,
+}
+
+/// One node execution that has started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeProgress {
+    pub node_exec_id: NodeExecId,
+    pub node_id: NodeId,
+    pub block_id: BlockId,
+    /// What the graph calls the node, else its block.
+    pub name: Option<String>,
+    pub status: ExecutionStatus,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Why it failed, at most 500 characters.
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

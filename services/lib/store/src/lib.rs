@@ -32,6 +32,7 @@ mod ledger;
 mod library;
 mod listen;
 mod listings;
+mod looks;
 mod media;
 mod migrate;
 mod node_executions;

@@ -44,7 +44,7 @@ impl Store {
         })
     }
 
-    /// The present state of these runs, of those that have an idempotency key.
+    /// The present state of these runs, of those that have an idempotency key, and what those that are not terminal have to show.
     pub async fn progress_of(&self, graph_exec_ids: &[GraphExecId], blocks: &IoBlocks) -> Result<Vec<RunProgress>> {
         let rows = sqlx::query(
             "SELECT id, idempotency_key, graph_id, graph_version, status, started_at, ended_at, stats
@@ -54,7 +54,13 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.explain(error))?;
-        self.progress(&rows, blocks).await
+        let mut runs = self.progress(&rows, blocks).await?;
+        let under_way = runs.iter().filter(|run| !run.status.is_terminal()).map(|run| run.graph_exec_id);
+        let mut looks = self.looks(&under_way.collect::<Vec<_>>(), blocks).await?;
+        for run in &mut runs {
+            run.look = looks.remove(&run.graph_exec_id);
+        }
+        Ok(runs)
     }
 
     async fn progress(&self, rows: &[PgRow], blocks: &IoBlocks) -> Result<Vec<RunProgress>> {
@@ -79,6 +85,7 @@ impl Store {
                 } else {
                     None
                 },
+                look: None,
             });
         }
         Ok(runs)

@@ -675,10 +675,11 @@ async fn what_the_platform_keeps_of_a_secret_goes_with_the_secret() {
 async fn the_status_follows_the_nodes_of_a_run_under_way() {
     let mut scene = Scene::new().await;
     scene.services.start_executor().await;
-    // x → calculator, and a timer that takes a while.
+    // x → calculator → y, and a timer that takes longer than the test.
     let mut graph = calculation("Add", 1);
+    graph["nodes"][1]["metadata"] = json!({"customized_name": "Add one"});
     graph["nodes"].as_array_mut().unwrap().push(json!({
-        "id": "timer", "block_id": TIMER, "input_default": {"input_message": "up", "seconds": 6, "minutes": 0, "hours": 0, "days": 0},
+        "id": "timer", "block_id": TIMER, "input_default": {"input_message": "up", "seconds": 3600, "minutes": 0, "hours": 0, "days": 0},
     }));
     scene.world.apply(&execution("slow", graph, json!({"x": 1}))).await.unwrap();
     let under_way = eventually("three nodes are done and the fourth is not", || async {
@@ -690,8 +691,53 @@ async fn the_status_follows_the_nodes_of_a_run_under_way() {
     })
     .await;
     assert_eq!(under_way.completion_time, None);
-    let nodes = scene.reaches("slow", Phase::Completed).await.nodes.unwrap();
-    assert_eq!((nodes.total, nodes.completed, nodes.active), (4, 4, 0));
+    assert_eq!(
+        under_way.outputs.map(Value::Object),
+        Some(json!({"y": [2]})),
+        "what is there already is shown"
+    );
+    let latest = under_way.nodes.unwrap().latest;
+    let mut seen: Vec<(&str, Phase, bool)> = latest
+        .iter()
+        .map(|node| (node.name.as_str(), node.status, node.start_time.is_some() && node.end_time.is_some()))
+        .collect();
+    seen.sort_unstable_by_key(|(name, ..)| *name);
+    assert_eq!(
+        seen,
+        [
+            ("Add one", Phase::Completed, true),
+            ("AgentInputBlock", Phase::Completed, true),
+            ("AgentOutputBlock", Phase::Completed, true),
+            ("CountdownTimerBlock", Phase::Running, false),
+        ]
+    );
+
+    // A change that has nothing to do with nodes takes nothing of that away.
+    scene
+        .world
+        .merge::<GraphExecution>("slow", json!({"spec": {"ttlSecondsAfterFinished": 3600}}))
+        .await;
+    let after = eventually("it was looked at again", || async {
+        let object = scene.get("slow").await;
+        let status = object.status.unwrap_or_default();
+        if status.observed_generation == object.metadata.generation {
+            Ok(status)
+        } else {
+            Err(status)
+        }
+    })
+    .await;
+    assert_eq!(
+        (after.nodes.unwrap().latest.len(), after.outputs.map(Value::Object)),
+        (4, Some(json!({"y": [2]})))
+    );
+
+    scene.world.merge::<GraphExecution>("slow", json!({"spec": {"cancel": true}})).await;
+    let over = scene.reaches("slow", Phase::Terminated).await;
+    let nodes = over.nodes.unwrap();
+    assert_eq!((nodes.total, nodes.completed, nodes.active), (4, 3, 0));
+    assert!(nodes.latest.is_empty(), "nodes of a run that is over are the platform's affair");
+    assert_eq!(over.outputs.unwrap()["y"], json!([2]));
     scene.stop().await;
 }
 

@@ -46,7 +46,8 @@ crate::service! {
         /// Long poll: answers at once when a run changed after `cursor`, otherwise after `wait_ms` with an empty page.
         async fn get_execution_progress(cursor: Option<ProgressCursor>, wait_ms: u64 = 0, limit: u32 = 100) -> ProgressPage, idempotent;
 
-        /// The present state of runs that were submitted with a key: what they do between two changes of their status. At most 1000.
+        /// The present state of runs that were submitted with a key: what they do between two changes of their status, their newest node
+        /// executions and their outputs so far. At most 1000.
         async fn get_progress_of(graph_exec_ids: Vec<GraphExecId>) -> Vec<RunProgress>, idempotent;
 
         /// Writes decisions about GraphSchedule objects into the ledger, all or none, at most 1000; once however often they come. The answer is

@@ -1,10 +1,11 @@
 use model::ExecutionStatus;
 use model::progress::ProgressCursor;
+use model::{JournalEntry, NodeStats, Timestamp};
 use serde_json::json;
 use sqlx::Connection;
 use uuid::Uuid;
 
-use crate::world::{World, io_blocks, run_status};
+use crate::world::{World, created, io_blocks, node_status, run_status};
 
 #[tokio::test]
 async fn a_reader_sees_each_change_once_and_terminal_runs_with_their_outputs() {
@@ -98,4 +99,70 @@ async fn a_cursor_of_another_database_begins_anew() {
         let page = world.store.progress_after(&ProgressCursor(cursor), 10, &io_blocks()).await.unwrap();
         assert_eq!(page.runs.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_look_shows_the_newest_nodes_and_the_outputs_so_far_of_runs_that_are_asked_for() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let id = world.keyed_run(graph, "looked-at").await.execution.id;
+    let other = world.keyed_run(graph, "other").await.execution.id;
+    let owner = Uuid::new_v4();
+    let runs = world.claim(owner, 2).await;
+    let run = runs.iter().find(|run| run.graph_exec_id == id).unwrap();
+    let mut entries = vec![run_status(ExecutionStatus::Running)];
+    let nodes: Vec<Uuid> = (0..14).map(|_| Uuid::now_v7()).collect();
+    // What is stored is compressed.
+    let long: String = (0..10_000).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    for (number, node) in nodes.iter().enumerate() {
+        let value = if number == 13 { json!(long) } else { json!(number) };
+        entries.push(created(*node, graph.output_node));
+        let data = json!({"name": if number % 2 == 0 { "even" } else { "odd" }, "value": value});
+        entries.push(node_status(*node, ExecutionStatus::Queued, Some(data)));
+        entries.push(node_status(*node, ExecutionStatus::Running, None));
+    }
+    entries.push(node_status(nodes[0], ExecutionStatus::Completed, None));
+    entries.push(JournalEntry::NodeStatus {
+        node_exec_id: nodes[3],
+        status: ExecutionStatus::Failed,
+        execution_data: None,
+        stats: Some(NodeStats {
+            error: Some("é".repeat(2000)),
+            ..NodeStats::default()
+        }),
+        at: Timestamp::now(),
+    });
+    let waiting = Uuid::now_v7();
+    entries.push(created(waiting, graph.other_node));
+    world.append(owner, run, 1, entries).await;
+    world
+        .sql("UPDATE nodes SET metadata = jsonb_set(metadata, '{customized_name}', '\"Say it\"')")
+        .await;
+
+    let found = world.store.progress_of(&[id, other], &io_blocks()).await.unwrap();
+    let of = |id| found.iter().find(|run| run.graph_exec_id == id).unwrap().look.clone().unwrap();
+    let look = of(id);
+    assert_eq!(look.nodes.len(), 10);
+    let newest: Vec<_> = look.nodes[8..].iter().map(|node| (node.node_exec_id, node.status)).collect();
+    assert_eq!(newest, [(nodes[0], ExecutionStatus::Completed), (nodes[3], ExecutionStatus::Failed)]);
+    assert!(look.nodes.iter().all(|node| node.node_exec_id != waiting && node.started_at.is_some()));
+    assert_eq!(look.nodes[9].error.as_ref().map(|error| error.chars().count()), Some(500));
+    assert_eq!(look.nodes[9].name.as_deref(), Some("Say it"));
+    assert!(look.is_cut);
+    assert_eq!(
+        look.outputs["even"],
+        [json!(0), json!(2), json!(4), json!(6), json!(8), json!(10), json!(12)]
+    );
+    assert_eq!(look.outputs["odd"][..6], [json!(1), json!(3), json!(5), json!(7), json!(9), json!(11)]);
+    let shortened = look.outputs["odd"][6].as_str().unwrap();
+    assert!(long.starts_with(shortened), "a text is shortened");
+    assert!(of(other).nodes.is_empty() && of(other).outputs.is_empty());
+
+    // The stream carries no looks, and a run that is over has none.
+    let page = world.store.progress_after(&ProgressCursor::default(), 100, &io_blocks()).await.unwrap();
+    assert!(page.runs.len() == 2 && page.runs.iter().all(|run| run.look.is_none()));
+    let run = runs.iter().find(|run| run.graph_exec_id == other).unwrap();
+    let end = vec![run_status(ExecutionStatus::Running), run_status(ExecutionStatus::Completed)];
+    world.append(owner, run, 1, end).await;
+    assert_eq!(world.store.progress_of(&[other], &io_blocks()).await.unwrap()[0].look, None);
 }
