@@ -113,7 +113,7 @@ struct MessageQuery {
     get, path = "/api/chat/sessions/{session_id}/stream",
     operation_id = "getV2StreamChat", tags = ["v2", "chat", "chat"],
     params(("session_id" = String, Path), MessageQuery),
-    responses((status = 200, body = Value), (status = 501)),
+    responses((status = 200, body = Value, content_type = "text/event-stream"), (status = 501)),
 )]
 pub async fn stream(
     user: CurrentUser,

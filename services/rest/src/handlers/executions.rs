@@ -250,7 +250,7 @@ pub async fn events(
     post, path = "/api/graphs/{graph_id}/executions/{graph_exec_id}/stop",
     operation_id = "postV1Stop graph execution", tags = ["v1", "graphs"],
     params(("graph_id" = String, Path), ("graph_exec_id" = String, Path)),
-    responses((status = 200, body = Option<schemas::GraphExecutionMeta>)),
+    responses((status = 200, body = Option<schemas::GraphExecutionMeta>), (status = 504)),
 )]
 pub async fn stop(
     user: CurrentUser,

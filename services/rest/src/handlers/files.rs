@@ -56,7 +56,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     operation_id = "postV1Upload file to cloud storage", tags = ["v1", "files"],
     params(UploadQuery),
     request_body(content = schemas::Body_postV1Upload_file_to_cloud_storage, content_type = "multipart/form-data"),
-    responses((status = 200, body = schemas::UploadFileResponse)),
+    responses((status = 200, body = schemas::UploadFileResponse), (status = 507)),
 )]
 pub async fn upload(
     _user: CurrentUser,

@@ -43,7 +43,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
     post, path = "/api/store/submissions/media",
     operation_id = "postV2Upload submission media", tags = ["v2", "store", "private"],
     request_body(content = schemas::Body_postV2Upload_submission_media, content_type = "multipart/form-data"),
-    responses((status = 200, body = Value)),
+    responses((status = 200, body = Value), (status = 507)),
 )]
 pub async fn upload(
     user: CurrentUser,

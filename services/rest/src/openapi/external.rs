@@ -3,9 +3,13 @@
 use model::api_key::ApiKeyPermission as Permission;
 use serde_json::{Value, json};
 
+use super::block_failed;
+
 /// Where its operations are.
 const BASE: &str = "/external-api/v1";
 const OBJECT: &str = r#"{"type":"object"}"#;
+/// Where an error that is told in words is described.
+const ERROR: &str = "#/components/responses/ExternalError";
 
 struct Operation {
     method: &'static str,
@@ -121,34 +125,64 @@ pub fn document() -> serde_json::Result<Value> {
         "openapi": "3.1.0",
         "info": { "title": "AutoGPT Platform External API", "version": "1.0" },
         "paths": paths,
-        "components": { "securitySchemes": { "APIKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" } } },
+        "components": {
+            "securitySchemes": { "APIKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" } },
+            "responses": {
+                "ExternalError": answer("It was not done; detail says why", &about(&json!({ "anyOf": [{ "type": "string" }, { "type": "object" }] }))),
+            },
+        },
     }))
+}
+
+fn answer(text: &str, schema: &Value) -> Value {
+    json!({ "description": text, "content": { "application/json": { "schema": schema } } })
+}
+
+/// The form of an error, which has nothing but `detail`.
+fn about(detail: &Value) -> Value {
+    json!({ "type": "object", "required": ["detail"], "properties": { "detail": detail }, "additionalProperties": false })
 }
 
 impl Operation {
     fn described(&self) -> serde_json::Result<Value> {
-        let answer = |text: &str| json!({ "description": text, "content": { "application/json": { "schema": {} } } });
         let names = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let parameters: Vec<Value> = names
             .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
             .collect();
+        let problems = about(&json!({ "type": "array", "items": { "type": "object" } }));
+        let done = if self.makes_credentials() { "201" } else { "200" };
+        let mut responses = json!({
+            done: answer("Done", &json!({})),
+            "422": answer("The request cannot be read", &problems),
+        });
+        let takes_body = !self.body.is_empty();
+        let errors = [
+            (true, &["400", "401", "403", "404", "503"][..]),
+            (takes_body, &["408", "413"]),
+            (self.path.contains("/oauth/"), &["501"]),
+        ];
+        for status in errors.iter().filter(|(holds, _)| *holds).flat_map(|(_, statuses)| *statuses) {
+            responses[*status] = json!({ "$ref": ERROR });
+        }
+        if matches!(self.permission, Permission::ExecuteBlock) {
+            responses["500"] = answer("The block failed in a way that it does not foresee", &about(&block_failed()));
+        }
         let mut described = json!({
             "summary": self.summary,
             "description": format!("Needs the permission {}.", self.permission.as_str()),
             "operationId": format!("{} {}", self.method, self.path),
             "parameters": parameters,
             "security": [{ "APIKey": [] }],
-            "responses": {
-                "200": answer("Done"),
-                "401": answer("No valid API key"),
-                "403": answer("The key lacks the permission"),
-                "422": answer("The request cannot be read"),
-            },
+            "responses": responses,
         });
-        if !self.body.is_empty() {
+        if takes_body {
             let schema: Value = serde_json::from_str(self.body)?;
             described["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
         }
         Ok(described)
+    }
+
+    fn makes_credentials(&self) -> bool {
+        self.method == "post" && self.path.ends_with("/credentials")
     }
 }

@@ -70,6 +70,12 @@ fn in_words() -> Value {
     })
 }
 
+/// What a block says that failed unforeseen (rest.md §2.1): the only words in which an answer may be 500. Nothing else of this service
+/// has this form.
+pub fn block_failed() -> Value {
+    json!({ "type": "string", "pattern": r"^raised by [A-Za-z0-9_]+ with message: [\s\S]*\. block_id: [0-9a-f-]{36}$" })
+}
+
 /// An operation whose parameter the contract calls otherwise than a sibling at the same address does: the router takes one name only.
 struct Elsewhere {
     method: &'static str,
@@ -171,6 +177,16 @@ fn finish(operation: &mut Value) {
         if operation["responses"][status].get("content").is_none() {
             operation["responses"][status] = json!({ "$ref": ERROR });
         }
+    }
+    if operation["operationId"] == "postV1Execute graph block" {
+        let mut schema = in_words();
+        schema["required"] = json!(["message", "detail", "hint"]);
+        schema["properties"]["detail"] = block_failed();
+        schema["additionalProperties"] = json!(false);
+        operation["responses"]["500"] = json!({
+            "description": "The block failed in a way that it does not foresee",
+            "content": { "application/json": { "schema": schema } },
+        });
     }
     if takes_something && operation["responses"].get("422").is_none() {
         let problems = json!({ "$ref": "#/components/schemas/HTTPValidationError" });

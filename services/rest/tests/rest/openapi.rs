@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::app::TestApp;
+use crate::app::{TestApp, TestUser};
 
 const PREFIX: &str = "#/components/schemas/";
+const FILL_TEMPLATE: &str = "db7d8f02-2f44-4c55-ab7a-eae0941f0c30";
 
 fn file(path: &str) -> String {
     let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
@@ -261,5 +262,44 @@ fn a_difference_is_seen() {
         *changed.pointer_mut(pointer).unwrap() = value;
         let found: Vec<_> = differences(&changed, &operations, &schemas).into_keys().collect();
         assert_eq!(found, [(what.to_owned(), place.to_owned())], "{pointer}");
+    }
+}
+
+/// The schema that a document gives an answer.
+fn schema_of(document: &Value, (method, path): (&str, &str), status: &str) -> Value {
+    document["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"].clone()
+}
+
+#[tokio::test]
+async fn the_failure_of_a_block_is_the_one_server_error_that_is_described_and_no_other_has_its_form() {
+    let app = TestApp::start().await;
+    let user = TestUser::new();
+    let (_, key) = app.api_key(&user, json!(["EXECUTE_BLOCK"])).await;
+    let broken = json!({"values": {}, "format": "{{ x"});
+    for (base, document) in [("/api", "/openapi.json"), ("/external-api/v1", "/external-api/openapi.json")] {
+        let document = app.request(Method::GET, document).send().await.body;
+        let path = format!("{base}/blocks/{{block_id}}/execute");
+        let schema = schema_of(&document, ("post", &path), "500");
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let request = app.request(Method::POST, &path.replace("{block_id}", FILL_TEMPLATE));
+        let failed = request.by(&user).header("X-API-Key", &key).json(&broken).send().await;
+        assert_eq!(failed.status, 500, "{}", failed.text);
+        assert!(schema.is_object() && validator.is_valid(&failed.body), "{schema}\n{}", failed.text);
+        let mut other = failed.body.clone();
+        other["detail"] = json!("Internal server error");
+        assert!(!validator.is_valid(&other), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn server_errors_that_an_operation_has_of_its_own_are_declared() {
+    let document = served().await;
+    for (path, status) in [
+        ("/api/graphs/{graph_id}/executions/{graph_exec_id}/stop", "504"),
+        ("/api/files/upload", "507"),
+        ("/api/store/submissions/media", "507"),
+    ] {
+        let response = &document["paths"][path]["post"]["responses"][status];
+        assert_eq!(response["$ref"], "#/components/responses/HTTPError", "{path} {status}");
     }
 }
