@@ -1,8 +1,10 @@
 //! Passwords: argon2id, computed on a bounded number of threads.
 //!
 //! One check takes tens of milliseconds and 19 MiB, on purpose. So only as many run at a time as there are cores to spare, a
-//! limited number waits, and the rest is turned away: logging in never starves the other requests. Nor do new passwords, which anybody may
-//! set by signing up, starve logging in: they wait elsewhere, and only one at a time goes on to where logins wait.
+//! limited number waits, and the rest is turned away: logging in never starves the other requests. Nor does what anybody may ask for
+//! without end starve logging in, new passwords by signing up and logins of addresses that nobody has: each of the two waits elsewhere, and
+//! only one at a time goes on to where logins wait. Who has an account can be told by that only as long as somebody floods the service, and
+//! from signing up at any time.
 
 use std::sync::Arc;
 
@@ -14,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const MOST_AT_ONCE: usize = 4;
 /// Logins that wait for their turn, at most, those at work included.
 const MOST_WAITING: usize = 64;
-/// New passwords that wait for theirs.
-const MOST_NEW: usize = 64;
+/// New passwords that wait for theirs, and logins of nobody.
+const MOST_ASIDE: usize = 64;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
@@ -23,11 +25,32 @@ const HASH_BYTES: usize = 32;
 #[derive(Clone)]
 pub struct Passwords {
     waiting: Arc<Semaphore>,
-    new: Arc<Semaphore>,
-    new_turn: Arc<Semaphore>,
+    new: Aside,
+    nobodys: Aside,
     at_work: Arc<Semaphore>,
     /// Of nobody's password: checking it takes as long as checking somebody's.
     decoy: Arc<str>,
+}
+
+/// Where those wait of whom only one at a time joins the others.
+#[derive(Clone)]
+struct Aside {
+    waiting: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+impl Aside {
+    fn new() -> Self {
+        Self {
+            waiting: Arc::new(Semaphore::new(MOST_ASIDE)),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+        let _place = self.waiting.try_acquire().map_err(|_| PasswordError::Busy)?;
+        Arc::clone(&self.turn).acquire_owned().await.map_err(|_| PasswordError::Busy)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +66,8 @@ impl Passwords {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
-            new: Arc::new(Semaphore::new(MOST_NEW)),
-            new_turn: Arc::new(Semaphore::new(1)),
+            new: Aside::new(),
+            nobodys: Aside::new(),
             at_work: Arc::new(Semaphore::new(cores.div_ceil(2).clamp(1, MOST_AT_ONCE))),
             decoy: decoy().map_err(problem)?.into(),
         })
@@ -53,29 +76,31 @@ impl Passwords {
     /// A PHC string that holds salt and parameters.
     pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
         let password = password.to_owned();
-        let _place = self.new.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let turn = Arc::clone(&self.new_turn).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        let turn = self.new.turn().await?;
         self.compute(Some(turn), move || hash(&password)).await?
     }
 
     /// Whether the password is the one of this hash. Without a hash it is wrong, and that takes as long.
     pub async fn verify(&self, password: &str, phc: Option<&str>) -> Result<bool, PasswordError> {
-        let (password, known) = (password.to_owned(), phc.is_some());
-        let phc = phc.map_or_else(|| self.decoy.to_string(), str::to_owned);
+        let password = password.to_owned();
+        let Some(phc) = phc.map(str::to_owned) else {
+            let (decoy, turn) = (self.decoy.clone(), self.nobodys.turn().await?);
+            self.compute(Some(turn), move || verify(&password, &decoy)).await?;
+            return Ok(false);
+        };
         let _place = self.waiting.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let fits = self.compute(None, move || verify(&password, &phc)).await?;
-        Ok(fits && known)
+        self.compute(None, move || verify(&password, &phc)).await
     }
 
     async fn compute<T: Send + 'static>(
         &self,
-        new_turn: Option<OwnedSemaphorePermit>,
+        turn_aside: Option<OwnedSemaphorePermit>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
         let turn = Arc::clone(&self.at_work).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
         let done = tokio::task::spawn_blocking(move || {
             // Held until the thread is free, also when nobody waits for the result any more.
-            let _turns = (turn, new_turn);
+            let _turns = (turn, turn_aside);
             work()
         });
         done.await.map_err(|error| PasswordError::Hash(error.to_string()))
@@ -146,26 +171,38 @@ mod tests {
     #[tokio::test]
     async fn who_finds_no_place_to_wait_is_turned_away() {
         let passwords = Passwords::new().unwrap();
+        let phc = passwords.hash("x").await.unwrap();
         let places: Vec<_> = (0..MOST_WAITING).map(|_| passwords.waiting.try_acquire().unwrap()).collect();
-        assert_eq!(passwords.verify("x", None).await, Err(PasswordError::Busy));
+        assert_eq!(passwords.verify("x", Some(&phc)).await, Err(PasswordError::Busy));
         drop(places);
-        assert_eq!(passwords.verify("x", None).await, Ok(false));
+        assert_eq!(passwords.verify("x", Some(&phc)).await, Ok(true));
+    }
+
+    /// Logs somebody in while 200 others ask for something, of whom at least one has been turned away; how many went first.
+    async fn went_first<F>(passwords: &Passwords, ask: impl Fn(Passwords) -> F) -> usize
+    where
+        F: Future<Output = Result<(), PasswordError>> + Send + 'static,
+    {
+        let phc = hash("x").unwrap();
+        let mut others: tokio::task::JoinSet<_> = (0..200).map(|_| ask(passwords.clone())).collect();
+        while others.join_next().await.unwrap().unwrap() != Err(PasswordError::Busy) {}
+        assert_eq!(passwords.verify("x", Some(&phc)).await, Ok(true));
+        let mut first = 0;
+        while let Some(outcome) = others.try_join_next() {
+            first += usize::from(outcome.unwrap().is_ok());
+        }
+        first
     }
 
     #[tokio::test]
-    async fn many_new_passwords_keep_nobody_from_logging_in() {
+    async fn many_new_passwords_and_logins_of_nobody_keep_nobody_from_logging_in() {
         let passwords = Passwords::new().unwrap();
-        let mut new = tokio::task::JoinSet::new();
-        for _ in 0..200 {
-            let passwords = passwords.clone();
-            new.spawn(async move { passwords.hash("x").await });
-        }
-        while new.join_next().await.unwrap().unwrap() != Err(PasswordError::Busy) {}
-        assert_eq!(passwords.verify("x", None).await, Ok(false));
-        let mut first = 0;
-        while let Some(outcome) = new.try_join_next() {
-            first += usize::from(outcome.unwrap().is_ok());
-        }
-        assert!(first <= 4, "{first} new passwords went first");
+        let new = went_first(&passwords, |passwords: Passwords| async move { passwords.hash("x").await.map(drop) }).await;
+        let nobodys = went_first(
+            &passwords,
+            |passwords: Passwords| async move { passwords.verify("x", None).await.map(drop) },
+        )
+        .await;
+        assert!(new <= 4 && nobodys <= 4, "{new} new passwords and {nobodys} logins of nobody went first");
     }
 }
