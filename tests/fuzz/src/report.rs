@@ -16,6 +16,9 @@ pub struct Outcome {
     /// One text for each failure; not in the JSON.
     #[serde(skip)]
     pub complaints: Vec<String>,
+    /// What else is to be told; not in the JSON.
+    #[serde(skip)]
+    pub told: String,
 }
 
 impl Outcome {
@@ -27,7 +30,13 @@ impl Outcome {
             failures: complaints.len() as u64,
             ok: complaints.is_empty() && inputs > 0,
             complaints,
+            told: String::new(),
         }
+    }
+
+    /// The same with a remark.
+    pub fn telling(self, told: String) -> Self {
+        Self { told, ..self }
     }
 }
 
@@ -38,6 +47,9 @@ impl Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.ok { "ok" } else { "BROKEN" };
         write!(f, "{:<12} {:>10} {:>9}  {verdict}", self.case, self.inputs, self.failures)?;
+        if !self.told.is_empty() {
+            write!(f, " ({})", self.told)?;
+        }
         for complaint in &self.complaints {
             write!(f, "\n    ! {}", complaint.replace('\n', "\n      "))?;
         }

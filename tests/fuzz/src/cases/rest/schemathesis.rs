@@ -21,11 +21,11 @@ pub struct Run {
     pub failures: Vec<String>,
 }
 
-/// Sends requests as `document` describes them to the service at `base`.
+/// Sends requests as `document` describes them, with these headers, to the service at `base`.
 ///
 /// # Errors
 /// When the program is missing or ends without a report.
-pub async fn run(base: &str, token: &str, document: &Value, scope: &Scope) -> Result<Run> {
+pub async fn run(base: &str, headers: &[(&str, String)], document: &Value, scope: &Scope) -> Result<Run> {
     let directory = tempfile::tempdir()?;
     let (schema, report) = (directory.path().join("openapi.json"), directory.path().join("report.json"));
     std::fs::write(&schema, document.to_string())?;
@@ -36,10 +36,12 @@ pub async fn run(base: &str, token: &str, document: &Value, scope: &Scope) -> Re
         .arg("run")
         .arg(&schema)
         .args(["--url", base, "--seed", SEED, "--max-examples", &scope.examples.to_string()])
-        .args(["--header", &format!("Authorization: Bearer {token}")])
         .args(["--report", "json", "--no-color"])
         .arg("--report-json-path")
         .arg(&report);
+    for (name, value) in headers {
+        command.args(["--header", &format!("{name}: {value}")]);
+    }
     if let Some(longest) = scope.longest {
         command.args(["--max-time", &longest.as_secs().to_string()]);
     }
