@@ -14,6 +14,13 @@ use crate::{ListedGraph, SubmitError, Submitter, graph_hash};
 const LISTED_GRAPHS: i64 = 250;
 /// Agents that a graph brings with it, at most.
 const BUNDLED_AGENTS: usize = 100;
+
+/// A graph with the agents that it runs.
+pub(crate) struct Bundle {
+    pub graph: GraphModel,
+    /// Whether all of them could be read. Otherwise another time may find more: what follows from the bundle is not to be remembered.
+    pub is_whole: bool,
+}
 /// Saves of the same graph that happen at once take the next number each.
 const VERSION_RACES: u32 = 5;
 
@@ -119,32 +126,42 @@ impl Submitter {
 
     /// With the agents that its nodes run, and those that these run, as flat `sub_graphs` (internals §2.2 step 1).
     pub async fn load_bundle(&self, graph_id: GraphId, version: Option<i32>) -> Result<Option<GraphModel>, SubmitError> {
+        Ok(self.bundle(graph_id, version).await?.map(|bundle| bundle.graph))
+    }
+
+    pub(crate) async fn bundle(&self, graph_id: GraphId, version: Option<i32>) -> Result<Option<Bundle>, SubmitError> {
         let Some(mut graph) = self.store.get_graph(graph_id, version).await? else {
             return Ok(None);
         };
-        self.add_agents(&mut graph).await?;
+        let is_whole = self.add_agents(&mut graph).await?;
         complete(&mut graph, self.catalog.as_ref());
         self.show_addresses(&mut graph);
-        Ok(Some(graph))
+        Ok(Some(Bundle { graph, is_whole }))
     }
 
-    /// Agents that are gone, or that the graph's owner may not see, are left out: the node that runs one says so.
-    async fn add_agents(&self, graph: &mut GraphModel) -> Result<(), SubmitError> {
+    /// Agents that are gone, or that the graph's owner may not see, are left out: the node that runs one says so. Whether there are none.
+    async fn add_agents(&self, graph: &mut GraphModel) -> Result<bool, SubmitError> {
+        let mut is_whole = true;
         let mut seen = HashSet::from([(graph.id, graph.version)]);
         let mut pending = self.agents_of(graph);
         while let Some((id, version)) = pending.pop() {
             if !seen.insert((id, version)) || graph.sub_graphs.len() >= BUNDLED_AGENTS {
                 continue;
             }
-            if !self.store.graph_access(graph.user_id, id, version).await?.readable {
-                continue;
-            }
-            if let Some(agent) = self.store.get_graph(id, Some(version)).await? {
+            let is_readable = self.store.graph_access(graph.user_id, id, version).await?.readable;
+            let agent = if is_readable {
+                self.store.get_graph(id, Some(version)).await?
+            } else {
+                None
+            };
+            if let Some(agent) = agent {
                 pending.extend(self.agents_of(&agent));
                 graph.sub_graphs.push(agent);
+            } else {
+                is_whole = false;
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     /// The agents that the nodes of one graph name.

@@ -104,13 +104,11 @@ impl Submitter {
                 Some(known) => known,
                 None => {
                     let nodes = nodes.get(&(*id, *version)).map(Vec::as_slice).unwrap_or_default();
-                    let made = Arc::new(GraphInterface::of(
-                        name,
-                        nodes,
-                        &self.inside(*id, *version, nodes).await?,
-                        self.catalog.as_ref(),
-                    ));
-                    self.interfaces.insert((*id, *version), Arc::clone(&made)).await;
+                    let (agents, is_whole) = self.inside(*id, *version, nodes).await?;
+                    let made = Arc::new(GraphInterface::of(name, nodes, &agents, self.catalog.as_ref()));
+                    if is_whole {
+                        self.interfaces.insert((*id, *version), Arc::clone(&made)).await;
+                    }
                     made
                 }
             };
@@ -119,13 +117,13 @@ impl Submitter {
         Ok(interfaces)
     }
 
-    /// The agents that a graph version with these nodes runs.
-    async fn inside(&self, id: GraphId, version: i32, nodes: &[NodeModel]) -> Result<Vec<GraphModel>, SubmitError> {
+    /// The agents that a graph version with these nodes runs, and whether these are all.
+    async fn inside(&self, id: GraphId, version: i32, nodes: &[NodeModel]) -> Result<(Vec<GraphModel>, bool), SubmitError> {
         if !schema::has_kind(nodes, self.catalog.as_ref(), &[BlockKind::Agent]) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), true));
         }
-        let bundle = self.load_bundle(id, Some(version)).await?;
-        Ok(bundle.map(|bundle| bundle.sub_graphs).unwrap_or_default())
+        let bundle = self.bundle(id, Some(version)).await?;
+        Ok(bundle.map(|bundle| (bundle.graph.sub_graphs, bundle.is_whole)).unwrap_or_default())
     }
 
     /// Graphs that were read without nodes and links, with what follows from these.

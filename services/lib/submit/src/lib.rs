@@ -49,7 +49,7 @@ pub struct Submitter {
     store: Store,
     catalog: Arc<dyn BlockCatalog>,
     intake: Intake,
-    /// Versions of graphs never change, so nothing here is ever out of date.
+    /// Versions of graphs never change, so nothing here is ever out of date. One whose agents could not all be read is not kept.
     ready: Cache<(GraphId, i32), Arc<ReadyGraph>>,
     /// What the same versions take and give, for lists.
     interfaces: Cache<(GraphId, i32), Arc<GraphInterface>>,

@@ -12,6 +12,7 @@ use store::{Accepted, Access, NewRun, PackedRun, StartingNode};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::graphs::Bundle;
 use crate::{Origin, ReadyGraph, SubmitCommand, SubmitError, Submitter, masks};
 
 /// Runs above a run, at most.
@@ -208,14 +209,16 @@ impl Submitter {
         if let Some(ready) = self.ready.get(&key).await {
             return Ok(ready);
         }
-        let graph = self.load_bundle(graph_id, Some(version)).await?;
-        let graph = graph.ok_or(SubmitError::GraphNotFound {
+        let bundle = self.bundle(graph_id, Some(version)).await?;
+        let Bundle { graph, is_whole } = bundle.ok_or(SubmitError::GraphNotFound {
             graph_id,
             version: Some(version),
         })?;
         let plan = Arc::new(Plan::compile(&graph.nodes, &graph.links, self.catalog.as_ref())?);
         let ready = Arc::new(ReadyGraph { graph, plan });
-        self.ready.insert(key, Arc::clone(&ready)).await;
+        if is_whole {
+            self.ready.insert(key, Arc::clone(&ready)).await;
+        }
         Ok(ready)
     }
 }

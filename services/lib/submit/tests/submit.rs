@@ -727,3 +727,42 @@ async fn credentials_of_a_run_reach_the_agents_inside() {
         world.submitter.submit(child(start.input["nodes_input_masks"].clone())).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn an_agent_that_becomes_readable_is_seen_by_what_runs_it() {
+    let world = World::new().await;
+    let other = user(world.store()).await;
+    let request = json!([{"block_id": WEB_REQUEST, "input_default": {"url": "https://a.test"}}]);
+    let inner = world.submitter.create_graph(other, graph(request, json!([]))).await.unwrap();
+    let settings = json!({"graph_id": inner.id, "graph_version": 1, "inputs": {}, "input_schema": {}, "output_schema": {}});
+    let outer = graph(json!([{"block_id": AGENT, "input_default": settings}]), json!([]));
+    let saved = world.submitter.create_graph(world.user, outer).await.unwrap();
+    let reference = kept_credentials(&world).await;
+    let run = async || {
+        let command = SubmitCommand {
+            credentials: [(HOST_NEED.to_owned(), reference.clone())].into_iter().collect(),
+            inputs: Map::new(),
+            origin: Origin::Resource,
+            ..world.command(&saved)
+        };
+        world.submitter.submit(command).await
+    };
+    let needs = async || {
+        let listed = world.submitter.list_graphs(world.user).await.unwrap();
+        let listed = listed.iter().find(|listed| listed.graph.id == saved.id).unwrap();
+        listed.interface.credentials_input_schema["properties"].as_object().unwrap().len()
+    };
+    let refused = run().await;
+    assert!(matches!(refused, Err(SubmitError::Invalid(_))), "{refused:?}");
+    assert_eq!(needs().await, 0);
+
+    let mut connection = PgConnection::connect(&world.url).await.unwrap();
+    sqlx::query("UPDATE graphs SET user_id = $1 WHERE id = $2")
+        .bind(world.user)
+        .bind(inner.id)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    run().await.unwrap();
+    assert_eq!(needs().await, 1);
+}
