@@ -47,12 +47,13 @@ fn found(platform: &AutoGPTPlatform) -> Dereferenced {
     let names = Names::new(platform.metadata.name.as_deref().unwrap());
     let mut found = Dereferenced::default();
     for name in secret_names(platform) {
-        let kind = [Generated::Jwt, Generated::RpcToken, Generated::EncryptionKey]
+        let kind = [Generated::Jwt, Generated::RpcToken, Generated::EncryptionKey, Generated::UnsubscribeKey]
             .into_iter()
             .chain(DataStore::ALL.map(Generated::Data))
             .find(|kind| match kind {
                 Generated::Jwt => name == names.jwt(),
                 Generated::EncryptionKey => name == names.encryption(),
+                Generated::UnsubscribeKey => name == names.unsubscribe(),
                 Generated::RpcToken => name == names.rpc_token(),
                 Generated::Data(store) => name == names.data(*store),
             });
@@ -243,6 +244,55 @@ fn a_changed_secret_rolls_out_what_uses_it_and_nothing_else() {
     assert_eq!(before.migration, after.migration);
 }
 
+fn variable(resources: &Resources, component: Component, name: &str) -> Option<Value> {
+    let template = &resources.deployments[&component].spec.as_ref()?.template;
+    let env = template.spec.as_ref()?.containers[0].env.as_ref()?;
+    env.iter().find(|variable| variable.name == name).map(|variable| json!(variable))
+}
+
+#[test]
+fn whoever_leads_people_somewhere_knows_the_address_from_outside() {
+    let inside = build(&validated(json!({})));
+    let outside = build(&validated(json!({"ingress": {"host": "agents.example", "tls": {"secretName": "t"}}})));
+    use Component::{Executor, Notification, Rest};
+    for (name, told) in [
+        ("PLATFORM_BASE_URL", vec![Rest, Notification]),
+        ("FRONTEND_BASE_URL", vec![Rest, Notification, Executor]),
+    ] {
+        for component in Component::ALL {
+            assert_eq!(variable(&inside, component, name), None, "{component:?}");
+            let expected = told
+                .contains(&component)
+                .then(|| json!({"name": name, "value": "https://agents.example"}));
+            assert_eq!(variable(&outside, component, name), expected, "{name} of {component:?}");
+        }
+    }
+}
+
+#[test]
+fn links_in_mails_are_checked_with_the_key_that_signs_them() {
+    let resources = build(&validated(json!({})));
+    let key = json!({"name": "UNSUBSCRIBE_SECRET_KEY", "valueFrom": {"secretKeyRef": {"name": "autogpt-unsubscribe", "key": "key"}}});
+    for component in Component::ALL {
+        let knows = matches!(component, Component::Rest | Component::Notification);
+        let found = variable(&resources, component, "UNSUBSCRIBE_SECRET_KEY");
+        assert_eq!(found, knows.then(|| key.clone()), "{component:?}");
+    }
+    let mine = json!([{"name": "UNSUBSCRIBE_SECRET_KEY", "value": "mine"}]);
+    let resources = build(&validated(json!({"components": {"rest": {"env": mine}}})));
+    assert_eq!(variable(&resources, Component::Rest, "UNSUBSCRIBE_SECRET_KEY"), Some(mine[0].clone()));
+}
+
+#[test]
+fn a_platform_of_a_release_without_this_key_gets_it_and_keeps_all_others() {
+    let platform = platform(json!({}));
+    let mut older = found(&platform);
+    older.secrets.insert("autogpt-unsubscribe".to_owned(), None);
+    let validated = validate(&platform, &older, &defaults()).unwrap();
+    let missing: Vec<_> = validated.generated.iter().filter(|(_, _, missing)| *missing).collect();
+    assert_eq!(missing, [&("autogpt-unsubscribe".to_owned(), Generated::UnsubscribeKey, true)]);
+}
+
 #[test]
 fn another_version_is_another_migration() {
     let one = build(&validated(json!({"image": {"tag": "1"}})));
@@ -324,7 +374,7 @@ fn generated_secrets_that_are_absent_are_to_be_made_and_incomplete_ones_are_a_pr
         secrets: secret_names(&platform).into_iter().map(|name| (name, None)).collect(),
     };
     let validated = validate(&platform, &nothing, &defaults()).unwrap();
-    assert_eq!(validated.generated.iter().filter(|(_, _, missing)| *missing).count(), 6);
+    assert_eq!(validated.generated.iter().filter(|(_, _, missing)| *missing).count(), 7);
     let found = problems(json!({}), |found| {
         found.secrets.insert(
             "autogpt-postgres".to_owned(),

@@ -85,6 +85,21 @@ impl Component {
         matches!(self, Self::Rest | Self::Scheduler | Self::DatabaseManager)
     }
 
+    /// Signs the links in mails that switch them off, or checks what such a link has.
+    pub fn signs_links(self) -> bool {
+        matches!(self, Self::Rest | Self::Notification)
+    }
+
+    /// Gives others addresses of the API from outside: of uploads, webhooks and what a link in a mail does.
+    pub fn leads_to_the_api(self) -> bool {
+        matches!(self, Self::Rest | Self::Notification)
+    }
+
+    /// Gives others addresses of pages from outside: of shared runs, the account's settings and what a balance is filled up with.
+    pub fn leads_to_pages(self) -> bool {
+        matches!(self, Self::Rest | Self::Notification | Self::Executor)
+    }
+
     /// Whether it checks users' tokens.
     pub fn checks_users(self) -> bool {
         matches!(self, Self::Rest | Self::Websocket)

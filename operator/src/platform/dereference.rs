@@ -38,7 +38,7 @@ impl Dereferenced {
 pub fn secret_names(platform: &AutoGPTPlatform) -> Vec<String> {
     let spec = &platform.spec;
     let names = Names::new(&platform.name_any());
-    let mut found = vec![names.rpc_token(), names.encryption()];
+    let mut found = vec![names.rpc_token(), names.encryption(), names.unsubscribe()];
     found.push(
         spec.auth
             .jwt_secret_ref

@@ -24,6 +24,9 @@ pub const KEY_RPC_TOKEN: &str = "token";
 /// Where the key (or keys, the present one first, separated by commas) stands in its Secret.
 pub const KEY_ENCRYPTION: &str = "key";
 
+/// Key of what signs the links in mails in the generated Secret.
+pub const KEY_UNSUBSCRIBE: &str = "key";
+
 /// The names of a platform's objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names(String);
@@ -59,6 +62,10 @@ impl Names {
 
     pub fn encryption(&self) -> String {
         format!("{}-encryption", self.0)
+    }
+
+    pub fn unsubscribe(&self) -> String {
+        format!("{}-unsubscribe", self.0)
     }
 
     pub fn migration(&self, hash: &str) -> String {
@@ -103,6 +110,7 @@ pub enum Generated {
     Jwt,
     RpcToken,
     EncryptionKey,
+    UnsubscribeKey,
     Data(DataStore),
 }
 
@@ -121,6 +129,8 @@ pub struct Validated {
     pub rpc_token: SecretKey,
     /// Seals the credentials of users.
     pub encryption_key: SecretKey,
+    /// Signs the links in mails that switch them off.
+    pub unsubscribe_key: SecretKey,
     pub smtp: Option<String>,
     /// Secrets of the platform's own, and whether each is still to be made.
     pub generated: Vec<(String, Generated, bool)>,
@@ -170,6 +180,13 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
     own(rpc_token.secret.clone(), Generated::RpcToken, &[KEY_RPC_TOKEN], &mut problems);
     let encryption_key = SecretKey::new(names.encryption(), KEY_ENCRYPTION);
     own(encryption_key.secret.clone(), Generated::EncryptionKey, &[KEY_ENCRYPTION], &mut problems);
+    let unsubscribe_key = SecretKey::new(names.unsubscribe(), KEY_UNSUBSCRIBE);
+    own(
+        unsubscribe_key.secret.clone(),
+        Generated::UnsubscribeKey,
+        &[KEY_UNSUBSCRIBE],
+        &mut problems,
+    );
     let jwt = match &spec.auth.jwt_secret_ref {
         Some(reference) => SecretKey::new(&reference.name, &reference.key),
         None => {
@@ -271,6 +288,7 @@ pub fn validate(platform: &AutoGPTPlatform, found: &Dereferenced, defaults: &Def
                 jwt,
                 rpc_token,
                 encryption_key,
+                unsubscribe_key,
                 smtp,
                 generated,
                 secrets_hash,

@@ -8,7 +8,7 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject
 
 use super::{LABEL_MANAGED_BY, labels, metadata};
 use crate::platform::component::{Component, DataStore};
-use crate::platform::validate::{Generated, KEY_ENCRYPTION, KEY_JWT, KEY_RPC_TOKEN, KEY_URL, Names, Validated};
+use crate::platform::validate::{Generated, KEY_ENCRYPTION, KEY_JWT, KEY_RPC_TOKEN, KEY_UNSUBSCRIBE, KEY_URL, Names, Validated};
 
 /// Name of the scheduler service's account, when it needs one.
 pub fn scheduler_account(platform: &Validated) -> Option<String> {
@@ -79,6 +79,7 @@ pub fn generate(names: &Names, kind: &Generated, mut random: impl FnMut() -> Str
     let pairs = match kind {
         Generated::Jwt => vec![(KEY_JWT, random())],
         Generated::EncryptionKey => vec![(KEY_ENCRYPTION, random())],
+        Generated::UnsubscribeKey => vec![(KEY_UNSUBSCRIBE, random())],
         Generated::RpcToken => vec![(KEY_RPC_TOKEN, random())],
         Generated::Data(store) => {
             let (user, password) = ("autogpt", random());

@@ -109,15 +109,21 @@ fn environment(platform: &Validated, component: Component) -> Vec<EnvVar> {
     if component.keeps_credentials() {
         variables.push(pod::secret("ENCRYPTION_KEY", &platform.encryption_key));
     }
+    if component.signs_links() {
+        variables.push(pod::secret("UNSUBSCRIBE_SECRET_KEY", &platform.unsubscribe_key));
+    }
     if component == Component::Scheduler {
         variables.push(pod::value("SCHEDULER_STORE", platform.spec.scheduler.store.as_str()));
         variables.push(pod::value("PLATFORM_NAME", platform.names.platform()));
         variables.push(pod::value("PLATFORM_NAMESPACE", &platform.namespace));
     }
-    if let Some(external) = platform.external_url().filter(|_| component == Component::Rest) {
-        // In links of mails, webhooks and shared runs.
-        variables.push(pod::value("PLATFORM_BASE_URL", &external));
-        variables.push(pod::value("FRONTEND_BASE_URL", external));
+    if let Some(external) = platform.external_url() {
+        if component.leads_to_the_api() {
+            variables.push(pod::value("PLATFORM_BASE_URL", &external));
+        }
+        if component.leads_to_pages() {
+            variables.push(pod::value("FRONTEND_BASE_URL", external));
+        }
     }
     with_wanted(variables, &component.options(&platform.spec.components).env)
 }

@@ -100,7 +100,15 @@ async fn a_platform_comes_up_step_by_step() {
     assert_eq!(names::<StatefulSet>(&world).await, ["p-postgres", "p-rabbitmq", "p-redis"]);
     assert_eq!(
         names::<Secret>(&world).await,
-        ["p-encryption", "p-jwt", "p-postgres", "p-rabbitmq", "p-redis", "p-rpc-token"]
+        [
+            "p-encryption",
+            "p-jwt",
+            "p-postgres",
+            "p-rabbitmq",
+            "p-redis",
+            "p-rpc-token",
+            "p-unsubscribe"
+        ]
     );
     let services = [
         "database-manager",
@@ -430,6 +438,7 @@ async fn secrets_are_taken_up_and_never_made_anew() {
     let data = async |name: &str| world.api::<Secret>().get(name).await.unwrap().data.unwrap();
     assert_eq!(data("p-jwt").await["JWT_VERIFY_KEY"].0, b"mine");
     let (token, database) = (data("p-rpc-token").await, data("p-postgres").await);
+    let links = data("p-unsubscribe").await;
     let template = async |name: &str| world.api::<Deployment>().get(name).await.unwrap().spec.unwrap().template;
     let (rest, executor) = (template("p-rest").await, template("p-executor").await);
 
@@ -446,7 +455,8 @@ async fn secrets_are_taken_up_and_never_made_anew() {
     world.api::<AutoGPTPlatform>().delete("p", &DeleteParams::default()).await.unwrap();
     world.apply(&platform(json!({"deletionPolicy": "Delete"}))).await.unwrap();
     world.bring_up("p").await;
-    assert_eq!((data("p-rpc-token").await, data("p-postgres").await), (token, database));
+    assert_eq!((data("p-rpc-token").await, data("p-postgres").await), (token.clone(), database));
+    assert_eq!(data("p-unsubscribe").await, links);
     // Delete: what was generated goes with the platform, what was taken up stays.
     let owned = async |name: &str| world.api::<Secret>().get(name).await.unwrap().metadata.owner_references.is_some();
     eventually("generated Secrets are owned", || async {
@@ -454,6 +464,20 @@ async fn secrets_are_taken_up_and_never_made_anew() {
     })
     .await;
     assert!(!owned("p-jwt").await);
+    operator.stop().await;
+
+    // A release that did not know a key has left all others: it is made, and they stay.
+    world.api::<Secret>().delete("p-unsubscribe", &DeleteParams::default()).await.unwrap();
+    let operator = world.operator("b").await;
+    eventually("the key that was not there is made", || async {
+        world.api::<Secret>().get_opt("p-unsubscribe").await.unwrap().ok_or("not yet")
+    })
+    .await;
+    world.bring_up("p").await;
+    assert_eq!(
+        (data("p-rpc-token").await, data("p-jwt").await["JWT_VERIFY_KEY"].0.as_slice()),
+        (token, b"another".as_slice())
+    );
     operator.stop().await;
 }
 
