@@ -6,20 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use model::Timestamp;
 use model::schedule::SlotOutcome;
 use runtime::Shutdown;
 use runtime::retry::retry_forever;
-use store::{DecidedSlots, DueRun, DueSlot, Schedule, SettledSlot, Store};
+use store::{DecidedSlots, DueRun, Schedule, SettledSlot, Store};
 use submit::{Origin, SubmitCommand, SubmitError, Submitter};
 use tokio::sync::{Notify, watch};
 
-use crate::cron::{self, ContractCron};
+use crate::decide::Decider;
 use crate::metrics::SchedulerMetrics;
 use crate::reaction::Reaction;
-use crate::schedules::{ScheduleStore, parse_zone};
+use crate::schedules::ScheduleStore;
 
 /// Slots decided in one transaction.
 const DECIDED: usize = 500;
@@ -63,7 +62,10 @@ impl Firing {
     /// Decides what is due, as soon as it is. `behind` says that it is not soon enough.
     async fn decide(&self, decided: &Notify, behind: watch::Sender<bool>, shutdown: &Shutdown) {
         let limit = i64::try_from(DECIDED).unwrap_or(i64::MAX);
-        let decide = || self.store.decide_due_slots(limit, slot_after);
+        let decide = || {
+            let mut decider = Decider::default();
+            self.store.decide_due_slots(limit, move |due, now| decider.decide(due, now))
+        };
         while let Some(DecidedSlots { slots, late }) = retry_forever(DATABASE, shutdown, decide).await {
             if slots > 0 {
                 tracing::info!(slots, ?late, "slots decided");
@@ -127,7 +129,7 @@ impl Firing {
     /// None when the slot is to be tried again.
     async fn fire(&self, due: DueRun) -> Option<SettledSlot> {
         let (schedule_id, slot) = (due.schedule_id, due.slot);
-        let settled = |outcome, reason: String, graph_exec_id| SettledSlot {
+        let settled = |outcome, reason: Option<String>, graph_exec_id| SettledSlot {
             schedule_id,
             slot,
             outcome,
@@ -137,7 +139,7 @@ impl Firing {
         let Some(schedule) = due.schedule else {
             return Some(settled(
                 SlotOutcome::Skipped,
-                "the schedule was deleted before its run started".to_owned(),
+                Some("the schedule was deleted before its run started".to_owned()),
                 None,
             ));
         };
@@ -145,12 +147,12 @@ impl Firing {
             Ok(run) => {
                 self.metrics.fired.inc();
                 tracing::debug!(schedule_id = %schedule.id, %slot, graph_exec_id = %run.id, "schedule fired");
-                Some(settled(SlotOutcome::Fired, String::new(), Some(run.id)))
+                Some(settled(SlotOutcome::Fired, None, Some(run.id)))
             }
             Err(error) => {
                 self.metrics.failed.inc();
                 let done = self.react(&schedule, slot, &error).await;
-                done.then(|| settled(SlotOutcome::Missed, error.to_string(), None))
+                done.then(|| settled(SlotOutcome::Missed, Some(error.to_string()), None))
             }
         }
     }
@@ -183,11 +185,4 @@ fn command(schedule: &Schedule, slot: Timestamp) -> SubmitCommand {
         origin: Origin::Schedule,
         ..SubmitCommand::default()
     }
-}
-
-/// The first slot after this one that is still to come: slots that passed meanwhile are one with it (rest.md §2.7).
-fn slot_after(due: &DueSlot, now: DateTime<Utc>) -> Option<Timestamp> {
-    let cron: ContractCron = due.cron.parse().ok()?;
-    let firing = cron::Firing::new(&cron, parse_zone(&due.timezone)?).ok()?;
-    firing.next_after(due.slot.into_inner().max(now)).map(Timestamp::from)
 }

@@ -4,6 +4,7 @@
 //! decides whether the service is ready.
 
 pub mod cron;
+mod decide;
 mod error;
 mod fire;
 mod hints;

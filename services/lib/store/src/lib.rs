@@ -89,7 +89,7 @@ pub use retries::FormerRun;
 pub use reviews::{Decided, ReviewDecision, ReviewQuestion, ReviewTerms};
 pub use schedules::{NewSchedule, Schedule};
 pub use sharing::SharedRun;
-pub use slots::{DecidedSlots, DueRun, DueSlot, SettledSlot};
+pub use slots::{DecidedSlots, DueRun, DueSlot, SettledSlot, SlotDecision, SlotDecisions};
 pub use storable::make_storable;
 pub use submission_rows::PackedRun;
 pub use submissions::{Accepted, NewRun, StartingNode};

@@ -41,6 +41,11 @@ impl Firing {
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.calendar.as_ref()?.next_after(after)
     }
+
+    /// The last time not after `until`. None when there is none, ever.
+    pub fn last_at_or_before(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.calendar.as_ref()?.last_at_or_before(until)
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 use std::time::Duration;
 
 use model::Timestamp;
+use model::schedule::SlotOutcome;
 use serde_json::json;
+use store::{DueSlot, SlotDecision, SlotDecisions};
 use submit::SubmitCommand;
 
 use crate::world::{TestGraph, World, map, now};
 
 const RUNS: &str = "SELECT count(*) FROM graph_executions";
-const DECISIONS: &str = "SELECT count(*) FROM schedule_decisions";
-/// Decisions that nothing is left to do for.
-const SETTLED: &str =
-    "SELECT count(*) FROM schedule_decisions WHERE (schedule_uid, slot) NOT IN (SELECT schedule_id, slot FROM schedule_submissions)";
+/// Decisions about one slot, which was to run.
+const DECISIONS: &str = "SELECT count(*) FROM schedule_decisions WHERE through IS NULL";
+/// Those that nothing is left to do for.
+const SETTLED: &str = "SELECT count(*) FROM schedule_decisions
+    WHERE through IS NULL AND (schedule_uid, slot) NOT IN (SELECT schedule_id, slot FROM schedule_submissions)";
 /// Decisions whose run exists, once for each.
 const FIRED: &str =
     "SELECT count(DISTINCT g.id) FROM schedule_decisions d JOIN graph_executions g ON g.id = d.graph_exec_id WHERE d.decision = 'Fired'";
@@ -23,19 +26,26 @@ async fn a_due_schedule_starts_one_run_with_its_inputs_and_moves_on() {
     let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
     let _services = (world.serve().await, world.serve().await);
     world.until(SETTLED, 1).await;
-    let key = format!("{}/2026-01-02T03:00:00Z", schedule.id);
+    let lines = world.store.list_decisions(schedule.id, None, None, 10).await.unwrap();
+    // Thousands of slots have passed since: the newest has the run, the others are one line.
+    let [newest, passed] = lines.as_slice() else { panic!("{lines:?}") };
+    let key = format!("{}/{}", schedule.id, newest.slot);
     let run = world.store.find_by_idempotency_key(&key).await.unwrap().unwrap();
     assert_eq!(
         (run.user_id, run.graph_id, run.inputs),
         (graph.user_id, graph.id, Some(map(json!({"x": "from the schedule"}))))
     );
+    assert_eq!((newest.outcome, newest.graph_exec_id), (SlotOutcome::Fired, Some(run.id)));
+    assert!(newest.reason.ends_with("nothing of this schedule was running"), "{}", newest.reason);
+    assert!((0.0..3600.0).contains(&newest.decided_at.seconds_since(newest.slot)), "{newest:?}");
     assert_eq!(
-        world.text("SELECT decision || ' ' || graph_exec_id FROM schedule_decisions").await,
-        format!("Fired {}", run.id)
+        (passed.outcome, passed.slot.to_string().as_str(), passed.count),
+        (SlotOutcome::Missed, "2026-01-02T03:00:00Z", 1000)
     );
-    // Hundreds of slots have passed since: they are one with it.
+    assert!(passed.reason.contains("catchUp.policy Latest"), "{}", passed.reason);
+    assert_eq!(passed.through.map(|through| newest.slot.seconds_since(through)), Some(3600.0));
     let next = world.schedule(schedule.id).await.unwrap().next_run_at.unwrap();
-    assert!(next > now() && next.seconds_since(now()) <= 3600.0, "{next}");
+    assert_eq!(next.seconds_since(newest.slot), 3600.0);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(world.number(RUNS).await, 1);
 }
@@ -99,7 +109,9 @@ async fn a_slot_that_the_user_must_mend_is_lost_and_the_schedule_stays() {
     let schedule = world.scheduled(visitor, "2026-01-02T03:00:00Z").await;
     let _service = world.serve().await;
     world.until(SETTLED, 1).await;
-    let decision = world.text("SELECT decision || ': ' || reason FROM schedule_decisions").await;
+    let decision = world
+        .text("SELECT decision || ': ' || reason FROM schedule_decisions WHERE through IS NULL")
+        .await;
     assert!(decision.starts_with("Missed: You do not have access"), "{decision}");
     assert!(world.schedule(schedule.id).await.unwrap().next_run_at.unwrap() > now());
 }
@@ -135,7 +147,7 @@ async fn a_slot_whose_schedule_was_deleted_before_it_ran_is_skipped() {
     let world = World::new().await;
     let graph = world.user_with_graph().await;
     let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
-    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    world.store.decide_due_slots(10, |due, _| runs(due)).await.unwrap();
     world.store.delete_schedule(schedule.id).await.unwrap();
     let _service = world.serve().await;
     world.until(SETTLED, 1).await;
@@ -152,14 +164,14 @@ async fn whatever_a_scheduler_left_behind_becomes_one_run() {
     let moment = Duration::from_millis(100);
     // Decided.
     world.scheduled(graph, "2026-01-02T03:00:00Z").await;
-    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    world.store.decide_due_slots(10, |due, _| runs(due)).await.unwrap();
     // Decided and claimed.
     world.scheduled(graph, "2026-01-02T04:00:00Z").await;
-    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    world.store.decide_due_slots(10, |due, _| runs(due)).await.unwrap();
     assert_eq!(world.store.claim_due_runs(10, moment, moment).await.unwrap().len(), 2);
     // Decided, claimed and submitted.
     let submitted = world.scheduled(graph, "2026-01-02T05:00:00Z").await;
-    world.store.decide_due_slots(10, |_, _| None).await.unwrap();
+    world.store.decide_due_slots(10, |due, _| runs(due)).await.unwrap();
     let claimed = world.store.claim_due_runs(1, moment, moment).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let run = world.submitter.submit(SubmitCommand {
@@ -190,6 +202,8 @@ async fn many_slots_under_dying_schedulers_become_one_run_each() {
              FROM schedules, generate_series(2, 1500)",
         )
         .await;
+    // Between them no slot has passed, so that every decision is about one.
+    world.sql("UPDATE schedules SET cron = '0 3 2 1 *', timezone = 'UTC'").await;
     for round in 0..6 {
         let (one, two) = (world.serve_apart(), world.serve_apart());
         tokio::time::sleep(Duration::from_millis(60 + 30 * round)).await;
@@ -203,6 +217,57 @@ async fn many_slots_under_dying_schedulers_become_one_run_each() {
     world.until(FIRED, SLOTS).await;
     world.until(PENDING, 0).await;
     assert_eq!((world.number(RUNS).await, world.number(DECISIONS).await), (SLOTS, SLOTS));
+}
+
+/// Of a schedule whose runs go on, the next slots say so until they have ended.
+#[tokio::test]
+async fn a_slot_is_decided_in_the_knowledge_of_what_still_runs() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let schedule = world.scheduled(graph, "2026-01-02T03:00:00Z").await;
+    let first = world.store.decide_due_slots(10, |due, _| runs(due));
+    assert_eq!(first.await.unwrap().slots, 1);
+    world
+        .sql("UPDATE schedules SET cron = '0 3 2 1 *', next_run_at = '2026-01-02T03:10:00Z'")
+        .await;
+    let service = world.serve().await;
+    world.until(FIRED, 2).await;
+    let reason = async |slot: &str| {
+        let slot: Timestamp = slot.parse().unwrap();
+        let mut lines = world.store.list_decisions(schedule.id, Some(slot), Some(slot), 1).await.unwrap();
+        lines.remove(0).reason
+    };
+    let first = reason("2026-01-02T03:10:00Z").await;
+    assert!(
+        first.ends_with("the run of 2026-01-02T03:00:00Z is not over, and runs may overlap (overlapPolicy Allow)"),
+        "{first}"
+    );
+    world
+        .sql(
+            "UPDATE graph_executions SET status = 'COMPLETED', ended_at = now();
+             UPDATE schedules SET next_run_at = '2026-01-02T03:20:00Z'",
+        )
+        .await;
+    // A schedule that is added makes the loop look, and see the other one as well.
+    service.add(graph, "0 0 1 1 *", None).await.unwrap();
+    world.until(FIRED, 3).await;
+    let then = reason("2026-01-02T03:20:00Z").await;
+    assert!(then.ends_with("nothing of this schedule was running"), "{then}");
+    assert_eq!(world.number("SELECT count(*) FROM schedule_decisions WHERE unfinished").await, 1);
+}
+
+/// What a scheduler that died has decided: it is to run, and is the last one.
+fn runs(due: &DueSlot) -> SlotDecisions {
+    SlotDecisions {
+        decisions: vec![SlotDecision {
+            slot: due.slot,
+            through: None,
+            count: 1,
+            outcome: SlotOutcome::Fired,
+            reason: String::new(),
+        }],
+        next: None,
+    }
 }
 
 async fn delete_from_library(world: &World, graph: TestGraph) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use model::Timestamp;
 use model::schedule::{ScheduleDecision, SlotOutcome};
 use serde_json::json;
-use store::{DueRun, NewSchedule, SettledSlot};
+use store::{DueRun, DueSlot, NewSchedule, SettledSlot, SlotDecision, SlotDecisions};
 use uuid::Uuid;
 
 use crate::world::{TestGraph, World, map};
@@ -34,14 +34,29 @@ fn fired(schedule_id: Uuid, slot: Timestamp) -> SettledSlot {
         schedule_id,
         slot,
         outcome: SlotOutcome::Fired,
-        reason: String::new(),
+        reason: None,
         graph_exec_id: None,
+    }
+}
+
+/// It is to run, and the schedule moves on to `next`.
+fn runs(due: &DueSlot, next: Option<Timestamp>) -> SlotDecisions {
+    let decision = SlotDecision {
+        slot: due.slot,
+        through: None,
+        count: 1,
+        outcome: SlotOutcome::Fired,
+        reason: "due".to_owned(),
+    };
+    SlotDecisions {
+        decisions: vec![decision],
+        next,
     }
 }
 
 /// Decides what is due and moves it on to `later`.
 async fn decide(world: &World, limit: i64, later: Option<Timestamp>) -> usize {
-    world.store.decide_due_slots(limit, |_, _| later).await.unwrap().slots
+    world.store.decide_due_slots(limit, |due, _| runs(due, later)).await.unwrap().slots
 }
 
 async fn claim(world: &World) -> Vec<DueRun> {
@@ -86,16 +101,16 @@ async fn the_earliest_slots_are_decided_first_with_what_the_next_one_is_computed
         let slot = at(&format!("2026-01-02T03:0{minute}:00Z"));
         world.store.insert_schedule(schedule(graph, Some(slot))).await.unwrap();
     }
-    let seen = std::sync::Mutex::new(Vec::new());
+    let mut seen = Vec::new();
     let decided = world.store.decide_due_slots(2, |due, now| {
-        seen.lock().unwrap().push((due.slot.to_string(), due.cron.clone(), due.timezone.clone()));
+        seen.push((due.slot.to_string(), due.cron.clone(), due.timezone.clone()));
         assert!((chrono::Utc::now() - now).num_seconds().abs() < 30);
-        None
+        runs(due, None)
     });
     let decided = decided.await.unwrap();
     assert!(decided.slots == 2 && decided.late > MINUTE, "{decided:?}");
     let due = |slot: &str| (slot.to_owned(), "* * * * *".to_owned(), "UTC".to_owned());
-    assert_eq!(*seen.lock().unwrap(), [due("2026-01-02T03:01:00Z"), due("2026-01-02T03:02:00Z")]);
+    assert_eq!(seen, [due("2026-01-02T03:01:00Z"), due("2026-01-02T03:02:00Z")]);
     assert_eq!(world.number("SELECT count(*) FROM schedules WHERE next_run_at IS NULL").await, 2);
 }
 
@@ -152,14 +167,56 @@ async fn what_became_of_a_slot_is_settled_once() {
     };
     let refused = SettledSlot {
         outcome: SlotOutcome::Missed,
-        reason: "too late".to_owned(),
+        reason: Some("too late".to_owned()),
         ..fired(due.id, slot)
     };
     world.store.settle_due_runs(&[fired(Uuid::new_v4(), slot), run.clone()]).await.unwrap();
     world.store.settle_due_runs(&[refused]).await.unwrap();
-    let decided = "SELECT count(*) FROM schedule_decisions WHERE decision = 'Fired' AND reason = '' AND graph_exec_id IS NOT NULL";
+    let decided = "SELECT count(*) FROM schedule_decisions WHERE decision = 'Fired' AND reason = 'due' AND graph_exec_id IS NOT NULL";
     assert_eq!(world.number(decided).await, 1);
     assert_eq!(world.number("SELECT count(*) FROM schedule_submissions").await, 0);
+}
+
+/// Decides about one slot and moves its schedule on; which slots were said not to be over.
+async fn decide_knowing(world: &World, next: Timestamp) -> Vec<Timestamp> {
+    let mut active = Vec::new();
+    let decided = world.store.decide_due_slots(1, |due, _| {
+        active.clone_from(&due.active);
+        runs(due, Some(next))
+    });
+    assert_eq!(decided.await.unwrap().slots, 1);
+    active
+}
+
+#[tokio::test]
+async fn a_decision_knows_the_slots_that_are_not_over() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let slots = [0, 1, 2, 3, 4].map(|minute| at(&format!("2026-01-02T03:0{minute}:00Z")));
+    let due = world.store.insert_schedule(schedule(graph, Some(slots[0]))).await.unwrap();
+    assert_eq!(decide_knowing(&world, slots[1]).await, []);
+    assert_eq!(decide_knowing(&world, slots[2]).await, [slots[0]], "it has no run yet");
+    let refused = SettledSlot {
+        outcome: SlotOutcome::Missed,
+        reason: Some("refused".to_owned()),
+        ..fired(due.id, slots[0])
+    };
+    let accepted = |slot, run| SettledSlot {
+        graph_exec_id: Some(run),
+        ..fired(due.id, slot)
+    };
+    let run = world.run(graph).await;
+    world.store.settle_due_runs(&[refused, accepted(slots[1], run)]).await.unwrap();
+    assert_eq!(decide_knowing(&world, slots[3]).await, [slots[1]], "it goes on");
+    let deleted = Uuid::new_v4();
+    world.store.settle_due_runs(&[accepted(slots[2], deleted)]).await.unwrap();
+    world.sql("UPDATE graph_executions SET status = 'COMPLETED', ended_at = now()").await;
+    assert_eq!(decide_knowing(&world, slots[4]).await, [], "one has ended, one was deleted");
+    assert_eq!(
+        world.number("SELECT count(*) FROM schedule_decisions WHERE unfinished").await,
+        1,
+        "the newest"
+    );
 }
 
 #[tokio::test]
