@@ -74,23 +74,20 @@ pub fn look(schedule: &GraphSchedule, around: &Surroundings<'_>, now: DateTime<U
     };
     next.calendar_hash = Some(spec::calendar_hash(&schedule.spec));
     let edited = spec::edited(schedule, now);
-    let changed = spec::changed(schedule, now);
     // What was not due before the edit is not due afterwards either: the next look does not see that there was one.
     book.decided_through = book.decided_through.max(edited);
     let trouble = trouble(schedule, &next, graph.as_ref());
     let suspended = spec::suspended(&schedule.spec);
     let decides = around.platform || suspended.is_some();
-    // Until the end of a suspension is decided about, when it was resumed must not be forgotten.
-    if decides || book.suspended.is_none() {
-        next.observed_write_time = spec::written(schedule).map(time::from_chrono);
-    }
+    next.observed_write_time = spec::written(schedule).map(time::from_chrono);
     let step = if decides {
         let wishes = Wishes {
             policy: spec::policy(&schedule.spec),
             floor: edited.into_iter().fold(spec::created(schedule), DateTime::max),
             delay: TimeDelta::from_std(calendar.jitter()).unwrap_or_default(),
             suspended: suspended.clone(),
-            resumed: changed,
+            // Nobody notes when spec.suspend was taken away; another write may be newer than the last look, and older than that.
+            resumed: now,
             trouble: trouble.clone(),
             run_now: spec::run_now(schedule),
             backfills: spec::backfills(&schedule.spec),

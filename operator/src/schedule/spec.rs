@@ -147,11 +147,15 @@ pub fn slim(schedule: &mut GraphSchedule) {
 }
 
 /// When the specification was changed after the last look. The API server notes no time of a write that only takes fields away: then it is
-/// the present moment, for what is due before an edit or a resumption must not fire.
-pub fn changed(schedule: &GraphSchedule, now: DateTime<Utc>) -> DateTime<Utc> {
-    let seen = schedule.status.as_ref().and_then(|status| status.observed_write_time.as_ref());
+/// the present moment, for what is due before an edit must not fire. So it is when a request to run now came meanwhile, which may be the
+/// write that has a time.
+fn changed(schedule: &GraphSchedule, now: DateTime<Utc>) -> DateTime<Utc> {
+    let status = schedule.status.as_ref();
+    let seen = status.and_then(|status| status.observed_write_time.as_ref());
+    let known = status.and_then(|status| status.run_now.as_ref());
+    let asked = run_now(schedule).is_some_and(|request| known.is_none_or(|known| known.request != request));
     written(schedule)
-        .filter(|written| seen.is_none_or(|seen| *written > time::to_chrono(seen)))
+        .filter(|written| !asked && seen.is_none_or(|seen| *written > time::to_chrono(seen)))
         .unwrap_or(now)
 }
 
@@ -256,6 +260,18 @@ mod tests {
         assert_eq!(changed(Some(2), Some(1)), at(9), "and with them whoever wrote last");
         assert_eq!(changed(Some(1), None), at(9));
         assert_eq!(changed(None, Some(1)), at(1), "before this was noted");
+
+        let mut asked = schedule(json!({}));
+        asked.annotations_mut().insert(ANNOTATION_RUN_NOW.to_owned(), "new".to_owned());
+        asked.metadata.managed_fields = serde_json::from_value(json!([{"time": at(2)}])).unwrap();
+        let edited_with = |request: &str| {
+            let known = json!({"request": request, "slot": at(0), "decided": true});
+            let mut asked = asked.clone();
+            asked.status = serde_json::from_value(json!({"calendarHash": "other", "observedWriteTime": at(1), "runNow": known})).unwrap();
+            edited(&asked, at(9))
+        };
+        assert_eq!(edited_with("old"), Some(at(9)), "the request may be the write that has a time");
+        assert_eq!(edited_with("new"), Some(at(2)));
     }
 
     #[test]

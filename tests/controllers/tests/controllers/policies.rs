@@ -449,3 +449,48 @@ async fn what_is_taken_away_from_a_schedule_does_not_fire_the_past() {
     }
     operator.stop().await;
 }
+
+/// A request to run now is a write whose time the API server does note, and it says nothing about when something was taken away.
+#[tokio::test]
+async fn what_is_taken_away_after_a_request_does_not_fire_the_past() {
+    let world = world_with_platform().await;
+    let operator = world.operator("a").await;
+    let policy = json!({"policy": "All", "limit": 1000});
+    let cases = [
+        ("resumed", json!({"suspend": {"note": "for a while"}, "catchUp": policy}), "suspend"),
+        (
+            "endless",
+            json!({"startAt": "2026-01-01T00:00:00Z", "endAt": "2026-01-01T01:00:00Z", "catchUp": policy}),
+            "endAt",
+        ),
+    ];
+    for (name, spec, _) in &cases {
+        world.apply(&schedule(name, spec.clone())).await.unwrap();
+    }
+    for (name, ..) in &cases {
+        until(&world, name, "is looked at", |status| status.observed_generation == Some(1)).await;
+    }
+    operator.stop().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for (name, ..) in &cases {
+        let annotate = json!({"metadata": {"annotations": {ANNOTATION_RUN_NOW: "now"}}});
+        world.merge::<GraphSchedule>(name, annotate).await;
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let before = chrono::Utc::now().timestamp();
+    for (name, _, field) in &cases {
+        world.merge::<GraphSchedule>(name, json!({"spec": {*field: null}})).await;
+    }
+    let operator = world.operator("b").await;
+    for (name, _, field) in &cases {
+        let fires = |status: &GraphScheduleStatus| status.counters.as_ref().is_some_and(|counters| counters.fired >= 4);
+        until(&world, name, "fires", fires).await;
+        let (asked, due): (Vec<_>, Vec<_>) = children(&world, name).await.into_iter().partition(|child| child.spec.request.is_some());
+        assert_eq!(asked.len(), 1, "{name}");
+        for child in due {
+            let slot = child.spec.scheduled_for.unwrap().0.as_second();
+            assert!(slot >= before, "{name}: {slot} fired, {field} was taken away at {before}");
+        }
+    }
+    operator.stop().await;
+}
