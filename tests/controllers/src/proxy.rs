@@ -48,10 +48,12 @@ struct Plan {
     writes: u64,
 }
 
+/// Whether a write is one by its method and path, as `POST /apis…`, and its body.
+type Fits = dyn Fn(&str, &str) -> bool + Send;
+
 /// A write whose answer is kept back.
 struct Silence {
-    /// Whether it is one by its method and path, as `POST /apis…`.
-    fits: Box<dyn Fn(&str) -> bool + Send>,
+    fits: Box<Fits>,
     /// Writes until it comes.
     left: usize,
     /// Who wants to know that it was carried out.
@@ -104,6 +106,11 @@ impl Proxy {
 
     /// The same of the writes whose method and path fit.
     pub fn silence_where(&self, fits: impl Fn(&str) -> bool + Send + 'static, number: usize) -> oneshot::Receiver<String> {
+        self.silence_about(move |write, _| fits(write), number)
+    }
+
+    /// The same of the writes whose method and path, and whose body, fit.
+    pub fn silence_about(&self, fits: impl Fn(&str, &str) -> bool + Send + 'static, number: usize) -> oneshot::Receiver<String> {
         let (tell, told) = oneshot::channel();
         let (fits, left) = (Box::new(fits), number.max(1));
         self.plan(|plan| plan.silence = Some(Silence { fits, left, tell }));
@@ -158,11 +165,14 @@ impl Relay {
     }
 
     /// Who is told about this write instead of its sender, if it is the one.
-    fn silenced(&self, method: &Method, path: &str) -> Option<oneshot::Sender<String>> {
+    fn silenced(&self, method: &Method, path: &str, body: &[u8]) -> Option<oneshot::Sender<String>> {
         self.plan(|plan| {
             plan.writes += 1;
             let request = format!("{method} {path}");
-            let silence = plan.silence.as_mut().filter(|silence| (silence.fits)(&request))?;
+            let silence = plan
+                .silence
+                .as_mut()
+                .filter(|silence| (silence.fits)(&request, &String::from_utf8_lossy(body)))?;
             silence.left -= 1;
             if silence.left > 0 {
                 return None;
@@ -197,7 +207,7 @@ async fn pass_on(State(relay): State<Relay>, method: Method, uri: Uri, mut heade
         return refusal();
     }
     let writes = method != Method::GET && !about_the_lease && !path.contains("/events");
-    let silenced = if writes { relay.silenced(&method, &path) } else { None };
+    let silenced = if writes { relay.silenced(&method, &path, &body) } else { None };
     let watches = path.contains("watch=true") || path.contains("watch=1");
     if watches && relay.wait_blindly(&path).await {
         return out_of_date();

@@ -22,7 +22,7 @@ async fn holds(case: &str, scale: f64, seconds: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_slot_is_lost_or_doubled() {
-    holds("graph_schedules", 0.03, 30).await;
+    holds("graph_schedules", 0.02, 18).await;
 }
 
 /// The slice of the simulation that needs no servers.

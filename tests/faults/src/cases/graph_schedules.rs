@@ -1,4 +1,5 @@
-//! GraphSchedules with slots every two seconds, while operators, services and the API server are killed, paused and disturbed.
+//! GraphSchedules with slots every few seconds, while operators, services and the API server are killed, paused and disturbed, and while
+//! people ask for runs, backfill, suspend, delete and make again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use crate::Result;
 use crate::invariants::Expected;
 use crate::report::{self, Outcome};
 use crate::scope::{Scope, Size};
-use crate::slots::account;
-use crate::slots::scene::{Fault, Scene, fault};
+use crate::slots::account::{self, Scenery};
+use crate::slots::people::Diary;
+use crate::slots::scene::{Fault, Scene, effects, fault};
 use crate::world::sample;
 
 const CASE: &str = "graph_schedules";
@@ -40,8 +42,11 @@ const AT_REST: Duration = Duration::from_secs(300);
 /// Slots before the first fault.
 const CALM: Duration = Duration::from_secs(3);
 
-/// The schedules. Under Skip a slot may have no run, when the schedule says so; under the others each has one.
-fn policies() -> [(&'static str, Value); 6] {
+/// Longer than from one slot to the next, so that something runs whenever something is due.
+const DISPLACED: u64 = 5_000;
+
+/// The schedules. Under Skip and CancelOther a slot may have no run, when the schedule says so; under the others each has one.
+fn policies() -> [(&'static str, Value); 8] {
     [
         ("allow-1", json!({})),
         ("allow-2", json!({"timeZone": "Europe/Berlin"})),
@@ -53,10 +58,18 @@ fn policies() -> [(&'static str, Value); 6] {
             json!({"overlapPolicy": "BufferAll", "bufferLimit": 100, "schedules": ["*/10 * * * * *"]}),
         ),
         ("skip", json!({"overlapPolicy": "Skip"})),
+        (
+            "cancel",
+            json!({"overlapPolicy": "CancelOther", "schedules": ["*/4 * * * * *"], "graph": effects("cancel", DISPLACED)}),
+        ),
+        (
+            "replace",
+            json!({"overlapPolicy": "Replace", "schedules": ["*/3 * * * * *"], "graph": effects("replace", DISPLACED)}),
+        ),
     ]
 }
 
-/// A run is a slot.
+/// A run is a slot, a request to run now or a slot that is backfilled.
 pub async fn slots(scope: &Scope) -> Result<Outcome> {
     // The helpers of the controllers' tests panic when they cannot go on.
     tokio::spawn(battle(*scope)).await?
@@ -68,6 +81,8 @@ async fn battle(scope: Scope) -> Result<Outcome> {
     for (name, policy) in policies() {
         scene.schedule(name, policy).await?;
     }
+    let people = scene.people().await?;
+    let lives = tokio::spawn(people.clone().live(SEED));
     tokio::time::sleep(CALM).await;
     let (begun, mut struck) = (Instant::now(), BTreeMap::new());
     for number in 0..size.faults {
@@ -81,9 +96,14 @@ async fn battle(scope: Scope) -> Result<Outcome> {
         scene.strike(Fault::NoApiServer).await?;
         struck.insert(Fault::NoApiServer, 1);
     }
+    scene.calm().await?;
+    people.stop();
+    lives.await??;
+    let diary = people.diary();
     let until = scene.recover().await?;
     scene.suspend().await;
-    Box::pin(account_for(scene, CASE, struck, until, size.runs.min(2000))).await
+    people.collect_all(&diary.dead).await?;
+    Box::pin(account_for(scene, CASE, struck, &diary, until, size.runs.min(2000))).await
 }
 
 /// Very many schedules that are due in the same second, and everything goes wrong while their executions are made. A run is a slot.
@@ -110,14 +130,20 @@ async fn burst(scope: Scope) -> Result<Outcome> {
         *struck.entry(fault).or_insert(0_u32) += 1;
     }
     scene.recover_through(due).await?;
-    Box::pin(account_for(scene, AT_ONCE, struck, due, size.runs)).await
+    Box::pin(account_for(scene, AT_ONCE, struck, &Diary::default(), due, size.runs)).await
 }
 
-/// What became of all slots, of which there are to be so many at least.
-async fn account_for(mut scene: Scene, case: &'static str, struck: BTreeMap<Fault, u32>, until: i64, least: usize) -> Result<Outcome> {
+/// What became of all slots, of which there are to be so many at least, and of what people did.
+async fn account_for(mut scene: Scene, case: &'static str, struck: BTreeMap<Fault, u32>, diary: &Diary, until: i64, least: usize) -> Result<Outcome> {
     let schedules = scene.cluster.api::<GraphSchedule>().list(&Default::default()).await?.items;
     let children = scene.cluster.api::<GraphExecution>().list(&Default::default()).await?.items;
-    let mut account = account::draw_up(&schedules, &children, &scene.world.platform, until).await?;
+    let scenery = Scenery {
+        schedules: &schedules,
+        children: &children,
+        diary,
+        platform: &scene.world.platform,
+    };
+    let mut account = account::draw_up(scenery, until).await?;
     if !scene.platform_is_ready().await? {
         account.wrong.push("the platform is not ready any more".to_owned());
     }
@@ -137,10 +163,24 @@ async fn account_for(mut scene: Scene, case: &'static str, struck: BTreeMap<Faul
         account.skipped,
         account.superseded
     ));
+    scene.world.remarks.push(format!(
+        "{} runs asked for, {} backfilled; {} suspensions, {} pauses after failures; {} executions cancelled by policy, {} deleted by hand; {} schedules deleted and made again",
+        account.asked,
+        account.backfilled,
+        diary.absences.len(),
+        diary.pauses,
+        account.cancelled,
+        diary.deleted.len(),
+        diary.dead.len()
+    ));
     scene.world.remarks.push(format!("{struck:?}"));
     scene.world.remarks.push(format!("killed after: {}", last_writes(&scene.last_writes)));
-    let mut outcome = scene.world.judge(case, Expected::completed(std::mem::take(&mut account.runs))).await?;
-    outcome.runs = account.slots;
+    let expected = Expected {
+        exceptions: std::mem::take(&mut account.exceptions),
+        ..Expected::completed(std::mem::take(&mut account.runs))
+    };
+    let mut outcome = scene.world.judge(case, expected).await?;
+    outcome.runs = account.slots + account.asked + account.backfilled;
     outcome.lost += account.lost.len() as u64;
     outcome.doubled += account.doubled.len() as u64;
     outcome.worst_recovery_s = report::seconds(account.worst);

@@ -11,9 +11,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use workload::kit::id;
 use workload::{Fleets, Role, graphs};
 
+use super::people::{self, People};
 use crate::Result;
 use crate::scope::Scope;
 use crate::world::World;
@@ -26,6 +28,8 @@ const OPERATORS: usize = 2;
 const WRITES: usize = 30;
 /// A write that is to be the last one of its operator is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What policies ask for comes every few seconds.
+const POLICY_PATIENCE: Duration = Duration::from_secs(6);
 /// Longer than the Lease lasts: another operator leads when this one wakes.
 const STOPPED: Duration = Duration::from_millis(8_500);
 const REFUSED: Duration = Duration::from_secs(2);
@@ -43,6 +47,8 @@ const AT_ONCE: usize = 16;
 pub enum Fault {
     /// SIGKILL of the leader when a write of it was carried out and it has not been told so.
     AfterWrite,
+    /// The same when that write is one that only a policy asks for: `spec.cancel` of an execution, `spec.suspend` of a schedule.
+    AfterPolicy,
     /// SIGKILL of one of the operators at any moment.
     AnyMoment,
     /// SIGKILL of both operators.
@@ -66,14 +72,16 @@ pub enum Fault {
 }
 
 /// In this order, again and again.
-const FAULTS: [Fault; 20] = [
+const FAULTS: [Fault; 23] = [
     Fault::AfterWrite,
     Fault::Zombie,
+    Fault::AfterPolicy,
     Fault::Scheduler,
     Fault::AfterWrite,
     Fault::Stale,
     Fault::AnyMoment,
     Fault::TooMany,
+    Fault::AfterPolicy,
     Fault::AfterWrite,
     Fault::Both,
     Fault::CutWatches,
@@ -82,6 +90,7 @@ const FAULTS: [Fault; 20] = [
     Fault::AfterWrite,
     Fault::AnyMoment,
     Fault::Scheduler,
+    Fault::AfterPolicy,
     Fault::AfterWrite,
     Fault::AnyMoment,
     Fault::Database,
@@ -92,6 +101,41 @@ const FAULTS: [Fault; 20] = [
 /// The `number`-th fault.
 pub fn fault(number: usize) -> Fault {
     FAULTS.get(number % FAULTS.len()).copied().unwrap_or(Fault::AnyMoment)
+}
+
+/// A schedule of two effects that is due every two seconds, unless the policy has other lines.
+pub fn manifest(name: &str, policy: Value) -> Value {
+    let mut spec = json!({"platformRef": {"name": PLATFORM}, "graph": {"inline": graphs::chain(2, id::EFFECT, &json!({}))},
+        "schedules": ["*/2 * * * * *"], "seconds": true, "catchUp": {"policy": "All", "limit": 1000},
+        "historyLimit": {"succeeded": 1000, "failed": 1000}});
+    if let (Some(spec), Value::Object(policy)) = (spec.as_object_mut(), policy) {
+        spec.extend(policy);
+    }
+    json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": name}, "spec": spec})
+}
+
+/// Another graph for each schedule whose runs may end otherwise than others.
+pub fn effects(of: &str, ms: u64) -> Value {
+    json!({"inline": graphs::chain(2, id::EFFECT, &json!({"input": of, "ms": ms}))})
+}
+
+/// The schedule that people do something to under this name.
+pub fn of_people(name: &str) -> Option<Value> {
+    let policy = match name {
+        people::ASKED | people::HOLIDAY => json!({}),
+        people::REPEATED => json!({"schedules": ["*/4 * * * * *"]}),
+        people::PICKED | people::REBORN => json!({"graph": effects(name, 400)}),
+        people::FAILS => json!({"graph": {"inline": graphs::chain(1, id::PANIC, &json!({}))}, "schedules": ["*/3 * * * * *"], "pauseOnFailure": 2}),
+        _ => return None,
+    };
+    Some(manifest(name, policy))
+}
+
+/// Whether a request of an operator, by method and path and by its body, is one that only a policy of a schedule asks for.
+fn is_of_policy(request: &str, body: &str) -> bool {
+    let cancels = request.contains("/graphexecutions/") && body.contains(r#""cancel":true"#);
+    let suspends = request.contains("/graphschedules/") && body.contains(r#""suspend":"#) && !request.contains("/status");
+    request.starts_with("PATCH ") && (cancels || suspends)
 }
 
 struct Seat {
@@ -143,16 +187,33 @@ impl Scene {
         })
     }
 
-    /// A schedule of two effects that is due every two seconds, unless the policy has other lines.
+    /// Makes a schedule; see [`manifest`].
     pub async fn schedule(&self, name: &str, policy: Value) -> Result<GraphSchedule> {
-        let mut spec = json!({"platformRef": {"name": PLATFORM}, "graph": {"inline": graphs::chain(2, id::EFFECT, &json!({}))},
-            "schedules": ["*/2 * * * * *"], "seconds": true, "catchUp": {"policy": "All", "limit": 1000},
-            "historyLimit": {"succeeded": 1000, "failed": 1000}});
-        if let (Some(spec), Value::Object(policy)) = (spec.as_object_mut(), policy) {
-            spec.extend(policy);
+        Ok(self.cluster.create(manifest(name, policy)).await)
+    }
+
+    /// The schedules that people do something to.
+    pub async fn people(&self) -> Result<People> {
+        for name in [
+            people::ASKED,
+            people::REPEATED,
+            people::HOLIDAY,
+            people::PICKED,
+            people::FAILS,
+            people::REBORN,
+        ] {
+            self.cluster.create::<GraphSchedule>(of_people(name).ok_or("no such schedule")?).await;
         }
-        let object = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": name}, "spec": spec});
-        Ok(self.cluster.create(object).await)
+        Ok(People::new(&self.cluster.client, &self.cluster.namespace))
+    }
+
+    /// Nothing goes wrong any more.
+    pub async fn calm(&mut self) -> Result<()> {
+        for seat in &self.seats {
+            seat.proxy.calm();
+        }
+        self.world.fleet.ready(Role::Scheduler, 0).await?;
+        Ok(self.world.fleet.ready(Role::Db, 0).await?)
     }
 
     /// So many schedules, each with one slot, all at the same moment (in seconds since 1970).
@@ -179,12 +240,12 @@ impl Scene {
                 let leader = self.leader().await?;
                 let number = self.random.random_range(1..=WRITES);
                 let told = self.seat(leader)?.proxy.silence(number);
-                if let Ok(Ok(write)) = tokio::time::timeout(PATIENCE, told).await {
-                    self.last_writes.push(write);
-                }
-                self.kill(leader).await?;
-                self.seat(leader)?.proxy.calm();
-                self.launch(leader)?;
+                self.kill_when(leader, told, PATIENCE).await?;
+            }
+            Fault::AfterPolicy => {
+                let leader = self.leader().await?;
+                let told = self.seat(leader)?.proxy.silence_about(is_of_policy, 1);
+                self.kill_when(leader, told, POLICY_PATIENCE).await?;
             }
             Fault::AnyMoment => {
                 let victim = self.random.random_range(0..OPERATORS);
@@ -230,6 +291,15 @@ impl Scene {
         Ok(())
     }
 
+    async fn kill_when(&mut self, victim: usize, told: oneshot::Receiver<String>, patience: Duration) -> Result<()> {
+        if let Ok(Ok(write)) = tokio::time::timeout(patience, told).await {
+            self.last_writes.push(write);
+        }
+        self.kill(victim).await?;
+        self.seat(victim)?.proxy.calm();
+        self.launch(victim)
+    }
+
     async fn again(&mut self, role: Role) -> Result<()> {
         self.world.fleet.kill(role, 0).await?;
         tokio::time::sleep(AWAY).await;
@@ -246,11 +316,7 @@ impl Scene {
 
     /// The same for slots up to this moment.
     pub async fn recover_through(&mut self, until: i64) -> Result<()> {
-        for seat in &self.seats {
-            seat.proxy.calm();
-        }
-        self.world.fleet.ready(Role::Scheduler, 0).await?;
-        self.world.fleet.ready(Role::Db, 0).await?;
+        self.calm().await?;
         let (mut before, mut moved) = (Vec::new(), Instant::now());
         loop {
             let began = Instant::now();
