@@ -1,4 +1,4 @@
-//! What is known of runs that are not over: the newest progress by idempotency key, and whose it is.
+//! What is known of runs that are not over: the newest progress by idempotency key, whose it is, and whether the platform was asked for it.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,19 +23,103 @@ struct Entry {
     progress: Option<RunProgress>,
     /// Tells the newest look from others.
     look: u64,
+    asked: Asked,
+}
+
+/// Whether the platform was asked for a run by its key since somebody waits for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Nobody needs to: the stream tells what becomes of it.
+    No,
+    Wanted,
+    /// A question is under way.
+    Asking,
+    /// It answered. What changes later is told by the stream.
+    Yes,
 }
 
 impl Board {
-    /// From now on progress of this run is kept.
-    pub fn expect(&self, execution: &GraphExecution) {
-        let Some(key) = key(execution) else { return };
+    /// From now on progress of this run is kept. False when it was before.
+    pub fn expect(&self, execution: &GraphExecution) -> bool {
+        let Some(key) = key(execution) else { return false };
         self.locked(|entries| {
+            let before = entries.len();
             entries.entry(key).or_insert_with(|| Entry {
                 object: ObjectRef::from_obj(execution),
                 platform: execution.spec.platform_ref.name.clone(),
                 progress: None,
                 look: 0,
+                asked: Asked::No,
             });
+            entries.len() > before
+        })
+    }
+
+    /// The platform is to be asked for every run of its own that somebody waits for.
+    pub fn want_all(&self, platform: &ObjectRef<AutoGPTPlatform>) {
+        self.locked(|entries| {
+            let of_platform = entries.values_mut().filter(|entry| entry.is_of(platform));
+            of_platform.for_each(|entry| entry.asked = Asked::Wanted);
+        });
+    }
+
+    /// The platform is to be asked for this run.
+    pub fn want(&self, execution: &GraphExecution) {
+        self.ask(execution, |_| Asked::Wanted);
+    }
+
+    /// What was asked so far says nothing: the platform may have got the run after that.
+    pub fn doubt(&self, execution: &GraphExecution) {
+        self.ask(execution, |asked| match asked {
+            Asked::No | Asked::Yes => Asked::No,
+            Asked::Wanted | Asked::Asking => Asked::Wanted,
+        });
+    }
+
+    fn ask(&self, execution: &GraphExecution, change: impl FnOnce(Asked) -> Asked) {
+        let Some(key) = key(execution) else { return };
+        self.locked(|entries| {
+            if let Some(entry) = entries.get_mut(&key) {
+                entry.asked = change(entry.asked);
+            }
+        });
+    }
+
+    /// Whether the platform was asked for this run and has answered: nothing is known of it, then the platform did not have it.
+    pub fn is_answered(&self, execution: &GraphExecution) -> bool {
+        let Some(key) = key(execution) else { return false };
+        self.locked(|entries| entries.get(&key).is_some_and(|entry| entry.asked == Asked::Yes))
+    }
+
+    /// Whether an answer about this run is to come.
+    pub fn is_questioned(&self, execution: &GraphExecution) -> bool {
+        let Some(key) = key(execution) else { return false };
+        let is_open = |entry: &Entry| matches!(entry.asked, Asked::Wanted | Asked::Asking);
+        self.locked(|entries| entries.get(&key).is_some_and(is_open))
+    }
+
+    /// At most so many keys that a platform is to be asked for, those of a question without an answer among them.
+    pub fn questions(&self, platform: &ObjectRef<AutoGPTPlatform>, limit: usize) -> Vec<String> {
+        self.locked(|entries| {
+            let open = entries
+                .iter_mut()
+                .filter(|(_, entry)| matches!(entry.asked, Asked::Wanted | Asked::Asking) && entry.is_of(platform));
+            let asking = open.take(limit).map(|(key, entry)| {
+                entry.asked = Asked::Asking;
+                key.clone()
+            });
+            asking.collect()
+        })
+    }
+
+    /// The platform has answered, and the answers are noted.
+    pub fn answered(&self, keys: &[String]) {
+        self.locked(|entries| {
+            for key in keys {
+                if let Some(entry) = entries.get_mut(key).filter(|entry| entry.asked == Asked::Asking) {
+                    entry.asked = Asked::Yes;
+                }
+            }
         });
     }
 
@@ -99,8 +183,8 @@ impl Board {
     /// At most so many runs of a platform that are RUNNING, in the order of their ids, beginning behind `after`.
     pub fn running(&self, platform: &ObjectRef<AutoGPTPlatform>, after: GraphExecId, limit: usize) -> Vec<GraphExecId> {
         let mut ids: Vec<GraphExecId> = self.locked(|entries| {
-            let of_platform = |entry: &&Entry| entry.platform == platform.name && entry.object.namespace == platform.namespace;
-            let progress = entries.values().filter(of_platform).filter_map(|entry| entry.progress.as_ref());
+            let of_platform = entries.values().filter(|entry| entry.is_of(platform));
+            let progress = of_platform.filter_map(|entry| entry.progress.as_ref());
             let running = progress.filter(|progress| progress.status == ExecutionStatus::Running);
             running.map(|progress| progress.graph_exec_id).collect()
         });
@@ -113,6 +197,12 @@ impl Board {
 
     fn locked<T>(&self, use_entries: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
         use_entries(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entry {
+    fn is_of(&self, platform: &ObjectRef<AutoGPTPlatform>) -> bool {
+        self.platform == platform.name && self.object.namespace == platform.namespace
     }
 }
 
@@ -195,6 +285,41 @@ mod tests {
         assert!(board.note(look(3)).is_some());
         assert!(board.note(progress("u", 1, "COMPLETED")).is_some());
         assert_eq!(board.progress(&awaited).unwrap().look, None, "a run that is over has nothing under way");
+    }
+
+    #[test]
+    fn what_was_answered_before_a_question_is_no_answer() {
+        let board = Board::default();
+        let platform = ObjectRef::new("p");
+        let [first, second] = ["a", "b"].map(|uid| execution(json!({"name": uid, "uid": uid}), None));
+        let questions = |limit| {
+            let mut keys = board.questions(&platform, limit);
+            keys.sort_unstable();
+            keys
+        };
+        assert!(board.expect(&first) && board.expect(&second) && !board.expect(&first));
+        assert!(questions(9).is_empty() && !board.is_answered(&first), "the stream tells");
+        board.want_all(&platform);
+        assert!(board.questions(&ObjectRef::new("q"), 9).is_empty());
+        assert_eq!(
+            (questions(1).len(), questions(9)),
+            (1, vec!["a".to_owned(), "b".to_owned()]),
+            "no answer yet"
+        );
+        board.want(&second);
+        board.answered(&["a".to_owned(), "b".to_owned()]);
+        assert!(board.is_answered(&first) && !board.is_answered(&second));
+        assert_eq!(questions(9), ["b"]);
+        board.doubt(&second);
+        board.answered(&["b".to_owned()]);
+        assert!(!board.is_answered(&second), "the question was older");
+        assert_eq!(questions(9), ["b"]);
+        board.answered(&["b".to_owned()]);
+        assert!(board.is_answered(&second));
+        board.doubt(&second);
+        assert!(!board.is_answered(&second) && questions(9).is_empty());
+        board.want_all(&platform);
+        assert_eq!(questions(9), ["a", "b"]);
     }
 
     #[test]

@@ -290,10 +290,14 @@ async fn look(execution: &GraphExecution, shows: bool, context: &Context) -> Res
             }
         };
     };
-    context.board.expect(execution);
+    let is_new = context.board.expect(execution);
     let found = platform_of(execution, context);
     if let Some(platform) = &found {
         context.followers.follow(platform);
+        if is_new {
+            // Somebody else has submitted it.
+            context.followers.ask(platform, execution);
+        }
     }
     if let Some(progress) = context.board.progress(execution) {
         report(execution, shows, &progress, context).await?;
@@ -411,11 +415,15 @@ async fn start(execution: &GraphExecution, context: &Context) -> Result<Action, 
     context.board.expect(&held);
     context.followers.follow(&platform);
     let outcome = submit::submit(&context.client, &scheduler, &held, &platform).await;
+    if !matches!(outcome, Ok(submit::Outcome::Accepted(..))) {
+        // The platform may have it, and the answer was lost.
+        context.board.doubt(&held);
+    }
     match outcome.map_err(|error| Error::Read(Box::new(error)))? {
         submit::Outcome::Accepted(submitted, hash) => {
             if !submitted.created {
                 // Its progress may have gone by before anybody waited for it.
-                context.followers.rewind(&platform);
+                context.followers.ask(&platform, &held);
             }
             write_status(&held, status::accepted(&held, &submitted, hash, &now), context).await?;
             let note = format!("run {} of graph {}", submitted.graph_exec_id, submitted.graph_id);
@@ -517,7 +525,7 @@ async fn let_go(execution: &GraphExecution, context: &Context) -> Result<Action,
 }
 
 /// Whether the platform has the run, of an execution that does not say so. Unknown while the answer to a submission may
-/// have been lost and not everything that the platform knows has gone by.
+/// have been lost and the platform has not been asked for it since.
 fn was_submitted(execution: &GraphExecution, context: &Context) -> Option<bool> {
     let Some(platform) = platform_of(execution, context) else {
         return Some(false);
@@ -529,7 +537,13 @@ fn was_submitted(execution: &GraphExecution, context: &Context) -> Option<bool> 
     context.followers.follow(&platform);
     match context.board.progress(execution) {
         Some(_) => Some(true),
-        None => context.followers.has_caught_up(&platform).then_some(false),
+        None if context.board.is_answered(execution) => Some(false),
+        None => {
+            if !context.board.is_questioned(execution) {
+                context.followers.ask(&platform, execution);
+            }
+            None
+        }
     }
 }
 

@@ -1,7 +1,10 @@
-//! Follows the runs of each platform by one long poll, from the beginning when it starts, and looks at those that are RUNNING in turn: what their
-//! nodes do is no change of status.
+//! Follows the runs of each platform by one long poll, and looks at those that are RUNNING in turn: what their nodes do is no change of status.
+//!
+//! The stream is read from where it is when the follower starts. Whatever somebody waits for is asked for by its key after that: however many
+//! runs the platform has had, it costs what is under way. A run that is waited for later is told by the stream, unless it may be older.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +15,8 @@ use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use model::GraphExecId;
 use model::progress::{ProgressCursor, RunProgress};
-use rpc::services::Scheduler;
+use rpc::RpcError;
+use rpc::services::{Scheduler, SchedulerClient};
 use tokio::sync::{mpsc, watch};
 
 use crate::execution::board::Board;
@@ -26,6 +30,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const SLACK: Duration = Duration::from_secs(15);
 /// Runs in one answer.
 const PAGE: u32 = 200;
+/// Keys in one question.
+const KEYS: usize = 200;
 /// Running runs are looked at so often,
 const LOOK: Duration = Duration::from_secs(1);
 /// so many of a platform at once: that bounds the status writes of runs under way, however many there are.
@@ -45,12 +51,10 @@ pub struct Followers {
     running: Mutex<HashMap<String, Handle>>,
 }
 
-/// What others may know of and want from a follower.
+/// What others may want from a follower.
 struct Handle {
-    /// Counts the wishes to start over.
-    rewind: watch::Sender<u64>,
-    /// Whether it has read everything there was at least once since it last started over.
-    caught_up: watch::Receiver<bool>,
+    /// Counts the wishes to ask for something.
+    wake: watch::Sender<u64>,
 }
 
 impl Followers {
@@ -77,39 +81,31 @@ impl Followers {
     pub fn follow(self: &Arc<Self>, platform: &AutoGPTPlatform) {
         let Some(uid) = platform.uid() else { return };
         self.locked(|running| {
-            running.retain(|_, handle| handle.rewind.receiver_count() > 0);
+            running.retain(|_, handle| handle.wake.receiver_count() > 0);
             running.entry(uid).or_insert_with(|| {
-                let (rewind, rewinds) = watch::channel(0);
-                let (caught_up, has_caught_up) = watch::channel(false);
+                let (wake, wakes) = watch::channel(0);
                 let follower = Follower {
                     followers: self.clone(),
                     platform: ObjectRef::from_obj(platform),
                     uid: platform.uid(),
-                    caught_up,
                 };
-                tokio::spawn(follower.run(rewinds));
-                Handle {
-                    rewind,
-                    caught_up: has_caught_up,
-                }
+                // What a follower before it was told does not count.
+                self.board.want_all(&follower.platform);
+                tokio::spawn(follower.run(wakes));
+                Handle { wake }
             });
         });
     }
 
-    /// Reads everything from the beginning: progress of interest may already have gone by.
-    pub fn rewind(&self, platform: &AutoGPTPlatform) {
+    /// Asks the platform for a run that may be older than somebody's waiting for it.
+    pub fn ask(&self, platform: &AutoGPTPlatform, execution: &GraphExecution) {
+        self.board.want(execution);
         let uid = platform.uid().unwrap_or_default();
         self.locked(|running| {
             if let Some(handle) = running.get(&uid) {
-                handle.rewind.send_modify(|count| *count = count.wrapping_add(1));
+                handle.wake.send_modify(|count| *count = count.wrapping_add(1));
             }
         });
-    }
-
-    /// Whether every run that the platform knows has gone by.
-    pub fn has_caught_up(&self, platform: &AutoGPTPlatform) -> bool {
-        let uid = platform.uid().unwrap_or_default();
-        self.locked(|running| running.get(&uid).is_some_and(|handle| *handle.caught_up.borrow()))
     }
 
     fn locked<T>(&self, use_running: impl FnOnce(&mut HashMap<String, Handle>) -> T) -> T {
@@ -121,14 +117,13 @@ struct Follower {
     followers: Arc<Followers>,
     platform: ObjectRef<AutoGPTPlatform>,
     uid: Option<String>,
-    caught_up: watch::Sender<bool>,
 }
 
 impl Follower {
     /// Ends with the operator's leadership or with the platform.
-    async fn run(self, rewinds: watch::Receiver<u64>) {
+    async fn run(self, wakes: watch::Receiver<u64>) {
         tokio::select! {
-            () = self.follow(rewinds) => {}
+            () = self.follow(wakes) => {}
             () = self.look() => {}
         }
     }
@@ -169,23 +164,26 @@ impl Follower {
         }
     }
 
-    async fn follow(&self, mut rewinds: watch::Receiver<u64>) {
+    async fn follow(&self, mut wakes: watch::Receiver<u64>) {
         let stop = self.followers.stop.clone();
-        // Whoever waits for a run must be on the board before the first answer. The controller's own store is complete
+        // Whoever waits for a run must be on the board before the first question. The controller's own store is complete
         // before the first look, and looks are what starts followers.
         for row in self.followers.executions.state() {
             if row.facts.over || *row.facts.platform != *self.platform.name {
                 continue;
             }
             match row.open() {
-                Ok(execution) => self.followers.board.expect(&execution),
+                Ok(execution) => {
+                    self.followers.board.expect(&execution);
+                }
                 Err(error) => tracing::error!(execution = %row.name_any(), %error, "its progress may go by unseen"),
             }
         }
+        self.followers.board.want_all(&self.platform);
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         let mut cursor: Option<ProgressCursor> = None;
         while let Some(platform) = self.present() {
-            let reading = self.read(&platform, &mut cursor, &mut backoff);
+            let reading = self.read(&platform, &mut cursor, &mut wakes, &mut backoff);
             tokio::select! {
                 outcome = reading => {
                     if let Err(why) = outcome {
@@ -199,10 +197,6 @@ impl Follower {
                         }
                     }
                 }
-                Ok(()) = rewinds.changed() => {
-                    cursor = None;
-                    self.caught_up.send_replace(false);
-                }
                 () = stop.cancelled() => return,
             }
         }
@@ -214,28 +208,61 @@ impl Follower {
     }
 
     /// Reads page after page with one client, until something fails or the platform is gone.
-    async fn read(&self, platform: &AutoGPTPlatform, cursor: &mut Option<ProgressCursor>, backoff: &mut Backoff) -> Result<(), String> {
+    async fn read(
+        &self,
+        platform: &AutoGPTPlatform,
+        cursor: &mut Option<ProgressCursor>,
+        wakes: &mut watch::Receiver<u64>,
+        backoff: &mut Backoff,
+    ) -> Result<(), String> {
         let client = self.followers.ways.to(platform).await.map_err(|error| error.to_string())?;
         while self.present().is_some() {
-            // Until it has caught up it must not wait: an empty page says that it has.
-            let wait = if *self.caught_up.borrow() { WAIT } else { Duration::ZERO };
-            let call = client.get_execution_progress(cursor.clone(), u64::try_from(wait.as_millis()).unwrap_or_default(), PAGE);
-            let page = tokio::time::timeout(wait + SLACK, call)
-                .await
-                .map_err(|_| "no answer".to_owned())?
-                .map_err(|error| error.to_string())?;
+            // The position comes first: what changes after it is told by the stream, what changed before by the answers.
+            let from = match cursor.clone() {
+                Some(cursor) => cursor,
+                None => cursor.insert(answer(SLACK, client.get_progress_cursor()).await?).clone(),
+            };
+            wakes.mark_unchanged();
+            self.ask(&client).await?;
+            // A platform that was away is known to be back at once.
+            let wait = if backoff.attempts() > 0 { Duration::ZERO } else { WAIT };
+            let millis = u64::try_from(wait.as_millis()).unwrap_or_default();
+            let mut page = pin!(answer(wait + SLACK, client.get_execution_progress(Some(from), millis, PAGE)));
+            let page = loop {
+                tokio::select! {
+                    page = &mut page => break page?,
+                    Ok(()) = wakes.changed() => self.ask(&client).await?,
+                }
+            };
             if backoff.attempts() > 0 {
                 tracing::info!(platform = %self.platform.name, "progress of runs is followed again");
                 backoff.reset();
                 self.wake_waiting().await;
             }
-            let empty = page.runs.is_empty();
             self.note(page.runs).await;
             *cursor = Some(page.cursor);
-            if empty && !*self.caught_up.borrow() {
-                self.caught_up.send_replace(true);
-            }
         }
         Ok(())
     }
+
+    /// Asks for what somebody wants to know, until there is nothing of that.
+    async fn ask(&self, client: &SchedulerClient) -> Result<(), String> {
+        loop {
+            let keys = self.followers.board.questions(&self.platform, KEYS);
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let runs = answer(SLACK, client.get_progress_by_keys(keys.clone())).await?;
+            self.note(runs).await;
+            self.followers.board.answered(&keys);
+        }
+    }
+}
+
+/// One answer of the scheduler service, or why there is none.
+async fn answer<T>(within: Duration, call: impl Future<Output = Result<T, RpcError>>) -> Result<T, String> {
+    tokio::time::timeout(within, call)
+        .await
+        .map_err(|_| "no answer".to_owned())?
+        .map_err(|error| error.to_string())
 }

@@ -76,7 +76,7 @@ pub async fn run(settings: Settings, catalog: Arc<Registry>, listener: TcpListen
             metrics: metrics.clone(),
         },
         credentials: credentials.clone(),
-        progress: Progress::start(store.clone(), catalog, blocks, &settings, &shutdown),
+        progress: Progress::start(store.clone(), catalog, blocks, metrics.clone(), &settings, &shutdown),
     };
     let firing = Firing {
         store: store.clone(),

@@ -13,6 +13,10 @@ pub struct SchedulerMetrics {
     pub fired: Counter,
     /// Attempts to turn a slot into a run that failed.
     pub failed: Counter,
+    /// Runs told by the stream of progress.
+    pub streamed: Counter,
+    /// Runs told because somebody asked for their keys.
+    pub told_by_key: Counter,
 }
 
 impl SchedulerMetrics {
@@ -22,6 +26,8 @@ impl SchedulerMetrics {
             refused: metrics.counter("scheduler_runs_refused", "Submissions that were refused"),
             fired: metrics.counter("scheduler_slots_fired", "Slots of schedules that became runs"),
             failed: metrics.counter("scheduler_slots_failed", "Attempts to start the run of a slot that failed"),
+            streamed: metrics.counter("scheduler_progress_streamed", "Runs told by the stream of progress"),
+            told_by_key: metrics.counter("scheduler_progress_told_by_key", "Runs told to an operator that asked for them"),
         }
     }
 }

@@ -13,6 +13,8 @@ use store::{IoBlocks, Store};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::metrics::SchedulerMetrics;
+
 /// Hints may be lost, and Redis may be away: a waiting reader looks for itself this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// However many hints come, a reader looks no more often than this.
@@ -21,20 +23,28 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LARGEST_PAGE: u32 = 1000;
 /// Runs that one call may ask about.
-const MOST_RUNS: usize = 1000;
+pub const MOST_RUNS: usize = 1000;
 
 #[derive(Clone)]
 pub struct Progress {
     store: Store,
     catalog: Arc<Registry>,
     blocks: IoBlocks,
+    metrics: SchedulerMetrics,
     hint: watch::Receiver<()>,
     shutdown: Shutdown,
 }
 
 impl Progress {
     /// Starts the task that listens for hints.
-    pub fn start(store: Store, catalog: Arc<Registry>, blocks: IoBlocks, settings: &Settings, shutdown: &Shutdown) -> Self {
+    pub fn start(
+        store: Store,
+        catalog: Arc<Registry>,
+        blocks: IoBlocks,
+        metrics: SchedulerMetrics,
+        settings: &Settings,
+        shutdown: &Shutdown,
+    ) -> Self {
         let (sender, hint) = watch::channel(());
         let subscriber = Subscriber::start(settings, shutdown);
         let channel = Channels::new(settings).progress();
@@ -57,9 +67,22 @@ impl Progress {
             store,
             catalog,
             blocks,
+            metrics,
             hint,
             shutdown: shutdown.clone(),
         }
+    }
+
+    /// Where the stream is now.
+    pub async fn cursor(&self) -> store::Result<ProgressCursor> {
+        self.store.progress_cursor().await
+    }
+
+    /// The present state of the runs with these keys.
+    pub async fn by_keys(&self, keys: &[String]) -> store::Result<Vec<RunProgress>> {
+        let runs = self.store.progress_by_keys(keys, &self.blocks).await?;
+        self.metrics.told_by_key.inc_by(number(&runs));
+        Ok(runs)
     }
 
     /// The present state of these runs, and what those under way have to show.
@@ -84,6 +107,7 @@ impl Progress {
             let page = self.store.progress_after(cursor, limit, &self.blocks).await?;
             let now = Instant::now();
             if !page.runs.is_empty() || now >= deadline || self.shutdown.is_cancelled() {
+                self.metrics.streamed.inc_by(number(&page.runs));
                 return Ok(page);
             }
             tokio::select! {
@@ -93,6 +117,10 @@ impl Progress {
             }
         }
     }
+}
+
+fn number(runs: &[RunProgress]) -> u64 {
+    u64::try_from(runs.len()).unwrap_or_default()
 }
 
 async fn hinted(hint: &mut watch::Receiver<()>) {

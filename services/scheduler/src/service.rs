@@ -19,7 +19,7 @@ use vault::Credentials;
 
 use crate::cron::ContractCron;
 use crate::error::{ScheduleError, of_store, of_submit, of_vault};
-use crate::progress::Progress;
+use crate::progress::{MOST_RUNS, Progress};
 use crate::runs::Runs;
 use crate::schedules::{ScheduleStore, job_info, parse_zone};
 
@@ -129,6 +129,21 @@ impl Scheduler for SchedulerService {
         let cursor = cursor.unwrap_or_default();
         let page = self.progress.after(&cursor, Duration::from_millis(wait_ms), limit).await;
         page.map_err(of_store)
+    }
+
+    async fn get_progress_cursor(&self) -> Result<ProgressCursor, RpcError> {
+        self.progress.cursor().await.map_err(of_store)
+    }
+
+    async fn get_progress_by_keys(&self, keys: Vec<String>) -> Result<Vec<RunProgress>, RpcError> {
+        if keys.len() > MOST_RUNS {
+            // Whoever asks takes what is not answered for something that is not there.
+            return Err(RpcError::value(format!(
+                "{} keys are too many for one call: send at most {MOST_RUNS}",
+                keys.len()
+            )));
+        }
+        self.progress.by_keys(&keys).await.map_err(of_store)
     }
 
     async fn get_progress_of(&self, graph_exec_ids: Vec<GraphExecId>) -> Result<Vec<RunProgress>, RpcError> {

@@ -41,6 +41,7 @@ impl Services {
             ("RABBITMQ_URL", devservices::testing::vhost().await),
             ("EXECUTION_EVENT_BUS_NAME", format!("test_{}", Uuid::new_v4().simple())),
             ("INTERNAL_RPC_TOKEN", TOKEN.to_owned()),
+            ("ENABLE_METRICS", "true".to_owned()),
             ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
             ("PYRO_HOST", "127.0.0.1".to_owned()),
             ("EXECUTION_SCHEDULER_PORT", scheduler.to_string()),
@@ -75,6 +76,14 @@ impl Services {
     /// A client of the scheduler service.
     pub fn client(&self) -> SchedulerClient {
         SchedulerClient::at(self.url(), &self.settings)
+    }
+
+    /// A counter of the scheduler service.
+    pub async fn count(&self, name: &str) -> u64 {
+        let answer = reqwest::get(format!("{}/metrics", self.url())).await.unwrap();
+        let text = answer.text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("there is no {name} in {text}")).parse().unwrap()
     }
 
     /// A run as the database has it.

@@ -1,5 +1,7 @@
 //! Reading runs: one, many, with outputs, with nodes (rest.md §2.6).
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use model::execution::Outputs;
 use model::{BlockId, ExecutionStatus, GraphExecId, GraphExecution, GraphExecutionMeta, GraphExecutionWithNodes, GraphId, Map, Timestamp, UserId};
@@ -141,7 +143,7 @@ impl Store {
 
     /// Adds what the run's input and output nodes hold (internals §3.1).
     pub(crate) async fn with_outputs(&self, mut meta: GraphExecutionMeta, blocks: &IoBlocks) -> Result<GraphExecution> {
-        let received = self.io_node_inputs(meta.id, blocks).await?;
+        let received = self.io_node_inputs(&[meta.id], blocks).await?.remove(&meta.id).unwrap_or_default();
         let mut inputs = meta.inputs.take().unwrap_or_else(|| inputs_of(&received, blocks));
         inputs.extend(payload_of(&received, blocks).map(|payload| ("payload".to_owned(), payload.clone())));
         meta.inputs = Some(inputs);
@@ -149,8 +151,10 @@ impl Store {
         Ok(GraphExecution { meta, outputs })
     }
 
-    pub(crate) async fn outputs(&self, graph_exec_id: GraphExecId, blocks: &IoBlocks) -> Result<Outputs> {
-        Ok(outputs_of(&self.io_node_inputs(graph_exec_id, blocks).await?, blocks))
+    /// Of each of these runs that has any.
+    pub(crate) async fn outputs(&self, ids: &[GraphExecId], blocks: &IoBlocks) -> Result<HashMap<GraphExecId, Outputs>> {
+        let received = self.io_node_inputs(ids, blocks).await?;
+        Ok(received.into_iter().map(|(id, received)| (id, outputs_of(&received, blocks))).collect())
     }
 
     /// What the output nodes of a run have made of their values: name and formatted value (finding 15), in the order in which the values
@@ -183,22 +187,29 @@ impl Store {
         position.map_err(|error| self.explain(error))
     }
 
-    /// What the input, output and webhook nodes of a run have received, by queue time.
-    async fn io_node_inputs(&self, graph_exec_id: GraphExecId, blocks: &IoBlocks) -> Result<Vec<(BlockId, Map)>> {
+    /// What the input, output and webhook nodes of each of these runs have received, by queue time.
+    async fn io_node_inputs(&self, ids: &[GraphExecId], blocks: &IoBlocks) -> Result<HashMap<GraphExecId, Vec<(BlockId, Map)>>> {
+        let mut found: HashMap<GraphExecId, Vec<(BlockId, Map)>> = HashMap::new();
+        if ids.is_empty() {
+            return Ok(found);
+        }
         let wanted: Vec<BlockId> = [&blocks.input, &blocks.output, &blocks.webhook].into_iter().flatten().copied().collect();
         let mut rows = sqlx::query(
-            "SELECT ne.id, n.block_id, ne.execution_data FROM node_executions ne JOIN nodes n ON n.id = ne.node_id
-             WHERE ne.graph_exec_id = $1 AND n.block_id = ANY($2) AND ne.status <> 'INCOMPLETE'
-             ORDER BY ne.queued_at DESC NULLS FIRST, ne.added_at DESC, ne.added_seq DESC LIMIT $3",
+            "SELECT io.* FROM unnest($1::uuid[]) WITH ORDINALITY AS of_run(id, place) CROSS JOIN LATERAL (
+                 SELECT ne.graph_exec_id, ne.id, n.block_id, ne.execution_data, ne.queued_at, ne.added_at, ne.added_seq
+                 FROM node_executions ne JOIN nodes n ON n.id = ne.node_id
+                 WHERE ne.graph_exec_id = of_run.id AND n.block_id = ANY($2) AND ne.status <> 'INCOMPLETE'
+                 ORDER BY ne.queued_at DESC NULLS FIRST, ne.added_at DESC, ne.added_seq DESC LIMIT $3) io
+             ORDER BY of_run.place, io.queued_at DESC NULLS FIRST, io.added_at DESC, io.added_seq DESC",
         )
-        .bind(graph_exec_id)
+        .bind(ids)
         .bind(wanted)
         .bind(MAX_NODE_EXECUTIONS)
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.explain(error))?;
         rows.reverse();
-        let mut found = Vec::with_capacity(rows.len());
+        let mut read = Vec::with_capacity(rows.len());
         let mut unresolved = Vec::new();
         for row in &rows {
             let id = row.try_get("id")?;
@@ -206,13 +217,14 @@ impl Store {
             if resolved.is_none() {
                 unresolved.push(id);
             }
-            found.push((id, row.try_get("block_id")?, resolved));
+            read.push((row.try_get("graph_exec_id")?, id, row.try_get("block_id")?, resolved));
         }
         let mut arrived = read_inputs(&self.pool, &unresolved).await?;
-        Ok(found
-            .into_iter()
-            .map(|(id, block_id, resolved)| (block_id, resolved.unwrap_or_else(|| arrived.remove(&id).unwrap_or_default())))
-            .collect())
+        for (graph_exec_id, id, block_id, resolved) in read {
+            let data = resolved.unwrap_or_else(|| arrived.remove(&id).unwrap_or_default());
+            found.entry(graph_exec_id).or_default().push((block_id, data));
+        }
+        Ok(found)
     }
 }
 

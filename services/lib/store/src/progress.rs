@@ -44,6 +44,26 @@ impl Store {
         })
     }
 
+    /// Where [`progress_after`](Self::progress_after) is now. What changed a run before is visible to whoever reads after this call; what
+    /// changes one later, or commits later, comes behind the cursor.
+    pub async fn progress_cursor(&self) -> Result<ProgressCursor> {
+        let before = self.commit_horizon().await?.closed_below.saturating_sub(1);
+        Ok(ProgressCursor(format!("{before}/{}", Uuid::max())))
+    }
+
+    /// The present state of the runs with these idempotency keys, in no order.
+    pub async fn progress_by_keys(&self, keys: &[String], blocks: &IoBlocks) -> Result<Vec<RunProgress>> {
+        let rows = sqlx::query(
+            "SELECT id, idempotency_key, graph_id, graph_version, status, started_at, ended_at, stats
+             FROM graph_executions WHERE idempotency_key = ANY($1)",
+        )
+        .bind(keys)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.explain(error))?;
+        self.progress(&rows, blocks).await
+    }
+
     /// The present state of these runs, of those that have an idempotency key, and what those that are not terminal have to show.
     pub async fn progress_of(&self, graph_exec_ids: &[GraphExecId], blocks: &IoBlocks) -> Result<Vec<RunProgress>> {
         let rows = sqlx::query(
@@ -67,6 +87,13 @@ impl Store {
         let ids: Vec<GraphExecId> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
         let mut runs = Vec::with_capacity(rows.len());
         let mut counts = self.node_counts(&ids).await?;
+        let mut over = Vec::new();
+        for row in rows {
+            if status(row)?.is_terminal() {
+                over.push(row.try_get("id")?);
+            }
+        }
+        let mut outputs = self.outputs(&over, blocks).await?;
         for row in rows {
             let graph_exec_id: GraphExecId = row.try_get("id")?;
             let status = status(row)?;
@@ -80,11 +107,7 @@ impl Store {
                 ended_at: time(row, "ended_at")?,
                 stats: json::<StoredStats>(row, "stats")?.map(ExecutionStats::from),
                 node_counts: counts.swap_remove(&graph_exec_id).unwrap_or_default(),
-                outputs: if status.is_terminal() {
-                    Some(self.outputs(graph_exec_id, blocks).await?)
-                } else {
-                    None
-                },
+                outputs: status.is_terminal().then(|| outputs.remove(&graph_exec_id).unwrap_or_default()),
                 look: None,
             });
         }

@@ -52,7 +52,7 @@ impl Store {
             graph_description: row.try_get("description")?,
             status: status(&row)?,
             created_at: instant(&row, "created_at")?,
-            outputs: self.outputs(id, blocks).await?,
+            outputs: self.outputs(&[id], blocks).await?.remove(&id).unwrap_or_default(),
         }))
     }
 }

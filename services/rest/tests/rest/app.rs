@@ -395,6 +395,14 @@ impl Scheduler for FakeScheduler {
         Err(RpcError::value("not used here"))
     }
 
+    async fn get_progress_cursor(&self) -> Result<ProgressCursor, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
+    async fn get_progress_by_keys(&self, _: Vec<String>) -> Result<Vec<RunProgress>, RpcError> {
+        Err(RpcError::value("not used here"))
+    }
+
     async fn get_progress_of(&self, _: Vec<GraphExecId>) -> Result<Vec<RunProgress>, RpcError> {
         Err(RpcError::value("not used here"))
     }

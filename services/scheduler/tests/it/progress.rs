@@ -65,3 +65,27 @@ async fn a_reader_pages_through_everything_and_sees_the_end_with_outputs() {
     assert_eq!((run.graph_exec_id, run.status), (submitted[1], ExecutionStatus::Terminated));
     assert!(run.outputs.is_some() && run.ended_at.is_some(), "{run:?}");
 }
+
+#[tokio::test]
+async fn a_reader_of_the_present_asks_for_what_was_before_by_key() {
+    let world = World::new().await;
+    let service = world.serve().await;
+    let graph = world.user_with_graph().await;
+    for key in ["before", "ended"] {
+        service.client.submit_graph_execution(stored(graph, key)).await.unwrap();
+    }
+    let cursor = service.client.get_progress_cursor().await.unwrap();
+    let told = service
+        .client
+        .get_progress_by_keys(vec!["ended".to_owned(), "unknown".to_owned()])
+        .await
+        .unwrap();
+    let [run] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((run.idempotency_key.as_str(), run.status), ("ended", ExecutionStatus::Queued));
+    service.client.stop_graph_execution(run.graph_exec_id).await.unwrap();
+    let page = service.client.get_execution_progress(Some(cursor), 5_000, 100).await.unwrap();
+    let [run] = &page.runs[..] else { panic!("{page:?}") };
+    assert_eq!((run.idempotency_key.as_str(), run.status), ("ended", ExecutionStatus::Terminated));
+    let refused = service.client.get_progress_by_keys(vec![String::new(); 1001]).await.unwrap_err();
+    assert!(refused.to_string().contains("at most 1000"), "{refused}");
+}

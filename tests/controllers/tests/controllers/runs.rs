@@ -8,6 +8,7 @@ use controllers_tests::{Operator, Services, World, eventually};
 use crds::conditions::{self, reason};
 use crds::execution::{GraphExecutionStatus, Phase};
 use crds::{ANNOTATION_RUN_NOW, EXECUTION_FINALIZER, GraphExecution, GraphSchedule};
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -685,7 +686,8 @@ async fn the_status_follows_the_nodes_of_a_run_under_way() {
     let under_way = eventually("three nodes are done and the fourth is not", || async {
         let status = scene.get("slow").await.status.unwrap_or_default();
         match (status.phase, &status.nodes) {
-            (Some(Phase::Running), Some(nodes)) if (nodes.completed, nodes.active) == (3, 1) => Ok(status),
+            // The counts may come with a change of status, before the first look.
+            (Some(Phase::Running), Some(nodes)) if (nodes.completed, nodes.active, nodes.latest.len()) == (3, 1, 4) => Ok(status),
             _ => Err(status),
         }
     })
@@ -764,4 +766,57 @@ async fn the_status_says_at_once_that_a_run_is_over() {
     // Without a word from the platform it is asked again after 20 s.
     assert!(lags[lags.len() / 2] < TimeDelta::seconds(10), "{lags:?}");
     scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_starts_asks_for_what_it_waits_for_and_reads_nothing_else() {
+    const FINISHED: usize = 2000;
+    let mut scene = Scene::new().await;
+    for name in ["ends", "stays"] {
+        scene.world.apply(&execution(name, calculation("Add", 1), json!({"x": 1}))).await.unwrap();
+        scene.reaches(name, Phase::Queued).await;
+    }
+    scene.stop().await;
+    let lost = scene
+        .world
+        .apply(&execution("lost", calculation("Add", 1), json!({"x": 1})))
+        .await
+        .unwrap();
+    // What happens while no operator is there: one run ends, and so do many that nobody waits for.
+    let id = scene.get("ends").await.status.unwrap().execution_id.unwrap();
+    let client = scene.services.client();
+    client.stop_graph_execution(id.parse().unwrap()).await.unwrap();
+    let scene_ref = &scene;
+    let finished = stream::iter(0..FINISHED).map(|number| async move {
+        let submitted = scene_ref.submit(&format!("finished-{number}")).await;
+        let client = scene_ref.services.client();
+        client.stop_graph_execution(submitted.graph_exec_id).await.unwrap()
+    });
+    let ends: Vec<ExecutionStatus> = finished.buffer_unordered(16).collect().await;
+    assert!(ends.len() == FINISHED && ends.iter().all(|end| end.is_terminal()));
+    let submitted = scene.submit(&lost.uid().unwrap()).await;
+    client.stop_graph_execution(submitted.graph_exec_id).await.unwrap();
+
+    let before = (
+        scene.services.count("scheduler_progress_streamed_total").await,
+        scene.services.count("scheduler_progress_told_by_key_total").await,
+    );
+    let url = scene.services.url();
+    let second = scene.world.operator_with("b", |config| config.scheduler_url = url).await;
+    scene.reaches("ends", Phase::Terminated).await;
+    let status = scene.reaches("lost", Phase::Terminated).await;
+    assert_eq!(status.execution_id, Some(submitted.graph_exec_id.to_string()));
+    let stays = scene.get("stays").await.status.unwrap();
+    assert_eq!(stays.phase, Some(Phase::Queued));
+    // The stream goes on from there.
+    client.stop_graph_execution(stays.execution_id.unwrap().parse().unwrap()).await.unwrap();
+    scene.reaches("stays", Phase::Terminated).await;
+    let streamed = scene.services.count("scheduler_progress_streamed_total").await - before.0;
+    let by_key = scene.services.count("scheduler_progress_told_by_key_total").await - before.1;
+    eprintln!("of {FINISHED} runs that were over the stream told {streamed}; {by_key} were asked for");
+    // What was committed last before the start may be told once more.
+    assert!((1..=50).contains(&streamed), "{streamed} runs of {FINISHED} were read");
+    // Each of the three, and who looks at one first asks once more.
+    assert!((3..=6).contains(&by_key), "{by_key} runs were told by key");
+    second.stop().await;
 }

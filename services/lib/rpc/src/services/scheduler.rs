@@ -46,6 +46,13 @@ crate::service! {
         /// Long poll: answers at once when a run changed after `cursor`, otherwise after `wait_ms` with an empty page.
         async fn get_execution_progress(cursor: Option<ProgressCursor>, wait_ms: u64 = 0, limit: u32 = 100) -> ProgressPage, idempotent;
 
+        /// Where the stream of [`get_execution_progress`](Scheduler::get_execution_progress) is now: whoever reads on from here, and asks
+        /// for all else by key after this call, misses nothing.
+        async fn get_progress_cursor() -> ProgressCursor, idempotent;
+
+        /// The present state of the runs that have these idempotency keys, as the stream tells it; a key that no run has is left out. At most 1000.
+        async fn get_progress_by_keys(keys: Vec<String>) -> Vec<RunProgress>, idempotent;
+
         /// The present state of runs that were submitted with a key: what they do between two changes of their status, their newest node
         /// executions and their outputs so far. At most 1000.
         async fn get_progress_of(graph_exec_ids: Vec<GraphExecId>) -> Vec<RunProgress>, idempotent;

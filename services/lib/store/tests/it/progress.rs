@@ -166,3 +166,74 @@ async fn a_look_shows_the_newest_nodes_and_the_outputs_so_far_of_runs_that_are_a
     world.append(owner, run, 1, end).await;
     assert_eq!(world.store.progress_of(&[other], &io_blocks()).await.unwrap()[0].look, None);
 }
+
+#[tokio::test]
+async fn whoever_begins_at_the_present_and_asks_by_key_misses_nothing() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let [old, late] = ["old", "late"].map(|key| world.keyed_run(graph, key));
+    let (old, late) = (old.await.execution.id, late.await.execution.id);
+    // It has its number before the cursor is taken, and commits after everything else.
+    let mut slow = world.connection().await;
+    let mut tx = slow.begin().await.unwrap();
+    let change = "UPDATE graph_executions SET status = 'RUNNING', progress_xid = pg_current_xact_id() WHERE id = $1";
+    sqlx::query(change).bind(late).execute(&mut *tx).await.unwrap();
+    world.keyed_run(graph, "between").await;
+
+    let cursor = world.store.progress_cursor().await.unwrap();
+    let keys = ["old", "late", "between", "nobody's"].map(str::to_owned);
+    let mut told = world.store.progress_by_keys(&keys, &io_blocks()).await.unwrap();
+    told.sort_by(|one, other| one.idempotency_key.cmp(&other.idempotency_key));
+    let states: Vec<_> = told.iter().map(|run| (run.idempotency_key.as_str(), run.status)).collect();
+    let queued = ExecutionStatus::Queued;
+    assert_eq!(states, [("between", queued), ("late", queued), ("old", queued)]);
+
+    tx.commit().await.unwrap();
+    let mut connection = world.connection().await;
+    sqlx::query(change).bind(old).execute(&mut connection).await.unwrap();
+    let page = world.store.progress_after(&cursor, 100, &io_blocks()).await.unwrap();
+    let states: Vec<_> = page.runs.iter().map(|run| (run.idempotency_key.as_str(), run.status)).collect();
+    let running = ExecutionStatus::Running;
+    assert_eq!(
+        states,
+        [("late", running), ("between", queued), ("old", running)],
+        "behind the open transaction"
+    );
+
+    let cursor = world.store.progress_cursor().await.unwrap();
+    let page = world.store.progress_after(&cursor, 100, &io_blocks()).await.unwrap();
+    assert!(page.runs.is_empty(), "what has been goes by without being read: {page:?}");
+    world.keyed_run(graph, "new").await;
+    let page = world.store.progress_after(&page.cursor, 100, &io_blocks()).await.unwrap();
+    assert_eq!(page.runs.len(), 1);
+}
+
+#[tokio::test]
+async fn runs_that_are_over_are_told_with_the_outputs_of_each() {
+    let world = World::new().await;
+    let graph = world.user_with_graph().await;
+    let owner = Uuid::new_v4();
+    for key in ["a", "b", "c"] {
+        world.keyed_run(graph, key).await;
+    }
+    for (number, run) in world.claim(owner, 3).await.iter().enumerate() {
+        let mut entries = vec![run_status(ExecutionStatus::Running)];
+        for value in 0..number {
+            let node = Uuid::now_v7();
+            let data = json!({"name": "out", "value": format!("{} {value}", run.graph_exec_id)});
+            entries.push(created(node, graph.output_node));
+            entries.push(node_status(node, ExecutionStatus::Queued, Some(data)));
+        }
+        entries.push(run_status(ExecutionStatus::Completed));
+        world.append(owner, run, 1, entries).await;
+    }
+    let keys = ["a", "b", "c"].map(str::to_owned);
+    let mut told = world.store.progress_by_keys(&keys, &io_blocks()).await.unwrap();
+    told.sort_by_key(|run| run.outputs.as_ref().unwrap().get("out").map_or(0, Vec::len));
+    for (number, run) in told.iter().enumerate() {
+        let expected: Vec<_> = (0..number).map(|value| json!(format!("{} {value}", run.graph_exec_id))).collect();
+        let outputs = run.outputs.clone().unwrap();
+        assert_eq!(outputs.get("out").cloned().unwrap_or_default(), expected);
+    }
+    assert_eq!(told.len(), 3);
+}
