@@ -165,8 +165,6 @@ fn finish(operation: &mut Value) {
         (operation.get("security").is_some(), &["400", "403"]),
         (takes_something, &["400", "404"]),
         (operation.get("requestBody").is_some(), &["408", "413"]),
-        // An address has an end as a body has.
-        (has_query, &["414"]),
         // The preset is there, its graph is not (rest.md §1 area 7).
         (is_preset_update, &["410"]),
     ];
@@ -177,6 +175,10 @@ fn finish(operation: &mut Value) {
         if operation["responses"][status].get("content").is_none() {
             operation["responses"][status] = json!({ "$ref": ERROR });
         }
+    }
+    if has_query {
+        // The HTTP layer refuses it before there is a request that could be answered in words.
+        operation["responses"]["414"] = json!({ "description": "The address is longer than 64 KiB" });
     }
     if operation["operationId"] == "postV1Execute graph block" {
         let mut schema = in_words();
