@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::Verifier;
-use axum::Json;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::StatusCode;
 use model::UserId;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::Shutdown;
+use runtime::serve::Linger;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -25,7 +26,8 @@ use crate::socket::{self, Bounds, Conversation, Patience};
 /// axum's default of 128 KiB a connection is sixteen times the memory that a connection should take. Requests have some hundred bytes; a longer
 /// one grows the buffer.
 const READ_BUFFER: usize = 1024;
-/// Requests are small; the reference's limit is its server's default of 16 MiB.
+/// Requests have some hundred bytes; the reference's limit is its server's default of 16 MiB. A message is kept whole while it comes, and
+/// there are thousands of connections.
 const MAX_REQUEST: usize = 1024 * 1024;
 
 /// What the route needs.
@@ -44,7 +46,12 @@ pub struct Door {
     pub closing: Shutdown,
 }
 
-pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Response {
+pub async fn connect(
+    State(door): State<Door>,
+    RawQuery(query): RawQuery,
+    linger: Option<Extension<Linger>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
     let Ok(upgrade) = upgrade else {
         return refuse(StatusCode::NOT_FOUND, "Not Found");
     };
@@ -74,6 +81,7 @@ pub async fn connect(State(door): State<Door>, RawQuery(query): RawQuery, upgrad
             patience: door.patience,
             expires,
             shutdown: door.closing,
+            linger: linger.map(|Extension(linger)| linger).unwrap_or_default(),
         };
         Box::pin(socket::serve(Conversation::new(socket, session, queue, bounds, held)))
     })

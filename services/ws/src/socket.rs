@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use runtime::Shutdown;
+use runtime::serve::Linger;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tungstenite::error::ProtocolError;
 
 use crate::frame::{self, Refusal, Request};
 use crate::outbox::Queue;
@@ -40,6 +42,8 @@ pub struct Bounds {
     /// When the token does.
     pub expires: Option<Instant>,
     pub shutdown: Shutdown,
+    /// For the end, so that the peer reads why.
+    pub linger: Linger,
 }
 
 /// Why a connection ends.
@@ -154,6 +158,7 @@ pub async fn serve<H: Send>(mut conversation: Box<Conversation<H>>) {
             reason: Utf8Bytes::from_static(reason),
         }));
         let _ = tokio::time::timeout(Duration::from_secs(1), conversation.socket.send(close)).await;
+        conversation.bounds.linger.ask();
     }
 }
 
@@ -196,7 +201,20 @@ fn read(received: Option<Result<Message, axum::Error>>) -> Result<Option<Result<
         Some(Ok(Message::Text(text))) => Ok(Some(frame::parse(&text))),
         Some(Ok(Message::Binary(_))) => Ok(Some(Err(Refusal::Format))),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Err(error)) => Err(unreadable(error)),
+    }
+}
+
+/// What a peer is told that sends what is no message (RFC 6455, section 7.4.1).
+fn unreadable(error: axum::Error) -> End {
+    use tungstenite::Error;
+    match error.into_inner().downcast_ref::<Error>() {
+        Some(Error::Capacity(_)) => End::Close(close_code::SIZE, "a message may have at most 1 MiB"),
+        Some(Error::Utf8(_)) => End::Close(close_code::INVALID, "a text message must be UTF-8"),
+        Some(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => End::Gone,
+        Some(Error::Protocol(_)) => End::Close(close_code::PROTOCOL, "a frame breaks the rules of the protocol"),
+        _ => End::Gone,
     }
 }
 

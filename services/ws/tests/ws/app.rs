@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
@@ -335,6 +337,12 @@ impl Client {
 
     pub async fn send_binary(&mut self, bytes: Vec<u8>) {
         self.0.send(Message::binary(bytes)).await.unwrap();
+    }
+
+    /// Sends a frame of a message, whatever rules it breaks.
+    pub async fn send_frame(&mut self, kind: Data, payload: Vec<u8>, is_final: bool) {
+        let frame = Frame::message(payload, OpCode::Data(kind), is_final);
+        self.0.send(Message::Frame(frame)).await.unwrap();
     }
 
     /// The next text frame as it stands.

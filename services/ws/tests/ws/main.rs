@@ -10,6 +10,7 @@ use std::time::Duration;
 use app::{POSITION, TestApp, add_redis_user, graph_event, node_event, sign, token};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 use uuid::Uuid;
 
 fn subscribe(graph_exec_id: impl serde::Serialize) -> Value {
@@ -237,6 +238,39 @@ async fn bad_frames_are_answered_and_the_socket_stays_open() {
     client.send(r#"{"method":"error","error":"mine"}"#).await;
     client.expect_quiet().await;
     assert_eq!(client.ask(json!({"method": "heartbeat"})).await["data"], "pong");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_ends_the_connection_with_the_reason() {
+    const MOST: usize = 1 << 20;
+    let app = TestApp::start().await;
+    let user = Uuid::new_v4();
+    let connect = async || app.connect(user).await;
+    let too_large = (1009, "a message may have at most 1 MiB".to_owned());
+    let text = |length| vec![b'x'; length];
+
+    let mut largest = connect().await;
+    largest.send_frame(Data::Text, text(MOST), true).await;
+    assert_eq!(largest.json().await, refused("Invalid message format. Review the schema and retry"));
+
+    // More than the buffers of both kernels hold: the close is read by a client that still sends.
+    for length in [MOST + 1, 40 * MOST] {
+        let mut client = connect().await;
+        client.send_frame(Data::Text, text(length), true).await;
+        assert_eq!(client.closed().await, too_large, "{length}");
+    }
+    let mut client = connect().await;
+    for (kind, is_final) in [(Data::Text, false), (Data::Continue, false), (Data::Continue, true)] {
+        client.send_frame(kind, text(MOST / 2), is_final).await;
+    }
+    assert_eq!(client.closed().await, too_large);
+
+    let mut client = connect().await;
+    client.send_frame(Data::Text, vec![0xff, 0xfe], true).await;
+    assert_eq!(client.closed().await, (1007, "a text message must be UTF-8".to_owned()));
+    let mut client = connect().await;
+    client.send_frame(Data::Continue, text(2), true).await;
+    assert_eq!(client.closed().await, (1002, "a frame breaks the rules of the protocol".to_owned()));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! HTTP servers that end in bounded time, and that no silent or slow client holds on to.
 
+mod linger;
 mod patience;
 
 use std::io;
@@ -7,14 +8,19 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::header::UPGRADE;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+pub use self::linger::Linger;
 pub use self::patience::{Patience, TooSlow};
 
+use self::linger::Lingering;
 use self::patience::{Arriving, Taking};
 use crate::Shutdown;
 
@@ -67,8 +73,16 @@ async fn serve(socket: TcpStream, router: axum::Router, shutdown: Shutdown, pati
     }
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(patience.head);
-    let socket = TokioIo::new(Taking::new(socket, patience.answer));
-    let connection = server.serve_connection(socket, TowerToHyperService::new(router)).with_upgrades();
+    let linger = Linger::default();
+    let socket = TokioIo::new(Lingering::new(Taking::new(socket, patience.answer), linger.clone()));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(linger.clone());
+        }
+        router.call(request)
+    });
+    let connection = server.serve_connection(socket, service).with_upgrades();
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
