@@ -1,5 +1,5 @@
 //! Operators that are killed right after something that they did and were not told about: each write and call in turn, on the way of a due
-//! time from its execution to the removal of it.
+//! time, and of a backfill, from the execution to the removal of it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 
 /// The first writes of a due time, whatever they are: how many there are depends on how many changes one write tells.
 const WRITES: usize = 8;
+/// The same of a backfill.
+const BACKFILL_WRITES: usize = 4;
 /// What the writes of every due time are.
 const KINDS: [&str; 5] = [
     "POST graphexecutions",
@@ -36,6 +38,16 @@ const SEATS: usize = 3;
 const SOON: i64 = 2;
 const QUIET: Duration = Duration::from_millis(1500);
 const LATEST: Duration = Duration::from_secs(60);
+
+/// The name of a backfill, and of its request in the ledger.
+const BACKFILL: &str = "again";
+
+/// What the run is of.
+#[derive(Clone, Copy)]
+enum Of {
+    Calendar,
+    Backfill,
+}
 
 /// What the operator is killed after.
 #[derive(Clone, Copy)]
@@ -70,20 +82,30 @@ impl Seat {
         }
     }
 
-    /// One due time, and a crash on its way; what the last deed of the operator was, if there were so many.
-    async fn strike(&mut self, number: usize, after: After, services: &Services) -> Option<String> {
+    /// One run, and a crash on its way; what the last deed of the operator was, if there were so many.
+    async fn strike(&mut self, number: usize, (of, after): (Of, After), services: &Services) -> Option<String> {
         self.world.comes_to_rest(QUIET).await;
         let told = match after {
             After::Write(number) => self.server.silence(number),
             After::Kind(wanted) => self.server.silence_where(move |write| kind(write) == wanted, 1),
             After::Call(part) => self.service.silence_of(part, 1),
         };
-        let slot = Utc::now().timestamp() + SOON;
+        let slot = match of {
+            Of::Calendar => Utc::now().timestamp() + SOON,
+            Of::Backfill => Utc::now().timestamp() - 60,
+        };
         let at = |second: i64| time::from_chrono(DateTime::from_timestamp(second, 0).unwrap());
         let graph = json!({"name": "g", "description": "", "nodes": [
             {"id": "n", "block_id": "1ff065e9-88e8-4358-9d82-8dc91f622ba9", "input_default": {"input": number}}]});
-        let spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": graph}, "seconds": true, "schedules": ["* * * * * *"],
+        let mut spec = json!({"platformRef": {"name": "p"}, "graph": {"inline": graph}, "seconds": true, "schedules": ["* * * * * *"],
             "startAt": at(slot), "endAt": at(slot + 1), "historyLimit": {"succeeded": 0, "failed": 0}});
+        let request = match of {
+            Of::Calendar => String::new(),
+            Of::Backfill => {
+                spec["backfills"] = json!([{"name": BACKFILL, "from": at(slot), "to": at(slot)}]);
+                format!("/backfill/{BACKFILL}")
+            }
+        };
         let name = format!("s{number}");
         let object = json!({"apiVersion": "autogpt.dev/v1alpha1", "kind": "GraphSchedule", "metadata": {"name": name}, "spec": spec});
         let uid = self.world.create::<GraphSchedule>(object).await.uid().unwrap();
@@ -108,10 +130,11 @@ impl Seat {
             counters.skipped,
             counters.missed,
         );
-        assert_eq!(counted, (1, 1, 1, 0, 0, 0), "killed after {deed:?}");
+        let of_calendar = i64::from(matches!(of, Of::Calendar));
+        assert_eq!(counted, (1, of_calendar, 1, 0, 0, 0), "killed after {deed:?}");
         let runs = services.client().get_execution_progress(None, 0, 1000).await.unwrap().runs;
         let runs: Vec<_> = runs.into_iter().filter(|run| run.idempotency_key.starts_with(&uid)).collect();
-        let key = format!("{uid}/{}", schedule::decide::instant(DateTime::from_timestamp(slot, 0).unwrap()));
+        let key = format!("{uid}/{}{request}", schedule::decide::instant(DateTime::from_timestamp(slot, 0).unwrap()));
         assert_eq!(runs.len(), 1, "killed after {deed:?}: {runs:?}");
         assert_eq!((&runs[0].idempotency_key, runs[0].status), (&key, ExecutionStatus::Completed));
         let lines = eventually("the ledger has the decision", || async {
@@ -120,7 +143,11 @@ impl Seat {
         })
         .await;
         let outcomes: Vec<_> = lines.iter().map(|line| (line.slot.into_inner().timestamp(), line.outcome)).collect();
-        assert_eq!(outcomes, [(slot, SlotOutcome::Fired)], "killed after {deed:?}");
+        let outcome = match of {
+            Of::Calendar => SlotOutcome::Fired,
+            Of::Backfill => SlotOutcome::Backfilled,
+        };
+        assert_eq!(outcomes, [(slot, outcome)], "killed after {deed:?}");
         deed
     }
 
@@ -173,7 +200,9 @@ async fn an_operator_that_is_killed_after_any_of_its_deeds_leaves_one_run_and_on
     services.start().await;
     services.start_executor().await;
     let writes = (1..=WRITES).map(After::Write).chain(KINDS.map(After::Kind));
-    let crashes: Vec<After> = writes.chain(CALLS.map(After::Call)).collect();
+    let crashes = writes.chain(CALLS.map(After::Call)).map(|after| (Of::Calendar, after));
+    let of_backfills = (1..=BACKFILL_WRITES).map(After::Write).map(|after| (Of::Backfill, after));
+    let crashes: Vec<(Of, After)> = crashes.chain(of_backfills).collect();
     let seats = (0..SEATS).map(|first| {
         let (crashes, services) = (&crashes, &services);
         async move {

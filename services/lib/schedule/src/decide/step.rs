@@ -94,7 +94,8 @@ pub fn step(book: &mut Book, wishes: &Wishes, slots: &impl Slots, now: DateTime<
     };
     stepper.pause();
     stepper.hold();
-    if stepper.accept_request() {
+    let new = (stepper.accept_request(), stepper.accept_backfills());
+    if new.0 || new.1 {
         stepper.step.again = true;
         return stepper.step;
     }
@@ -220,6 +221,27 @@ impl<S: Slots> Stepper<'_, S> {
         true
     }
 
+    /// A new backfill must be stored before anything is done about it: a run of one that nobody knows is taken for one that is over.
+    fn accept_backfills(&mut self) -> bool {
+        let wishes = &self.wishes.backfills;
+        let known = &mut self.book.backfills;
+        known.retain(|known| wishes.iter().any(|wish| wish.name == known.name));
+        let before = known.len();
+        for wish in wishes {
+            if !known.iter().any(|known| known.name == wish.name) {
+                known.push(Progress {
+                    name: wish.name.clone(),
+                    through: wish.to.min(self.now.trunc_subsecs(0)),
+                    decided_through: None,
+                    fired: 0,
+                    skipped: 0,
+                    done: false,
+                });
+            }
+        }
+        known.len() > before
+    }
+
     fn run_now(&mut self) {
         if self.is_full() {
             return;
@@ -328,21 +350,7 @@ impl<S: Slots> Stepper<'_, S> {
     }
 
     fn backfills(&mut self) {
-        let wishes = self.wishes;
-        self.book
-            .backfills
-            .retain(|known| wishes.backfills.iter().any(|wish| wish.name == known.name));
-        for wish in &wishes.backfills {
-            if !self.book.backfills.iter().any(|known| known.name == wish.name) {
-                self.book.backfills.push(Progress {
-                    name: wish.name.clone(),
-                    through: wish.to.min(self.now.trunc_subsecs(0)),
-                    decided_through: None,
-                    fired: 0,
-                    skipped: 0,
-                    done: false,
-                });
-            }
+        for wish in &self.wishes.backfills {
             self.backfill(wish);
         }
     }

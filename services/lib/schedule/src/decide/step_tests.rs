@@ -366,7 +366,10 @@ fn a_backfill_that_may_overlap_is_bounded_and_never_in_the_future() {
         overlap: Overlap::Allow,
     }];
     let mut book = Book::default();
-    let step = run(&mut book, &wishes, &MINUTELY, minute(100));
+    let accepted = step(&mut book, &wishes, &MINUTELY, minute(100));
+    assert!(accepted.again && accepted.effects.is_empty(), "it is stored first: {accepted:?}");
+    assert_eq!(book.backfills[0].through, minute(100));
+    let step = run(&mut book, &wishes, &MINUTELY, minute(101));
     assert_eq!(fired(&step).len(), BACKFILL_AT_ONCE);
     assert_eq!(book.backfills[0].through, minute(100));
 }
