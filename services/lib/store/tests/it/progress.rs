@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use model::ExecutionStatus;
 use model::progress::ProgressCursor;
 use model::{JournalEntry, NodeStats, Timestamp};
@@ -121,6 +123,8 @@ async fn a_look_shows_the_newest_nodes_and_the_outputs_so_far_of_runs_that_are_a
         entries.push(node_status(*node, ExecutionStatus::Queued, Some(data)));
         entries.push(node_status(*node, ExecutionStatus::Running, None));
     }
+    // The newest are found by their times, which may be the same microsecond.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     entries.push(node_status(nodes[0], ExecutionStatus::Completed, None));
     entries.push(JournalEntry::NodeStatus {
         node_exec_id: nodes[3],
