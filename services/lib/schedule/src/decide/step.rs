@@ -207,10 +207,16 @@ impl<S: Slots> Stepper<'_, S> {
         self.book.decided_through = Some(last);
     }
 
-    /// A new request gets its due time, which must be stored before anything is done about it: the name of the run contains it.
+    /// A new request gets its due time, which must be stored before anything is done about it: the name of the run contains it. One that was
+    /// accepted before has its decision first.
     fn accept_request(&mut self) -> bool {
         let Some(request) = &self.wishes.run_now else { return false };
-        if self.book.run_now.as_ref().is_some_and(|known| known.request == *request) {
+        if self
+            .book
+            .run_now
+            .as_ref()
+            .is_some_and(|known| known.request == *request || !known.decided)
+        {
             return false;
         }
         self.book.run_now = Some(RunNow {
@@ -254,8 +260,10 @@ impl<S: Slots> Stepper<'_, S> {
             slot: known.slot,
             origin: Origin::RunNow(known.request.clone()),
         };
+        let is_older = self.wishes.run_now.as_ref().is_some_and(|request| *request != known.request);
         let decision = decide(&self.state(self.wishes.policy.overlap, 0), &due, self.now);
         self.carry_out(&due, decision);
+        self.step.again |= is_older;
     }
 
     /// What waits fires when nothing runs.

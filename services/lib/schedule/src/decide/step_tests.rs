@@ -329,6 +329,22 @@ fn a_request_is_another_one_when_it_differs_from_the_one_before() {
 }
 
 #[test]
+fn a_request_that_was_accepted_is_decided_before_a_newer_one() {
+    let mut wishes = overlap(Overlap::Allow);
+    wishes.floor = minute(100);
+    wishes.run_now = Some("a".to_owned());
+    let mut book = Book::default();
+    let accepted = step(&mut book, &wishes, &MINUTELY, minute(100));
+    assert!(accepted.again && accepted.effects.is_empty());
+    // Whoever accepted it came no further.
+    wishes.run_now = Some("b".to_owned());
+    let both = run(&mut book, &wishes, &MINUTELY, minute(100) + TimeDelta::seconds(5));
+    let made: Vec<String> = book.active.iter().map(ToString::to_string).collect();
+    assert_eq!(made, ["1970-01-01T01:40:00Z/run-now/a", "1970-01-01T01:40:05Z/run-now/b"]);
+    assert_eq!(both.entries.len(), 2);
+}
+
+#[test]
 fn a_backfill_goes_on_as_its_runs_end() {
     let mut wishes = overlap(Overlap::Allow);
     wishes.floor = minute(100);
